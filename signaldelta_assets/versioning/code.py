@@ -18,10 +18,7 @@ def _source_files(module: str) -> list[tuple[str, Path]]:
     if spec.submodule_search_locations is None:
         return [(module, origin)]
     root = origin.parent
-    return [
-        (f"{module}/{path.relative_to(root).as_posix()}", path)
-        for path in sorted(root.rglob("*.py"))
-    ]
+    return [(f"{module}/{path.relative_to(root).as_posix()}", path) for path in sorted(root.rglob("*.py"))]
 
 
 def code_version(modules: Sequence[str], parameters: Any = None) -> str:

@@ -1,0 +1,29 @@
+"""The hard contracts between stages: RawRecord, SignalEvent, LabeledEvent, ScoreSample, and what goes with them.
+
+Plain frozen values that check themselves when made. Nothing here knows where a value comes from or is kept.
+"""
+
+from .context import Security, SecurityContext
+from .labels import LabeledEvent, TimePrecision
+from .quarantine import QuarantinedRecord
+from .raw import CollectionMode, RawRecord
+from .scores import Contributor, FamilyDelta, ScoreSample
+from .signals import FrontierEntry, SignalEvent, merge_frontier
+from .values import require_utc
+
+__all__ = [
+    "CollectionMode",
+    "Contributor",
+    "FamilyDelta",
+    "FrontierEntry",
+    "LabeledEvent",
+    "QuarantinedRecord",
+    "RawRecord",
+    "ScoreSample",
+    "Security",
+    "SecurityContext",
+    "SignalEvent",
+    "TimePrecision",
+    "merge_frontier",
+    "require_utc",
+]

@@ -1,0 +1,33 @@
+"""SecurityContext: the entities as an extractor or classifier may know them, frozen and point in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """One entity. `tickers` are (ticker, from, to) with half-open dates; None means unbounded on that side."""
+
+    entity_id: str
+    name: str
+    asset_class: str = "equity"
+    cik: str | None = None
+    tickers: tuple[tuple[str, date | None, date | None], ...] = ()
+    primary_ticker: str | None = None
+    sic: str | None = None
+    fiscal_year_end: str | None = None
+    currency: str = "USD"
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityContext:
+    """The securities by entity id; what is absent here gives no event and a counted reason."""
+
+    securities: Mapping[str, Security] = field(default_factory=dict)
+
+    def get(self, entity_id: str) -> Security | None:
+        """Return the security of `entity_id`, or None."""
+        return self.securities.get(entity_id)
