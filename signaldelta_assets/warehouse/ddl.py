@@ -1,0 +1,47 @@
+"""DDL made from the table registry: `migrations/schema.sql`, and the triggers that keep frozen tables frozen."""
+
+from __future__ import annotations
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable, SetTableComment
+
+from .tables import SCHEMA, metadata
+
+_REFUSE = f"""
+CREATE FUNCTION {SCHEMA}.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION '% on %.% refused: its rows are frozen', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+    USING ERRCODE = 'integrity_constraint_violation',
+          HINT = 'write a new version or revision instead';
+END
+$$;
+""".strip()
+
+
+def frozen_tables() -> list[Table]:
+    """Return the tables whose rows may never change."""
+    return [table for table in metadata.sorted_tables if table.info["frozen"]]
+
+
+def _trigger(table: Table) -> str:
+    # Per statement, so that an UPDATE that happens to match no row is refused too, and TRUNCATE with it.
+    return (
+        f"CREATE TRIGGER {table.name}_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON {SCHEMA}.{table.name}\n"
+        f"  FOR EACH STATEMENT EXECUTE FUNCTION {SCHEMA}.refuse_change();"
+    )
+
+
+def schema_sql() -> str:
+    """Return the whole schema as SQL text for ``psql < schema.sql``: the same objects the migrations make."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    parts = [f"CREATE SCHEMA {SCHEMA};", _REFUSE]
+    for table in metadata.sorted_tables:
+        parts.append(str(CreateTable(table).compile(dialect=dialect)).strip() + ";")
+        parts.append(str(SetTableComment(table).compile(dialect=dialect)).strip() + ";")
+        for index in sorted(table.indexes, key=lambda item: str(item.name)):
+            parts.append(str(CreateIndex(index).compile(dialect=dialect)).strip() + ";")
+        if table.info["frozen"]:
+            parts.append(_trigger(table))
+    lines = "\n\n".join(parts)
+    return "\n".join(line.rstrip() for line in lines.splitlines()) + "\n"

@@ -1,0 +1,544 @@
+"""The table registry: every table with its group, write home, key, times, mutability, and why it exists.
+
+DDL, `migrations/schema.sql`, dbt sources and the docs page are made from this or compared with it in a test.
+`available_time` is no column anywhere: the latency model derives it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+
+SCHEMA = "signaldelta"
+
+metadata = MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    },
+)
+
+UTC_TIME = TIMESTAMP(timezone=True)
+NOW = text("clock_timestamp()")
+
+# Who may write a group, of the two places the schema is deployed to (overview.md, meta-plan "Write Home").
+WRITE_HOMES: dict[str, str] = {
+    "collection": "offsite",
+    "signals": "offsite",
+    "labels": "offsite",
+    "models": "offsite",
+    "backtests": "offsite",
+    "reference": "offsite",
+}
+
+
+def _table(name: str, *columns: object, group: str, why: str, frozen: bool = False) -> Table:
+    """Register a table. `frozen`: the database refuses UPDATE, DELETE and TRUNCATE on it."""
+    info = {"group": group, "home": WRITE_HOMES[group], "why": why, "frozen": frozen}
+    return Table(name, metadata, *columns, info=info, comment=why)  # type: ignore[arg-type]
+
+
+def _sha256(name: str, *more: object, **options: object) -> Column[str]:
+    check = CheckConstraint(f"length({name}) = 64", name=f"{name}_sha256")
+    return Column(name, Text, check, *more, **options)  # type: ignore[arg-type]
+
+
+def _ulid(name: str, *more: object, **options: object) -> Column[str]:
+    return Column(name, Text, *more, **options)  # type: ignore[arg-type]
+
+
+def _ingest_time() -> Column[object]:
+    return Column("ingest_time", UTC_TIME, nullable=False, server_default=NOW)
+
+
+# --- collection -------------------------------------------------------------------------------------------------
+
+collector_runs = _table(
+    "collector_runs",
+    _ulid("collector_run_id", primary_key=True),
+    Column("collector", Text, nullable=False),
+    Column("collector_version", Text, nullable=False),
+    Column("collection_mode", Text, nullable=False),
+    Column("window_start", Date, nullable=False),
+    Column("window_end", Date, nullable=False),
+    Column("status", Text, CheckConstraint("status in ('running','complete','failed')", name="status"), nullable=False),
+    Column("started_at", UTC_TIME, nullable=False, server_default=NOW),
+    Column("finished_at", UTC_TIME),
+    Column("documents_read", Integer, nullable=False, server_default="0"),
+    Column("records_written", Integer, nullable=False, server_default="0"),
+    Column("records_known", Integer, nullable=False, server_default="0"),
+    Column("records_quarantined", Integer, nullable=False, server_default="0"),
+    Column("counts", JSONB, nullable=False, server_default="{}"),
+    Column("error", Text),
+    Column("dagster_run_id", Text),
+    Index(None, "collector", "started_at"),
+    group="collection",
+    why="One row per execution of a collector: what it asked for, read, wrote and refused.",
+)
+
+collector_status = _table(
+    "collector_status",
+    Column("collector", Text, primary_key=True),
+    Column("source_types", ARRAY(Text), nullable=False),
+    Column("schedule", Text),
+    Column("last_run_id", Text),
+    Column("last_success_at", UTC_TIME),
+    Column("last_error_at", UTC_TIME),
+    Column("last_error", Text),
+    Column("consecutive_failures", Integer, nullable=False, server_default="0"),
+    Column("last_record_at", UTC_TIME),
+    Column("last_event_time", UTC_TIME),
+    Column("updated_at", UTC_TIME, nullable=False, server_default=NOW),
+    group="collection",
+    why="Freshness of each collector now: last success, last error, latest record.",
+)
+
+raw_documents = _table(
+    "raw_documents",
+    _sha256("body_hash", primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("media_type", Text),
+    Column("source_url", Text, nullable=False),
+    Column("http_status", SmallInteger, nullable=False),
+    Column("observed_time", UTC_TIME, nullable=False),
+    _ingest_time(),
+    group="collection",
+    why="Every body received, archived under its SHA-256 before anything parsed it.",
+    frozen=True,
+)
+
+http_validators = _table(
+    "http_validators",
+    Column("url", Text, primary_key=True),
+    Column("etag", Text),
+    Column("last_modified", Text),
+    _sha256("body_hash", nullable=False),
+    Column("checked_at", UTC_TIME, nullable=False, server_default=NOW),
+    group="collection",
+    why="ETag and Last-Modified of the last body of a URL, for conditional requests.",
+)
+
+rate_limits = _table(
+    "rate_limits",
+    Column("name", Text, primary_key=True),
+    Column("next_slot", UTC_TIME, nullable=False),
+    group="collection",
+    why="The next free request slot of each upstream, shared by all processes.",
+)
+
+raw_records = _table(
+    "raw_records",
+    _ulid("raw_record_id", primary_key=True),
+    Column("source_type", Text, nullable=False),
+    Column("entity_id", Text, nullable=False),
+    Column("natural_key", Text, nullable=False),
+    Column("form", Text),
+    Column("event_time", UTC_TIME),
+    Column("observed_time", UTC_TIME, nullable=False),
+    _ingest_time(),
+    Column("partition_date", Date, nullable=False),
+    Column(
+        "collection_mode",
+        Text,
+        CheckConstraint("collection_mode in ('live','backfill')", name="collection_mode"),
+        nullable=False,
+    ),
+    Column("collector", Text, nullable=False),
+    Column("collector_version", Text, nullable=False),
+    _ulid("collector_run_id", ForeignKey(collector_runs.c.collector_run_id), nullable=False),
+    Column("schema_version", Text, nullable=False),
+    _sha256("payload_hash", nullable=False),
+    Column("payload", JSONB, nullable=False),
+    _sha256("body_hash", ForeignKey(raw_documents.c.body_hash), nullable=False),
+    Column("source_url", Text, nullable=False),
+    Index(None, "source_type", "partition_date"),
+    Index(None, "source_type", "entity_id", "natural_key"),
+    Index(None, "ingest_time", postgresql_using="brin"),
+    group="collection",
+    why="The RawRecord envelope: one fact of one upstream document; the contract between collectors and extractors.",
+    frozen=True,
+)
+
+quarantined_records = _table(
+    "quarantined_records",
+    _ulid("quarantine_id", primary_key=True),
+    _ulid("collector_run_id", ForeignKey(collector_runs.c.collector_run_id), nullable=False),
+    Column("collector", Text, nullable=False),
+    Column("source_type", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("expected", Text, nullable=False),
+    Column("found", Text),
+    _sha256("body_hash"),
+    Column("source_url", Text, nullable=False),
+    Column("partition_date", Date),
+    _ingest_time(),
+    Index(None, "collector", "ingest_time"),
+    group="collection",
+    why="What was refused, with record, field, expectation and the hash of its archived bytes. The id is "
+    "content-derived: refusing the same thing again adds nothing.",
+    frozen=True,
+)
+
+clock_decisions = _table(
+    "clock_decisions",
+    _sha256("body_hash", ForeignKey(raw_documents.c.body_hash), primary_key=True),
+    Column("decider_version", Text, primary_key=True),
+    Column("entity_id", Text, nullable=False),
+    Column("clock", Text, CheckConstraint("clock in ('utc','eastern','undecided')", name="clock"), nullable=False),
+    Column("grounds", JSONB, nullable=False),
+    Column("source_url", Text, nullable=False),
+    _ingest_time(),
+    group="collection",
+    why="Which clock the acceptanceDateTime of a submissions file runs on, and on what evidence that was decided.",
+    frozen=True,
+)
+
+# --- reference --------------------------------------------------------------------------------------------------
+
+securities = _table(
+    "securities",
+    Column("entity_id", Text, primary_key=True),
+    Column("asset_class", Text, nullable=False),
+    Column("cik", Text),
+    Column("name", Text, nullable=False),
+    Column("sic", Text),
+    Column("fiscal_year_end", Text),
+    Column("primary_ticker", Text),
+    Column("currency", Text, nullable=False, server_default="USD"),
+    Column("first_seen_at", UTC_TIME, nullable=False, server_default=NOW),
+    Column("updated_at", UTC_TIME, nullable=False, server_default=NOW),
+    group="reference",
+    why="One row per entity: issuer CIK, or chain and contract address.",
+)
+
+security_identifiers = _table(
+    "security_identifiers",
+    Column("entity_id", Text, ForeignKey(securities.c.entity_id), primary_key=True),
+    Column("kind", Text, CheckConstraint("kind in ('ticker','name')", name="kind"), primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("valid_from", Date),
+    Column("valid_to", Date),
+    Column("updated_at", UTC_TIME, nullable=False, server_default=NOW),
+    Index(None, "kind", "value"),
+    group="reference",
+    why="Dated tickers and names of an entity; an open end says that the source gives no date.",
+)
+
+# --- models: immutable documents, named by their hash -----------------------------------------------------------
+
+documents = _table(
+    "documents",
+    _sha256("document_hash", primary_key=True),
+    Column(
+        "kind",
+        Text,
+        CheckConstraint(
+            "kind in ('signal_definitions','scoring_model','latency_model','evaluation_protocol','environment',"
+            "'backtest_spec')",
+            name="kind",
+        ),
+        nullable=False,
+    ),
+    Column("name", Text, nullable=False),
+    Column("document", JSONB, nullable=False),
+    Column("canonical", LargeBinary, nullable=False),
+    _ingest_time(),
+    Index(None, "kind"),
+    group="models",
+    why="Signal definitions, scoring and latency models, evaluation protocols, environments and backtest specs: "
+    "immutable JSON documents named by the SHA-256 of their canonical form.",
+    frozen=True,
+)
+
+# --- signals ----------------------------------------------------------------------------------------------------
+
+iald_signals = _table(
+    "iald_signals",
+    _ulid("event_id", primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("event_key", Text, nullable=False),
+    Column("signal_id", Text, nullable=False),
+    Column("family", Text, nullable=False),
+    Column("entity_id", Text, nullable=False),
+    Column("event_time", UTC_TIME, nullable=False),
+    Column("observed_time", UTC_TIME, nullable=False),
+    _ingest_time(),
+    Column("partition_date", Date, nullable=False),
+    Column(
+        "strength_norm",
+        Double,
+        CheckConstraint("strength_norm between 0 and 1", name="strength_norm"),
+        nullable=False,
+    ),
+    Column("direction", SmallInteger, CheckConstraint("direction in (-1,0,1)", name="direction"), nullable=False),
+    Column("reliability", Double, CheckConstraint("reliability between 0 and 1", name="reliability"), nullable=False),
+    Column("chain_affinity", JSONB, nullable=False),
+    Column("frontier", JSONB, nullable=False),
+    Column("raw_record_ids", ARRAY(Text), nullable=False),
+    Column("attributes", JSONB, nullable=False),
+    Column("active", Boolean, nullable=False),
+    _sha256("definitions_hash", nullable=False),
+    Column("extractor_version", Text, nullable=False),
+    _sha256("content_hash", nullable=False),
+    Index(None, "signal_id", "partition_date"),
+    Index(None, "entity_id", "event_time"),
+    group="signals",
+    why="Signal events. Another content under the same event_key is a further revision; nothing is ever updated.",
+    frozen=True,
+)
+
+extraction_counts = _table(
+    "extraction_counts",
+    Column("stage", Text, CheckConstraint("stage in ('signal','label')", name="stage"), primary_key=True),
+    Column("producer", Text, primary_key=True),
+    Column("partition_start", Date, primary_key=True),
+    Column("partition_end", Date, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("rows", Integer, nullable=False),
+    Column("updated_at", UTC_TIME, nullable=False, server_default=NOW),
+    group="signals",
+    why="Why records gave no signal or no label, counted per producer and window: nothing is dropped in silence.",
+)
+
+score_samples = _table(
+    "score_samples",
+    Column("entity_id", Text, primary_key=True),
+    Column("at", UTC_TIME, primary_key=True),
+    _sha256("scoring_model_hash", primary_key=True),
+    _sha256("latency_model_hash", primary_key=True),
+    _sha256("definitions_hash", primary_key=True),
+    _ingest_time(),
+    _sha256("input_hash", nullable=False),
+    Column("evidence", Double, nullable=False),
+    Column("effective_families", Double, nullable=False),
+    Column("magnitude", Double, nullable=False),
+    Column("lean", Double, nullable=False),
+    Column("confidence", Double, nullable=False),
+    Column("quality", Double, nullable=False),
+    Column("diversity", Double, nullable=False),
+    Column("ordering", Double, nullable=False),
+    Column("n_events", Integer, nullable=False),
+    Column("legacy_score", Double, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("chain_probabilities", JSONB, nullable=False),
+    Column("family_deltas", JSONB, nullable=False),
+    Column("top_contributors", JSONB, nullable=False),
+    Index(None, "at"),
+    group="signals",
+    why="Live scores with their explanations, one per entity and hour.",
+    frozen=True,
+)
+
+score_history = _table(
+    "score_history",
+    Column("entity_id", Text, primary_key=True),
+    Column("at", UTC_TIME, primary_key=True),
+    _sha256("scoring_model_hash", primary_key=True),
+    _ingest_time(),
+    Column("magnitude", Double, nullable=False),
+    Column("lean", Double, nullable=False),
+    Column("confidence", Double, nullable=False),
+    Column("legacy_score", Double, nullable=False),
+    Column("verdict", Text, nullable=False),
+    group="signals",
+    why="The narrow series behind charts: a row where the score differs from the entity's row before.",
+    frozen=True,
+)
+
+# --- labels -----------------------------------------------------------------------------------------------------
+
+labeled_events = _table(
+    "labeled_events",
+    _ulid("label_id", primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("label_key", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("subtype", Text, nullable=False),
+    Column("entity_id", Text, nullable=False),
+    Column("event_time", UTC_TIME, nullable=False),
+    Column("time_precision", Text, nullable=False),
+    Column("known_at", UTC_TIME, nullable=False),
+    Column("observed_time", UTC_TIME, nullable=False),
+    _ingest_time(),
+    Column("confidence", Double, CheckConstraint("confidence between 0 and 1", name="confidence"), nullable=False),
+    Column("raw_record_ids", ARRAY(Text), nullable=False),
+    Column("source_url", Text, nullable=False),
+    Column("classifier_version", Text, nullable=False),
+    _sha256("definitions_hash", nullable=False),
+    Column("attributes", JSONB, nullable=False),
+    Column("active", Boolean, nullable=False),
+    _sha256("content_hash", nullable=False),
+    Index(None, "event_type", "event_time"),
+    Index(None, "entity_id", "event_time"),
+    group="labels",
+    why="Ground truth: one row per labeled event and revision, with the records it rests on.",
+    frozen=True,
+)
+
+labeled_event_datasets = _table(
+    "labeled_event_datasets",
+    _ulid("dataset_id", primary_key=True),
+    Column("version", Integer, nullable=False),
+    _sha256("dataset_hash", nullable=False),
+    _sha256("definitions_hash", nullable=False),
+    Column("as_of", UTC_TIME, nullable=False),
+    Column("window_start", UTC_TIME),
+    Column("window_end", UTC_TIME),
+    Column("event_count", Integer, nullable=False),
+    Column("event_type_distribution", JSONB, nullable=False),
+    Column("coverage", JSONB, nullable=False),
+    _sha256("parent_hash"),
+    _ingest_time(),
+    UniqueConstraint("dataset_hash"),
+    UniqueConstraint("version"),
+    group="labels",
+    why="Frozen versions of the ground truth: new labels make a new version.",
+    frozen=True,
+)
+
+labeled_event_dataset_members = _table(
+    "labeled_event_dataset_members",
+    _ulid("dataset_id", ForeignKey(labeled_event_datasets.c.dataset_id), primary_key=True),
+    _ulid("label_id", primary_key=True),
+    Column("revision", Integer, nullable=False),
+    _sha256("content_hash", nullable=False),
+    group="labels",
+    why="Which label, in which revision, belongs to a dataset version.",
+    frozen=True,
+)
+
+# --- backtests --------------------------------------------------------------------------------------------------
+
+backtest_snapshots = _table(
+    "backtest_snapshots",
+    _ulid("snapshot_id", primary_key=True),
+    _sha256("snapshot_hash", nullable=False),
+    Column("as_of", UTC_TIME, nullable=False),
+    Column("window_start", UTC_TIME, nullable=False),
+    Column("window_end", UTC_TIME, nullable=False),
+    _sha256("definitions_hash", nullable=False),
+    _ulid("dataset_id", ForeignKey(labeled_event_datasets.c.dataset_id), nullable=False),
+    Column("manifest", JSONB, nullable=False),
+    Column("manifest_canonical", LargeBinary, nullable=False),
+    _ingest_time(),
+    UniqueConstraint("snapshot_hash"),
+    group="backtests",
+    why="Frozen, content-addressed copies of everything a run may read; the same content is the same snapshot.",
+    frozen=True,
+)
+
+hypothesis_trials = _table(
+    "hypothesis_trials",
+    Column("hypothesis_family", Text, primary_key=True),
+    Column("trial_number", Integer, primary_key=True),
+    _sha256("run_hash", nullable=False),
+    _ingest_time(),
+    UniqueConstraint("hypothesis_family", "run_hash"),
+    group="backtests",
+    why="How many times a question has been asked: the trials that multiplicity corrections count.",
+    frozen=True,
+)
+
+backtest_runs = _table(
+    "backtest_runs",
+    _ulid("run_id", primary_key=True),
+    _sha256("run_hash", nullable=False),
+    _sha256("spec_hash", nullable=False),
+    _ulid("snapshot_id", ForeignKey(backtest_snapshots.c.snapshot_id), nullable=False),
+    _sha256("scoring_model_hash", ForeignKey(documents.c.document_hash), nullable=False),
+    _sha256("latency_model_hash", ForeignKey(documents.c.document_hash), nullable=False),
+    _sha256("protocol_hash", ForeignKey(documents.c.document_hash), nullable=False),
+    _sha256("definitions_hash", ForeignKey(documents.c.document_hash), nullable=False),
+    _sha256("environment_hash", ForeignKey(documents.c.document_hash), nullable=False),
+    Column("hypothesis_family", Text, nullable=False),
+    Column("trial_number", Integer, nullable=False),
+    Column(
+        "status",
+        Text,
+        CheckConstraint("status in ('complete','insufficient')", name="status"),
+        nullable=False,
+    ),
+    Column("evaluation", JSONB, nullable=False),
+    _sha256("evaluation_hash", nullable=False),
+    Column("manifest", JSONB, nullable=False),
+    Column("manifest_canonical", LargeBinary, nullable=False),
+    _sha256("manifest_hash", nullable=False),
+    Column("dagster_run_id", Text),
+    _ingest_time(),
+    UniqueConstraint("run_hash"),
+    Index(None, "snapshot_id"),
+    group="backtests",
+    why="Backtest runs with their complete manifest; a run without one does not exist.",
+    frozen=True,
+)
+
+backtest_metrics = _table(
+    "backtest_metrics",
+    _ulid("run_id", ForeignKey(backtest_runs.c.run_id), primary_key=True),
+    Column("evidence", Text, primary_key=True),
+    Column("slice_kind", Text, primary_key=True),
+    Column("slice_value", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("value", Double),
+    Column("low", Double),
+    Column("high", Double),
+    Column("null_value", Double),
+    Column("reason", Text),
+    _ingest_time(),
+    group="backtests",
+    why="Every figure of a run with its interval and null: per evidence set, event type and month.",
+    frozen=True,
+)
+
+backtest_alerts = _table(
+    "backtest_alerts",
+    _ulid("run_id", ForeignKey(backtest_runs.c.run_id), primary_key=True),
+    Column("entity_id", Text, primary_key=True),
+    Column("alert_at", UTC_TIME, primary_key=True),
+    Column("alert_score", Double, nullable=False),
+    Column("matched_event_time", UTC_TIME),
+    Column("matched_event_type", Text),
+    Column("censored", Boolean, nullable=False),
+    _ingest_time(),
+    group="backtests",
+    why="Alert episodes of a run and the event each one matched.",
+    frozen=True,
+)
+
+backtest_artifacts = _table(
+    "backtest_artifacts",
+    _ulid("run_id", ForeignKey(backtest_runs.c.run_id), primary_key=True),
+    Column("name", Text, primary_key=True),
+    _sha256("file_hash", nullable=False),
+    _sha256("content_hash", nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    _ingest_time(),
+    group="backtests",
+    why="The Parquet files of a run, by the hash of their bytes and of their column buffers.",
+    frozen=True,
+)
