@@ -1,0 +1,82 @@
+"""The one place settings come from: environment variables with the prefix SIGNALDELTA_, typed and checked.
+
+Nothing reads them at import. The skin (`defs`, `api`, the command line) calls `load_settings` and hands plain
+values to the rooms below.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of one deployment. Every field is an environment variable SIGNALDELTA_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix="SIGNALDELTA_", extra="ignore", frozen=True)
+
+    home: Path = Field(Path(".signaldelta"), description="State of this deployment: database, archive, artifacts.")
+    database_url: str | None = Field(None, description="A PostgreSQL to use; unset starts the embedded one.")
+    log_level: str = "INFO"
+
+    edgar_www_url: str = Field("https://www.sec.gov", description="EDGAR archives, indexes and feeds.")
+    edgar_data_url: str = Field("https://data.sec.gov", description="EDGAR submissions API.")
+    edgar_contact: str | None = Field(None, description="Name and e-mail the SEC asks for in the User-Agent.")
+    edgar_requests_per_second: float = Field(10.0, gt=0, le=10, description="Over all processes; the SEC allows 10.")
+    polygon_url: str = Field("https://api.polygon.io", description="Polygon REST API.")
+    polygon_api_key: SecretStr | None = None
+    polygon_requests_per_second: float = Field(5.0, gt=0)
+    ethereum_url: str | None = Field(None, description="An Ethereum JSON-RPC endpoint.")
+    http_timeout_seconds: float = Field(30.0, gt=0)
+    http_attempts: int = Field(6, ge=1, description="Tries of one request before it counts as failed.")
+    universe: Path | None = Field(None, description="JSON list of the entities to collect; see docs/collectors.md.")
+    collection_mode: Literal["live", "backfill"] = "backfill"
+    first_day: str = Field("2019-01-01", description="First daily partition.")
+    fixed_clock: datetime | None = Field(
+        None, description="Observation time to record instead of the wall clock: for replays of an archive only."
+    )
+    api_host: str = "127.0.0.1"
+    api_port: int = 8787
+    webserver_port: int = 3000
+
+    @field_validator("edgar_www_url", "edgar_data_url", "polygon_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        AnyHttpUrl(value)
+        return value.rstrip("/")
+
+    @field_validator("fixed_clock")
+    @classmethod
+    def _utc(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("fixed_clock needs a time zone, such as 2025-07-01T00:00:00Z")
+        return None if value is None else value.astimezone(UTC)
+
+    @property
+    def home_dir(self) -> Path:
+        """The state directory, absolute."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def archive_dir(self) -> Path:
+        """Where raw bodies are archived by hash."""
+        return self.home_dir / "archive"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Where snapshot parts and score grids live by hash."""
+        return self.home_dir / "artifacts"
+
+    @property
+    def postgres_dir(self) -> Path:
+        """The data directory of the embedded PostgreSQL."""
+        return self.home_dir / "postgres"
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment now."""
+    return Settings()

