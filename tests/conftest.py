@@ -1,0 +1,97 @@
+"""Fixtures every room may use: a migrated PostgreSQL database per test module, and a `Warehouse` over it.
+
+With SIGNALDELTA_DATABASE_URL set, databases are created on that server (its role needs CREATEDB) and dropped
+again; without it one embedded server runs for the session in a temporary directory.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from signaldelta_assets.versioning import new_ulid
+from signaldelta_assets.warehouse import Warehouse, embedded_server, migrate, stop_embedded
+
+_TEMPLATE = "signaldelta_test_template"
+
+
+def _database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def _create(server: str, name: str, template: str | None = None) -> str:
+    clause = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)) + clause)
+    return _database(server, name)
+
+
+def _drop(server: str, name: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a running server, its maintenance database; nothing of ours is in it."""
+    given = os.environ.get("SIGNALDELTA_DATABASE_URL")
+    if given:
+        yield given
+        return
+    # A short path of its own: a Unix socket's path may have only about 100 characters.
+    with tempfile.TemporaryDirectory(prefix="sdpg-", ignore_cleanup_errors=True) as raw:
+        data = Path(raw) / "pg"
+        url = embedded_server(data)
+        # Tests crash clients, never the server: there is nothing to keep, so nothing needs to reach the disk.
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield url
+        stop_embedded(data)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """Name of a migrated database that is only ever copied: migrating once is slow enough."""
+    name = f"{_TEMPLATE}_{new_ulid().lower()}"
+    migrate(_create(postgres_server, name))
+    yield name
+    _drop(postgres_server, name)
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """URL of a fresh, migrated database for this test module."""
+    name = f"signaldelta_test_{new_ulid().lower()}"
+    yield _create(postgres_server, name, postgres_template)
+    _drop(postgres_server, name)
+
+
+@pytest.fixture
+def fresh_postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """URL of a fresh, migrated database for one test."""
+    name = f"signaldelta_test_{new_ulid().lower()}"
+    yield _create(postgres_server, name, postgres_template)
+    _drop(postgres_server, name)
+
+
+@pytest.fixture
+def warehouse(postgres_url: str) -> Iterator[Warehouse]:
+    """A `Warehouse` over the module's database."""
+    with Warehouse(postgres_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: str) -> Iterator[str]:
+    """URL of a database without any schema, for tests of migrations."""
+    name = f"signaldelta_test_{new_ulid().lower()}"
+    yield _create(postgres_server, name)
+    _drop(postgres_server, name)
