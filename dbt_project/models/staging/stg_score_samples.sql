@@ -1,0 +1,19 @@
+select
+    entity_id,
+    at,
+    scoring_model_hash,
+    latency_model_hash,
+    definitions_hash,
+    ingest_time,
+    evidence,
+    effective_families,
+    magnitude,
+    lean,
+    confidence,
+    quality,
+    diversity,
+    ordering,
+    n_events,
+    legacy_score,
+    verdict
+from {{ source('signaldelta', 'score_samples') }}

@@ -1,0 +1,9 @@
+select
+    entity_id,
+    asset_class,
+    cik,
+    name,
+    sic,
+    primary_ticker,
+    currency
+from {{ source('signaldelta', 'securities') }}
