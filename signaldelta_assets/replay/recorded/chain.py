@@ -1,0 +1,215 @@
+"""The chain's shelf of a recorded archive: Uniswap V2 logs by pool, pair creations, block times from anchors.
+
+The recordings have block numbers, transaction hashes and log indices, but no block hashes, and times only at anchors.
+What is unknown is None here and null on the wire; nothing is made up.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..archive import Block, Log, Tally
+from .files import listing, read, rows, stem
+
+FACTORY = "0x5c69bee701ef814a2b6a3edd4b1652cb9cc5aa6f"
+TOPIC_SYNC = "0x1c411e9a96e071241c2f21f7726b17ae89e3cab4c78be50e062b03a9fffbbad1"
+TOPIC_TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
+TOPIC_PAIR_CREATED = "0x0d3648bd0f6ba80134a33ba9275ac585d9d315f0ad8355cddefde31afa28d0e9"
+SELECTOR_TOKEN0, SELECTOR_TOKEN1, SELECTOR_DECIMALS = "0x0dfe1681", "0xd21220a7", "0x313ce567"
+
+
+def word(value: int | str) -> str:
+    """Return a number or an address as 32 bytes of hex, without prefix."""
+    return f"{int(value, 16) if isinstance(value, str) else value:064x}"
+
+
+class RecordedChain:
+    """See `archive.ChainShelf`. Reads `onchain/*`; a pool's logs are read when they are first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "onchain"
+        self._root = root
+        self._logs: dict[str, list[Log]] = {}
+
+    @cached_property
+    def _anchors(self) -> tuple[list[int], list[int], list[str]]:
+        numbers, times, sources = [], [], []
+        for path in listing(self._folder, "block_anchors.csv*"):
+            table = csv.reader(io.StringIO(read(path).decode()))
+            next(table)
+            for number, stamp, source in table:
+                numbers.append(int(number))
+                times.append(int(stamp))
+                sources.append(source)
+        return numbers, times, sources
+
+    @cached_property
+    def _pool_files(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for folder in ("uniswap_v2_sync_events", "uniswap_v2_lp_transfer_events"):
+            for path in listing(self._folder / folder, "0x*.json*"):
+                found.setdefault(stem(path).lower(), []).append(path)
+        return found
+
+    @cached_property
+    def _pairs(self) -> dict[str, dict[str, Any]]:
+        path = next(iter(listing(self._folder / "uniswap_v2_meta", "*pool_dict.json*")), None)
+        return {k.lower(): v for k, v in json.loads(read(path)).items()} if path else {}
+
+    @cached_property
+    def _decimals(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for path in listing(self._folder / "uniswap_v2_meta", "*decimals.csv*"):
+            for row in rows(path):
+                if row["decimals"].isdigit():
+                    found[row["token_address"].lower()] = int(row["decimals"])
+        return found
+
+    @cached_property
+    def _transactions(self) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for address in self._pool_files:
+            for log in self._of(address):
+                known = found.setdefault(log.block, [])
+                if log.transaction and log.transaction not in known:
+                    known.append(log.transaction)
+        return found
+
+    def _of(self, address: str) -> list[Log]:
+        if address not in self._logs:
+            found = self._created() if address == FACTORY else []
+            for path in self._pool_files.get(address, ()):
+                found += [_log(event) for event in json.loads(read(path))]
+            self._logs[address] = sorted(found, key=_position)
+        return self._logs[address]
+
+    @cached_property
+    def _every(self) -> list[Log]:
+        return sorted((log for address in (FACTORY, *self._pool_files) for log in self._of(address)), key=_position)
+
+    def _created(self) -> list[Log]:
+        """Pair creations: block and tokens were recorded, the transaction mostly was not."""
+        return [
+            Log(
+                address=FACTORY,
+                topics=(TOPIC_PAIR_CREATED, "0x" + word(pair["token0"]), "0x" + word(pair["token1"])),
+                data="0x" + word(address) + word(pair.get("pair_index", 0)),
+                block=int(pair["creation"]),
+                log_index=pair.get("log_index"),
+                transaction=pair.get("transaction_hash"),
+                transaction_index=pair.get("transaction_index"),
+            )
+            for address, pair in self._pairs.items()
+            # The table also lists pools of which nothing else was recorded.
+            if pair.get("creation") is not None and address in self._pool_files
+        ]
+
+    def head(self) -> int | None:
+        """Return the highest block whose time is known."""
+        numbers = self._anchors[0]
+        return numbers[-1] if numbers else None
+
+    def block(self, number: int) -> Block | None:
+        """Return a block's time: exact at an exact anchor, else linear between its two neighbours, never beyond."""
+        numbers, times, sources = self._anchors
+        at = bisect_left(numbers, number)
+        if at == len(numbers) or (at == 0 and numbers[0] != number):
+            return None
+        if numbers[at] == number:
+            return Block(number, times[at], not sources[at].startswith("inferred"), sources[at])
+        share = (number - numbers[at - 1]) / (numbers[at] - numbers[at - 1])
+        stamp = times[at - 1] + round(share * (times[at] - times[at - 1]))
+        return Block(number, stamp, False, f"interpolated between {numbers[at - 1]} and {numbers[at]}")
+
+    def transactions(self, number: int) -> Sequence[str]:
+        """Return the recorded transactions of a block: those that touched a recorded pool."""
+        return self._transactions.get(number, [])
+
+    def logs(self, first: int, last: int, addresses: frozenset[str] | None) -> Sequence[Log]:
+        """Return the logs of blocks first to last (inclusive), by block and index; addresses in lower case."""
+        series = [self._every] if addresses is None else [self._of(address) for address in addresses]
+        found: list[Log] = []
+        for own in series:
+            start = bisect_left(own, first, key=_block)
+            found += own[start : bisect_left(own, last + 1, lo=start, key=_block)]
+        return sorted(found, key=_position)
+
+    def call(self, address: str, selector: str) -> str | None:
+        """Return the answer of token0(), token1() or decimals(), None where it is not known."""
+        pair = self._pairs.get(address)
+        if pair and selector in (SELECTOR_TOKEN0, SELECTOR_TOKEN1):
+            return "0x" + word(pair["token0" if selector == SELECTOR_TOKEN0 else "token1"])
+        if selector == SELECTOR_DECIMALS and address in self._decimals:
+            return "0x" + word(self._decimals[address])
+        return None
+
+    def inventory(self) -> dict[str, Any]:
+        """Return the pools with their tokens and creation blocks, and the range of blocks."""
+        numbers, _, sources = self._anchors
+        pools = []
+        for address, paths in sorted(self._pool_files.items()):
+            pair = self._pairs.get(address, {})
+            pools.append(
+                {
+                    "pool": address,
+                    "token0": pair.get("token0"),
+                    "token1": pair.get("token1"),
+                    "created": pair.get("creation"),
+                    "feeds": sorted(path.parent.name for path in paths),
+                }
+            )
+        tally = Tally()
+        tally.add(
+            "onchain/uniswap_v2_meta",
+            len(self._pairs.keys() - self._pool_files.keys()),
+            "pairs of which no event was recorded",
+        )
+        for name in sorted(p.name for p in self._folder.glob("labels_*")) if self._folder.is_dir() else ():
+            tally.add(
+                f"onchain/{name}", len(listing(self._folder / name, "*")), "labels by others: no endpoint has them"
+            )
+        return {
+            "pools": pools,
+            "blocks": {
+                "first": numbers[0] if numbers else None,
+                "last": numbers[-1] if numbers else None,
+                "exact": sum(not source.startswith("inferred") for source in sources),
+            },
+            "unserved": tally.to_list(),
+        }
+
+
+def _block(log: Log) -> int:
+    return log.block
+
+
+def _position(log: Log) -> tuple[int, int]:
+    return log.block, log.log_index or 0
+
+
+def _log(event: dict[str, Any]) -> Log:
+    args = event["args"]
+    if event["event"] == "Sync":
+        topics: tuple[str, ...] = (TOPIC_SYNC,)
+        data = "0x" + word(args["reserve0"]) + word(args["reserve1"])
+    elif event["event"] == "Transfer":
+        topics = (TOPIC_TRANSFER, "0x" + word(args["from"]), "0x" + word(args["to"]))
+        data = "0x" + word(args["value"])
+    else:
+        raise ValueError(f"{event['transactionHash']}: event {event['event']!r}: expected Sync or Transfer")
+    return Log(
+        address=event["address"].lower(),
+        topics=topics,
+        data=data,
+        block=event["blockNumber"],
+        log_index=event["logIndex"],
+        transaction=event["transactionHash"],
+        transaction_index=event["transactionIndex"],
+    )
