@@ -1,0 +1,62 @@
+# What people do here daily. `make demo` and `make test` need Python 3.11, git and make, nothing else.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# The demo on the simulated archive and on a recorded one keep separate state.
+STATE := .signaldelta/$(if $(ARCHIVE),recorded,simulated)
+ENVIRONMENT := SIGNALDELTA_HOME=$${SIGNALDELTA_HOME:-$(STATE)}
+
+.PHONY: setup demo up down test test-fast lint format lock bench schema clean
+
+setup: $(VENV)/.ready
+
+# uv comes from the same lock, with the same hashes, and then installs the rest of it in seconds.
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup
+	@$(ENVIRONMENT) $(BIN)/signaldelta demo $(if $(ARCHIVE),--archive "$(ARCHIVE)")
+
+up: setup
+	@$(ENVIRONMENT) $(BIN)/signaldelta up $(if $(ARCHIVE),--archive "$(ARCHIVE)")
+
+down: setup
+	@$(ENVIRONMENT) $(BIN)/signaldelta down
+
+test: setup lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Without Dagster, HTTP or a database: seconds.
+test-fast: setup
+	$(BIN)/python -m pytest -m "not postgres and not platform and not archive" -n 2
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+# After a change in pyproject.toml.
+lock:
+	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 \
+		--no-header --no-emit-index-url --no-annotate --upgrade -o requirements.lock
+
+# After a change in the table registry; a released schema needs a migration besides.
+schema: setup
+	$(BIN)/signaldelta db schema > migrations/schema.sql
+
+clean:
+	rm -rf .signaldelta build dist
