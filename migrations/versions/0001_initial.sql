@@ -133,6 +133,8 @@ COMMENT ON TABLE signaldelta.iald_signals IS 'Signal events. Another content und
 
 CREATE INDEX ix_iald_signals_entity_id_event_time ON signaldelta.iald_signals (entity_id, event_time);
 
+CREATE INDEX ix_iald_signals_event_key ON signaldelta.iald_signals (event_key);
+
 CREATE INDEX ix_iald_signals_signal_id_partition_date ON signaldelta.iald_signals (signal_id, partition_date);
 
 CREATE TRIGGER iald_signals_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON signaldelta.iald_signals
@@ -189,6 +191,8 @@ COMMENT ON TABLE signaldelta.labeled_events IS 'Ground truth: one row per labele
 CREATE INDEX ix_labeled_events_entity_id_event_time ON signaldelta.labeled_events (entity_id, event_time);
 
 CREATE INDEX ix_labeled_events_event_type_event_time ON signaldelta.labeled_events (event_type, event_time);
+
+CREATE INDEX ix_labeled_events_label_key ON signaldelta.labeled_events (label_key);
 
 CREATE TRIGGER labeled_events_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON signaldelta.labeled_events
   FOR EACH STATEMENT EXECUTE FUNCTION signaldelta.refuse_change();

@@ -1,0 +1,264 @@
+"""Ground truth: labeled events in revisions, and the frozen dataset versions made of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import sql
+
+from signaldelta_assets.contracts import LabeledEvent
+from signaldelta_assets.errors import RecordError, SignalDeltaError
+from signaldelta_assets.versioning import canonical_json, hash_document, new_ulid
+
+from ..bulk import copy_new
+from ..pools import Warehouse, identifier
+from .reading import STRINGS, TIME, Window, fetch_table
+from .revisions import RevisionedTable, WriteCounts, by_key, latest_as_of, lock, write_revisions
+
+_TABLE = RevisionedTable(
+    "labeled_events",
+    "label_key",
+    "event_type",
+    ("label_id", "revision", "label_key", "event_type", "subtype", "entity_id", "event_time", "time_precision",
+     "known_at", "observed_time", "confidence", "raw_record_ids", "source_url", "classifier_version",
+     "definitions_hash", "attributes", "active", "content_hash"),
+)  # fmt: skip
+
+LABEL_COLUMNS: dict[str, pa.DataType] = {
+    "label_id": pa.string(),
+    "revision": pa.int32(),
+    "label_key": pa.string(),
+    "event_type": pa.string(),
+    "subtype": pa.string(),
+    "entity_id": pa.string(),
+    "event_time": TIME,
+    "time_precision": pa.string(),
+    "known_at": TIME,
+    "observed_time": TIME,
+    "confidence": pa.float64(),
+    "raw_record_ids": STRINGS,
+    "source_url": pa.string(),
+    "classifier_version": pa.string(),
+    "attributes": pa.string(),
+    "content_hash": pa.string(),
+}
+
+# Fewer events of a type than this cannot be evaluated (meta-plan P09a, Coverage Metrics).
+MINIMUM_EVENTS_OF_TYPE = 30
+
+
+def write_labels(
+    warehouse: Warehouse,
+    labels: Sequence[LabeledEvent],
+    window: Window,
+    event_types: Sequence[str],
+    definitions_hash: str,
+) -> WriteCounts:
+    """Bring the labels of `event_types` in `window` (days of event_time) to `labels`; as `signals.write_events`."""
+    for label in labels:
+        if label.event_type not in event_types:
+            raise RecordError(label.label_key, "event_type", f"one of {sorted(event_types)}", label.event_type)
+        if label.event_time.date() not in window:
+            expected = f"a day from {window.start} to before {window.end}"
+            raise RecordError(label.label_key, "event_time", expected, label.event_time)
+        if label.definitions_hash != definitions_hash:
+            raise RecordError(label.label_key, "definitions_hash", definitions_hash, label.definitions_hash)
+        if not label.active:
+            raise RecordError(label.label_key, "active", "a label that is produced now", label.active)
+    inside = sql.SQL("event_time >= {} AND event_time < {}").format(
+        sql.Literal(window.start_time), sql.Literal(window.end_time)
+    )
+    with warehouse.write("labels") as connection:
+        return write_revisions(
+            connection,
+            _TABLE,
+            by_key(labels, lambda label: label.label_key),
+            event_types,
+            inside,
+            definitions_hash,
+            _row,
+            lambda row: replace(label_from_row(row), active=False),
+        )
+
+
+def _row(label: LabeledEvent, revision: int) -> tuple[Any, ...]:
+    return (
+        label.label_id,
+        revision,
+        label.label_key,
+        label.event_type,
+        label.subtype,
+        label.entity_id,
+        label.event_time,
+        str(label.time_precision),
+        label.known_at,
+        label.observed_time,
+        label.confidence,
+        list(label.raw_record_ids),
+        label.source_url,
+        label.classifier_version,
+        label.definitions_hash,
+        canonical_json(dict(label.attributes)).decode(),
+        label.active,
+        label.content_hash,
+    )
+
+
+def label_from_row(row: Mapping[str, Any]) -> LabeledEvent:
+    """Rebuild the label of a stored row (JSON columns parsed)."""
+    given = ("event_type", "subtype", "entity_id", "event_time", "time_precision", "known_at", "observed_time",
+             "confidence", "source_url", "classifier_version", "definitions_hash", "attributes", "active")  # fmt: skip
+    return LabeledEvent(
+        key=tuple(orjson.loads(row["label_key"])[2]),
+        raw_record_ids=tuple(row["raw_record_ids"]),
+        **{name: row[name] for name in given},
+    )
+
+
+def read_labels(
+    warehouse: Warehouse, *, definitions_hash: str, window: Window, as_of: datetime | None = None
+) -> pa.Table:
+    """Return the labels of `window` as they were known at `as_of` (by ingest time): columns `LABEL_COLUMNS`.
+
+    By entity and time. The newest revision of each key, active ones only; `attributes` is JSON text.
+    """
+    source = latest_as_of(_TABLE) + sql.SQL(' ORDER BY entity_id COLLATE "C", event_time, label_id COLLATE "C"')
+    params = {
+        "definitions": definitions_hash,
+        "as_of": as_of,
+        "start": window.start_time,
+        "end": window.end_time,
+    }
+    with warehouse.read() as connection:
+        return fetch_table(connection, LABEL_COLUMNS, source, params)
+
+
+# --- datasets ---------------------------------------------------------------------------------------------------
+
+
+class UnknownDatasetError(SignalDeltaError):
+    """A dataset version that is asked for and is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A frozen dataset version. `created` is False where the same content was frozen before."""
+
+    dataset_id: str
+    version: int
+    dataset_hash: str
+    definitions_hash: str
+    event_count: int
+    event_type_distribution: Mapping[str, int]
+    coverage: Mapping[str, Any]
+    created: bool
+
+
+def dataset_document(definitions_hash: str, labels: pa.Table) -> dict[str, Any]:
+    """Return what names a dataset: its definitions and each member's label, revision and content, in order of label."""
+    members = zip(*(labels[name].to_pylist() for name in ("label_id", "revision", "content_hash")), strict=True)
+    return {
+        "schema": "signaldelta.labeled_event_dataset/1",
+        "definitions_hash": definitions_hash,
+        "members": sorted([list(member) for member in members]),
+    }
+
+
+def dataset_coverage(labels: pa.Table) -> dict[str, Any]:
+    """Return events per type and month, entities per type, and the types with too few events to be evaluated."""
+    types: list[str] = _texts(labels["event_type"])
+    months = _texts(pc.strftime(labels["event_time"], "%Y-%m"))
+    entities = _texts(labels["entity_id"])
+    by_type: dict[str, Any] = {}
+    for event_type in sorted(set(types)):
+        mine = [index for index, name in enumerate(types) if name == event_type]
+        of_entity = Counter(entities[index] for index in mine)
+        by_type[event_type] = {
+            "events": len(mine),
+            "entities": len(of_entity),
+            "most_of_one_entity": max(of_entity.values()),
+            "months": dict(sorted(Counter(months[index] for index in mine).items())),
+            "insufficient_for_evaluation": len(mine) < MINIMUM_EVENTS_OF_TYPE,
+        }
+    return by_type
+
+
+def _texts(column: Any) -> list[str]:
+    return [str(value) for value in column.to_pylist()]
+
+
+def freeze_dataset(warehouse: Warehouse, *, as_of: datetime, window: Window, definitions_hash: str) -> Dataset:
+    """Freeze the labels known at `as_of` as a new dataset version; the same members give the version that is there.
+
+    Waits for writes under way, so that every label ingested by `as_of` is seen. Raises `ValueError` for an `as_of`
+    in the future.
+    """
+    now = warehouse.quiesce()
+    if as_of > now:
+        raise ValueError(f"freeze_dataset: as_of: expected at most {now.isoformat()}, found {as_of.isoformat()}")
+    labels = read_labels(warehouse, definitions_hash=definitions_hash, window=window, as_of=as_of)
+    digest = hash_document(dataset_document(definitions_hash, labels))
+    distribution = dict(sorted(Counter(labels["event_type"].to_pylist()).items()))
+    with warehouse.write("labels") as connection:
+        lock(connection, "labeled_event_datasets")
+        found = connection.execute("SELECT * FROM labeled_event_datasets WHERE dataset_hash = %s", (digest,)).fetchone()
+        if found is not None:
+            return _dataset(found, created=False)
+        parent = connection.execute(
+            "SELECT dataset_hash FROM labeled_event_datasets WHERE definitions_hash = %s ORDER BY version DESC LIMIT 1",
+            (definitions_hash,),
+        ).fetchone()
+        row = connection.execute(
+            "INSERT INTO labeled_event_datasets (dataset_id, version, dataset_hash, definitions_hash, as_of, "
+            "window_start, window_end, event_count, event_type_distribution, coverage, parent_hash) VALUES (%s, "
+            "(SELECT coalesce(max(version), 0) + 1 FROM labeled_event_datasets), %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+            "RETURNING *",
+            (new_ulid(), digest, definitions_hash, as_of, window.start_time, window.end_time, labels.num_rows,
+             canonical_json(distribution).decode(), canonical_json(dataset_coverage(labels)).decode(),
+             None if parent is None else parent["dataset_hash"]),
+        ).fetchone()  # fmt: skip
+        assert row is not None
+        members = zip(*(labels[name].to_pylist() for name in ("label_id", "revision", "content_hash")), strict=True)
+        copy_new(
+            connection,
+            "labeled_event_dataset_members",
+            ("dataset_id", "label_id", "revision", "content_hash"),
+            [(row["dataset_id"], *member) for member in members],
+        )
+        return _dataset(row, created=True)
+
+
+def _dataset(row: Mapping[str, Any], *, created: bool) -> Dataset:
+    names = ("dataset_id", "version", "dataset_hash", "definitions_hash", "event_count", "event_type_distribution",
+             "coverage")  # fmt: skip
+    return Dataset(**{name: row[name] for name in names}, created=created)
+
+
+def get_dataset(warehouse: Warehouse, dataset: str | int) -> Dataset:
+    """Return the dataset of an id, hash or version number. Raises `UnknownDatasetError`."""
+    column = "version" if isinstance(dataset, int) else "dataset_hash" if len(dataset) == 64 else "dataset_id"
+    query = sql.SQL("SELECT * FROM {} WHERE {} = %s").format(
+        identifier("labeled_event_datasets"), sql.Identifier(column)
+    )
+    with warehouse.read() as connection:
+        row = connection.execute(query, (dataset,)).fetchone()
+    if row is None:
+        raise UnknownDatasetError(f"labeled event dataset: no such {column} {dataset!r}")
+    return _dataset(row, created=False)
+
+
+def read_dataset(warehouse: Warehouse, dataset_id: str) -> pa.Table:
+    """Return the members of a dataset version with all of `LABEL_COLUMNS`, by entity and time."""
+    source = sql.SQL(
+        "FROM {} AS m JOIN {} AS e USING (label_id, revision, content_hash) WHERE m.dataset_id = %(dataset)s "
+        'ORDER BY entity_id COLLATE "C", event_time, label_id COLLATE "C"'
+    ).format(identifier("labeled_event_dataset_members"), identifier("labeled_events"))
+    with warehouse.read() as connection:
+        return fetch_table(connection, LABEL_COLUMNS, source, {"dataset": dataset_id})

@@ -1,0 +1,91 @@
+"""Raw records, read in bulk for extractors, classifiers and coverage. They are written by the collection store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+import pandas as pd
+import pyarrow as pa
+from psycopg import sql
+
+from ..pools import Warehouse, identifier
+from .reading import TIME, fetch_table
+
+_COLUMNS: dict[str, pa.DataType] = {
+    "raw_record_id": pa.string(),
+    "source_type": pa.string(),
+    "entity_id": pa.string(),
+    "natural_key": pa.string(),
+    "form": pa.string(),
+    "event_time": TIME,
+    "observed_time": TIME,
+    "collection_mode": pa.string(),
+    "payload": pa.string(),
+}
+
+
+def read_raw(
+    warehouse: Warehouse,
+    source_types: Sequence[str],
+    first_day: date,
+    last_day: date,
+    as_of: datetime | None = None,
+    entity_ids: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Return the raw records of the partitions `first_day` to `last_day`, both included.
+
+    Columns raw_record_id, source_type, entity_id, natural_key, form, event_time, observed_time (datetime64[us,
+    UTC]), collection_mode, payload (dict); `form` is None where there is none. Only records ingested at or before
+    `as_of`, only of `entity_ids`, where given. In order of raw_record_id: time, then content.
+    """
+    source = sql.SQL(
+        "FROM {} WHERE source_type = ANY(%(sources)s) AND partition_date BETWEEN %(first)s AND %(last)s"
+    ).format(identifier("raw_records"))
+    if as_of is not None:
+        source += sql.SQL(" AND ingest_time <= %(as_of)s")
+    if entity_ids is not None:
+        source += sql.SQL(" AND entity_id = ANY(%(entities)s)")
+    params = {
+        "sources": list(source_types),
+        "first": first_day,
+        "last": last_day,
+        "as_of": as_of,
+        "entities": list(entity_ids or ()),
+    }
+    source += sql.SQL(' ORDER BY raw_record_id COLLATE "C"')
+    with warehouse.read() as connection:
+        table = fetch_table(connection, _COLUMNS, source, params)
+    payloads: list[Any] = table["payload"].to_pylist()
+    frame: pd.DataFrame = table.drop_columns(["payload"]).to_pandas()
+    # Explicitly None: a missing string is NaN to pandas, and NaN is true.
+    frame["form"] = pd.Series(table["form"].to_pylist(), dtype=object)
+    frame["payload"] = pd.Series([orjson.loads(text) for text in payloads], dtype=object)
+    return frame
+
+
+_COVERAGE: dict[str, pa.DataType] = {
+    "entity_id": pa.string(),
+    "source_type": pa.string(),
+    "first_day": pa.date32(),
+    "last_day": pa.date32(),
+    "records": pa.int64(),
+}
+
+
+def read_coverage(warehouse: Warehouse, as_of: datetime | None, first_day: date, last_day: date) -> pa.Table:
+    """Return which entity was covered by which source type, from when to when, within the days given.
+
+    Columns entity_id, source_type, first_day, last_day (of the partitions that hold its records) and records; by
+    entity and source type; from the records ingested at or before `as_of` alone.
+    """
+    source = sql.SQL(
+        "FROM (SELECT entity_id, source_type, min(partition_date) AS first_day, max(partition_date) AS last_day, "
+        "count(*) AS records FROM {} WHERE partition_date BETWEEN %(first)s AND %(last)s "
+        "AND (%(as_of)s::timestamptz IS NULL OR ingest_time <= %(as_of)s) GROUP BY entity_id, source_type) AS covered "
+        'ORDER BY entity_id COLLATE "C", source_type COLLATE "C"'
+    ).format(identifier("raw_records"))
+    with warehouse.read() as connection:
+        return fetch_table(connection, _COVERAGE, source, {"as_of": as_of, "first": first_day, "last": last_day})
