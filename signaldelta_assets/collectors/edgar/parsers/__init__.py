@@ -1,0 +1,28 @@
+"""EDGAR documents to values: bytes in, payloads out. Pure: nothing is fetched, no clock is read.
+
+A document that cannot be read raises `RecordError` naming the record, the field and what was expected there.
+"""
+
+from .form8k import form_8k_payload
+from .index import IndexEntry, parse_form_index
+from .items import item_numbers
+from .ownership import ownership_payload, parse_ownership
+from .sgml import Party, Submission, SubmissionDocument, parse_submission
+from .submissions import Page, SubmissionsFile, parse_main, parse_page
+
+__all__ = [
+    "IndexEntry",
+    "Page",
+    "Party",
+    "Submission",
+    "SubmissionDocument",
+    "SubmissionsFile",
+    "form_8k_payload",
+    "item_numbers",
+    "ownership_payload",
+    "parse_form_index",
+    "parse_main",
+    "parse_ownership",
+    "parse_page",
+    "parse_submission",
+]
