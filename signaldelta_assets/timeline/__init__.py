@@ -1,0 +1,44 @@
+"""Time: the latency model, EDGAR's calendar, equity sessions, and which clock a submissions document is on.
+
+Pure: no clock is read, nothing is fetched, the same input gives the same answer. Rules and sources: time.md.
+"""
+
+from .clock import Clock, ClockDecision, acceptance_times, decide_clock, to_utc
+from .edgar import (
+    EDGAR_CLOSINGS,
+    EVENING_FORMS,
+    NEW_YORK,
+    EveningForms,
+    edgar_calendar,
+    edgar_dissemination,
+    header_acceptance_to_utc,
+    is_edgar_business_day,
+    latest_acceptance,
+    new_york,
+    next_edgar_business_day,
+)
+from .latency import LatencyModel, LatencyModelError
+from .sessions import session_close, sessions
+
+__all__ = [
+    "EDGAR_CLOSINGS",
+    "EVENING_FORMS",
+    "NEW_YORK",
+    "Clock",
+    "ClockDecision",
+    "EveningForms",
+    "LatencyModel",
+    "LatencyModelError",
+    "acceptance_times",
+    "decide_clock",
+    "edgar_calendar",
+    "edgar_dissemination",
+    "header_acceptance_to_utc",
+    "is_edgar_business_day",
+    "latest_acceptance",
+    "new_york",
+    "next_edgar_business_day",
+    "session_close",
+    "sessions",
+    "to_utc",
+]
