@@ -58,7 +58,7 @@ def alerts_from_grid(grid: Table, protocol: EvaluationProtocol) -> pa.Table:
     rows = fire(panel.grid_starts, panel.at, panel.score, protocol.threshold, protocol.rearm_below, protocol.refractory)
     return pa.table(
         {
-            "entity_id": panel.names.take(pa.array(panel.grid_entity[rows])),
+            "entity_id": pa.array(panel.names[panel.grid_entity[rows]], pa.string()),
             "at": pa.array(panel.at[rows], pa.int64()).cast(TIMESTAMP),
             "alert_score": pa.array(panel.score[rows]),
         }

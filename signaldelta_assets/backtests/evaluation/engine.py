@@ -6,8 +6,9 @@ This module only puts the parts together; each rule lives in the module named af
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,40 +17,18 @@ import pyarrow as pa
 
 from .alerts import fire
 from .calibration import Fold, walk_forward
-from .figures import QUARTILES, Figures, curve_times
+from .figures import Figures, Kind
 from .inputs import TIMESTAMP, Floats, Ints, Panel, Table, read_panel
-from .intervals import Interval, estimates, extreme_share, interval, replicates
+from .intervals import estimates, replicates
 from .matching import followed, starts_of
-from .nulls import RANDOM_ALERTS, SHIFTED_EVENTS, NullDraws, random_alerts, shifted_events
+from .nulls import RANDOM_ALERTS, SHIFTED_EVENTS, random_alerts, shifted_events
 from .protocol import EvaluationProtocol
-from .report import Evaluation, KaplanMeier, Murphy, NullFigure, Quartiles, ReliabilityBin, Section
-from .sample import SUMS, Claims, Layout, Sample, claim, draw_sample, lay_out
+from .report import Evaluation, KaplanMeier, Murphy, ReliabilityBin, Section
+from .sample import Claims, Layout, Sample, claim, draw_sample, lay_out
+from .sections import LEAD, SCALARS, Study, curve, flat, murphy, reliability, section
 
-SCALARS = (
-    "precision",
-    "recall",
-    "false_positive_rate",
-    "auc",
-    "average_precision",
-    "brier",
-    "log_loss",
-    "brier_skill",
-    "base_rate",
-)
-LEAD = "lead_time_hours"
-_SMALLER_IS_BETTER = {"false_positive_rate", "brier", "log_loss"}
 _FEW_CLUSTERS = 20
 _ALL = "all"
-
-
-@dataclass(frozen=True)
-class _Study:
-    """One variant with what stands beside it."""
-
-    sample: Sample
-    claims: Claims
-    probability: bool
-    nulls: Mapping[str, NullDraws]
 
 
 def evaluate(grid: Table, events: Table, protocol: EvaluationProtocol) -> Evaluation:
@@ -86,41 +65,54 @@ def evaluate(grid: Table, events: Table, protocol: EvaluationProtocol) -> Evalua
 
     probability, folds = walk_forward(panel.at, panel.probability, outcome, protocol)
     layout = lay_out(panel, probability, protocol)
-    main = _study(layout, claims, outcome, probability=True)
+    main = _study(_ALL, layout, claims, outcome, Kind.ALL)
     types = _by_type(layout, claims)
     months = {
-        name: _Study(draw_sample(layout, claims, outcome, limits), claims, True, {})
+        name: Study(name, draw_sample(layout, claims, outcome, limits), claims, Kind.ALL, {})
         for name, limits in _months(protocol).items()
     }
-    studies = {_ALL: main, **{f"type {name}": study for name, study in types.items() if study is not None}}
-    studies |= {f"month {name}": study for name, study in months.items()}
-    samples = {name: (study.sample, study.probability) for name, study in studies.items()}
-    samples |= {
-        f"{name} under {null}": (draws.expected, study.probability)
-        for name, study in studies.items()
-        for null, draws in study.nulls.items()
+    studies = [main, *(study for study in types.values() if study is not None), *months.values()]
+    drawn = _replicates(studies, layout)
+    sections = {
+        study.name: section(
+            study,
+            protocol,
+            drawn.get(study.name, {}),
+            {null: drawn.get(_under(study, null), {}) for null in study.nulls},
+        )
+        for study in studies
     }
-    drawn = replicates(samples, len(panel.names), protocol) if protocol.replicates else {}
-    sections = {name: _section(name, study, layout, drawn) for name, study in studies.items()}
-    whole = sections[_ALL]
-    values = estimates(main.sample, protocol)
+    own, values = drawn.get(_ALL, {}), estimates(main.sample, protocol)
     return _report(
         layout,
         claims,
-        whole,
+        sections[_ALL],
         dataset=dataset,
         folds=folds,
-        curve=_curve(values, drawn.get(_ALL, {}), protocol),
-        reliability=_bins(values, main.sample, drawn.get(_ALL, {}), protocol),
-        murphy=_murphy(values),
-        by_event_type={
-            name: sections[f"type {name}"] if study is not None else _too_few(name, layout, claims)
-            for name, study in types.items()
-        },
-        by_month={name: sections[f"month {name}"] for name in months},
-        replicates=drawn.get(_ALL, {}),
+        curve=curve(values, own, protocol),
+        bins=reliability(values, main.sample, own, protocol),
+        parts=murphy(values),
+        by_event_type={name: sections.get(name) or _too_few(name, layout, claims) for name in types},
+        by_month={name: sections[name] for name in months},
+        replicates=own,
         warnings=_warnings(layout, main.sample, folds),
     )
+
+
+def _under(study: Study, null: str) -> str:
+    return f"{study.name} under {null}"
+
+
+def _replicates(studies: Iterable[Study], layout: Layout) -> dict[str, Figures]:
+    """The replicates of every study and of the expectation of each of its nulls, all under the same weights."""
+    if not layout.protocol.replicates:
+        return {}
+    samples = {}
+    for study in studies:
+        samples[study.name] = (study.sample, study.kind)
+        for null, draws in study.nulls.items():
+            samples[_under(study, null)] = (draws.expected, Kind.EXPECTED)
+    return replicates(samples, len(layout.panel.names), layout.protocol)
 
 
 def calibrated_grid(grid: Table, events: Table, protocol: EvaluationProtocol) -> pa.Table:
@@ -133,30 +125,31 @@ def calibrated_grid(grid: Table, events: Table, protocol: EvaluationProtocol) ->
     probability, _ = walk_forward(panel.at, panel.probability, outcome, protocol)
     return pa.table(
         {
-            "entity_id": panel.names.take(pa.array(panel.grid_entity)),
+            "entity_id": pa.array(panel.names[panel.grid_entity], pa.string()),
             "at": _stamps(panel.at),
             "probability": pa.array(probability, mask=np.isnan(probability)),
         }
     )
 
 
-def _study(layout: Layout, claims: Claims, outcome: npt.NDArray[np.bool_], probability: bool) -> _Study:
+def _study(name: str, layout: Layout, claims: Claims, outcome: npt.NDArray[np.bool_], kind: Kind) -> Study:
     sample = draw_sample(layout, claims, outcome)
     nulls = {}
     if layout.protocol.null_draws:
         nulls[RANDOM_ALERTS] = random_alerts(layout, claims, sample)
-        nulls[SHIFTED_EVENTS] = shifted_events(layout, claims, probability)
-    return _Study(sample, claims, probability, nulls)
+        nulls[SHIFTED_EVENTS] = shifted_events(layout, claims)
+    return Study(name, sample, claims, kind, nulls)
 
 
-def _by_type(layout: Layout, claims: Claims) -> dict[str, _Study | None]:
+def _by_type(layout: Layout, claims: Claims) -> dict[str, Study | None]:
     """Each target type as if it were the only one; None below the least number of events of a type.
 
     The probability is one of any target event: its ranking may be held against one type, its level may not, unless
     that type is the only one.
     """
     protocol, panel = layout.protocol, layout.panel
-    studies: dict[str, _Study | None] = {}
+    kind = Kind.ALL if len(protocol.event_types) == 1 else Kind.RANKING
+    studies: dict[str, Study | None] = {}
     for place, name in enumerate(protocol.event_types):
         chosen = panel.event_type == place
         entity, at = panel.event_entity[chosen], panel.event_at[chosen]
@@ -164,7 +157,7 @@ def _by_type(layout: Layout, claims: Claims) -> dict[str, _Study | None]:
         studies[name] = None
         if own.event_counted.sum() >= max(protocol.minimum.events_per_type, 1):
             outcome = followed(panel.grid_starts, panel.at, starts_of(entity, len(panel.names)), at, protocol.horizon)
-            studies[name] = _study(layout, own, outcome, probability=len(protocol.event_types) == 1)
+            studies[name] = _study(name, layout, own, outcome, kind)
     return studies
 
 
@@ -199,161 +192,6 @@ def _dataset(panel: Panel, claims: Claims, protocol: EvaluationProtocol) -> dict
     return {name: {"found": count, "needed": getattr(protocol.minimum, name)} for name, count in found.items()}
 
 
-def _missing(name: str, sample: Sample) -> str:
-    """Why a figure of this sample does not exist."""
-    total = dict(zip(SUMS, sample.sums[:, : len(SUMS)].sum(axis=0).astype(int).tolist(), strict=True))
-    if name == "precision":
-        return "no uncensored alert"
-    if name == "recall":
-        return "no uncensored event"
-    if name.startswith((LEAD, "kaplan_meier")):
-        return "no matched event" if total["events"] else "no uncensored event"
-    if not total["points"]:
-        return "no uncensored grid point"
-    if name == "false_positive_rate":
-        return "every uncensored grid point is followed by an event"
-    if not total["scored"]:
-        return "no uncensored grid point has a calibrated probability"
-    return f"one class only: {total['scored_positives']} of {total['scored']} points are followed by an event"
-
-
-def _section(name: str, study: _Study, layout: Layout, drawn: Mapping[str, Figures]) -> Section:
-    """Figures, intervals and nulls of one study."""
-    protocol, sample = layout.protocol, study.sample
-    found = estimates(sample, protocol, study.probability)
-    reasons: dict[str, str] = {}
-    values: dict[str, float | None] = {}
-    for figure in SCALARS:
-        value = float(found[figure]) if figure in found else np.nan
-        values[figure] = None if np.isnan(value) else value
-        if figure not in found:
-            reasons[figure] = "the probability is one of any target event, not of this type"
-        elif np.isnan(value):
-            reasons[figure] = _missing(figure, sample)
-    lead = None if np.isnan(found[LEAD]).any() else Quartiles(**_named(found[LEAD]))
-    if lead is None:
-        reasons[LEAD] = _missing(LEAD, sample)
-    own = drawn.get(name, {})
-    intervals: dict[str, Interval | None] = {}
-    flat = _flat(found)
-    for figure, value in flat.items():
-        intervals[figure] = None
-        if np.isnan(value):
-            reasons[f"intervals.{figure}"] = "the figure does not exist"
-        elif not own:
-            reasons[f"intervals.{figure}"] = "the protocol asks for no replicates"
-        else:
-            intervals[figure] = extreme_share(figure, sample, protocol.level, protocol.blocks) or interval(
-                _flat(own)[figure], protocol.level
-            )
-            if intervals[figure] is None:
-                reasons[f"intervals.{figure}"] = "it does not exist in half of the replicates"
-    nulls = {
-        null: _null_figures(flat, draws, _flat(own), drawn.get(f"{name} under {null}", {}), protocol)
-        for null, draws in study.nulls.items()
-    }
-    total = sample.sums.sum(axis=0)
-    return Section(
-        name=name.removeprefix("type ").removeprefix("month "),
-        status="evaluated",
-        n_alerts=int(total[SUMS.index("alerts")]),
-        n_events=int(total[SUMS.index("events")]),
-        n_points=int(total[SUMS.index("points")]),
-        figures=values,
-        lead_time_hours=lead,
-        intervals=intervals,
-        nulls=nulls,
-        reasons=reasons,
-    )
-
-
-def _named(values: Floats) -> dict[str, float]:
-    return {name: float(value) for (name, _), value in zip(QUARTILES, values, strict=True)}
-
-
-def _flat(found: Figures) -> dict[str, Floats]:
-    """Scalar figures and the three quartiles of the lead time, each under its own name; the last axis is dropped."""
-    flat = {name: found[name] for name in SCALARS if name in found}
-    if LEAD in found:
-        flat |= {f"{LEAD}.{name}": found[LEAD][..., place] for place, (name, _) in enumerate(QUARTILES)}
-    return flat
-
-
-def _null_figures(
-    values: Mapping[str, Floats],
-    draws: NullDraws,
-    own: Mapping[str, Floats],
-    expected: Figures,
-    protocol: EvaluationProtocol,
-) -> dict[str, NullFigure]:
-    at_draw, resampled = _flat_draws(draws), _flat(expected)
-    centre = _flat(estimates(draws.expected, protocol)) if own else {}
-    out = {}
-    for name, value in values.items():
-        drawn = at_draw.get(name, np.full(0, np.nan))
-        drawn = drawn[~np.isnan(drawn)]
-        if not len(drawn):
-            continue
-        mean = float(np.cumsum(drawn)[-1]) / len(drawn)
-        band = interval(drawn, protocol.level)
-        assert band is not None
-        difference = p_value = spread = None
-        if not np.isnan(value):
-            difference = float(value) - mean
-            good = drawn <= value if name in _SMALLER_IS_BETTER else drawn >= value
-            p_value = (1 + int(good.sum())) / (1 + len(drawn))
-            if name == "base_rate":
-                p_value = None
-            if name in own:
-                # A lead time under the null has no expectation by cluster: there the null is held fixed.
-                moving = 0.0 if name.startswith(LEAD) else resampled[name] - centre[name]
-                spread = interval(own[name] - (mean + moving), protocol.level)
-        out[name] = NullFigure(mean, band.lo, band.hi, len(drawn), p_value, difference, spread)
-    return out
-
-
-def _flat_draws(draws: NullDraws) -> dict[str, Floats]:
-    return _flat(draws.figures)
-
-
-def _curve(values: Figures, drawn: Figures, protocol: EvaluationProtocol) -> KaplanMeier | None:
-    survival = values["kaplan_meier.survival"]
-    if np.isnan(survival).any():
-        return None
-    spread = drawn.get("kaplan_meier.survival")
-    bands = [None if spread is None else interval(spread[:, place], protocol.level) for place in range(len(survival))]
-    quartiles = {
-        name: None if np.isnan(value) else value for name, value in _named(values["kaplan_meier.quartiles"]).items()
-    }
-    return KaplanMeier(tuple(curve_times(protocol).tolist()), tuple(survival.tolist()), tuple(bands), **quartiles)
-
-
-def _bins(values: Figures, sample: Sample, drawn: Figures, protocol: EvaluationProtocol) -> tuple[ReliabilityBin, ...]:
-    points = sample.sums.sum(axis=0)[len(SUMS) : len(SUMS) + protocol.bins]
-    out = []
-    for place in range(protocol.bins):
-        held = points[place] > 0
-        spread = interval(drawn["reliability.observed"][:, place], protocol.level) if drawn and held else None
-        out.append(
-            ReliabilityBin(
-                lower=place / protocol.bins,
-                upper=(place + 1) / protocol.bins,
-                points=int(points[place]),
-                forecast=float(values["reliability.forecast"][place]) if held else None,
-                observed=float(values["reliability.observed"][place]) if held else None,
-                observed_interval=spread,
-            )
-        )
-    return tuple(out)
-
-
-def _murphy(values: Figures) -> Murphy | None:
-    parts = {
-        name: float(values[f"murphy.{name}"]) for name in ("reliability", "resolution", "uncertainty", "within_bins")
-    }
-    return None if np.isnan(list(parts.values())).any() else Murphy(**parts)
-
-
 def _too_few(name: str, layout: Layout, claims: Claims) -> Section:
     """A type with too few events: its counts and base rate, no metrics."""
     protocol, panel = layout.protocol, layout.panel
@@ -374,6 +212,7 @@ def _too_few(name: str, layout: Layout, claims: Claims) -> Section:
         figures=figures,
         lead_time_hours=None,
         intervals={},
+        interval_methods={},
         nulls={},
         reasons={figure: reason for figure in (*SCALARS, LEAD) if figures.get(figure) is None},
     )
@@ -404,7 +243,7 @@ def _iso(microseconds: int) -> str:
     return str(pd.Timestamp(microseconds, unit="us", tz="UTC").isoformat())
 
 
-def _stamps(microseconds: Ints) -> pa.Array:
+def _stamps(microseconds: Ints) -> pa.Array[Any]:
     return pa.array(microseconds, pa.int64()).cast(TIMESTAMP)
 
 
@@ -412,7 +251,7 @@ def _matches(layout: Layout, claims: Claims) -> pa.Table:
     found = np.flatnonzero(claims.matched >= 0)
     return pa.table(
         {
-            "entity_id": layout.panel.names.take(pa.array(claims.alert_entity[found])),
+            "entity_id": pa.array(layout.panel.names[claims.alert_entity[found]], pa.string()),
             "alert_at": _stamps(claims.alert_at[found]),
             "event_time": _stamps(claims.event_at[claims.matched[found]]),
         }
@@ -430,6 +269,7 @@ def _insufficient(layout: Layout, claims: Claims, dataset: dict[str, dict[str, i
         figures=dict.fromkeys(SCALARS),
         lead_time_hours=None,
         intervals={},
+        interval_methods={},
         nulls={},
         reasons=dict.fromkeys((*SCALARS, LEAD, "kaplan_meier", "murphy", "matches"), warning),
     )
@@ -446,8 +286,8 @@ def _report(
     warnings: tuple[str, ...],
     folds: tuple[Fold, ...] = (),
     curve: KaplanMeier | None = None,
-    reliability: tuple[ReliabilityBin, ...] = (),
-    murphy: Murphy | None = None,
+    bins: tuple[ReliabilityBin, ...] = (),
+    parts: Murphy | None = None,
     by_event_type: Mapping[str, Section] | None = None,
     by_month: Mapping[str, Section] | None = None,
     replicates: Mapping[str, Floats] | None = None,
@@ -467,11 +307,11 @@ def _report(
         censored_events=int((~claims.event_counted).sum()),
         matches=_matches(layout, claims),
         intervals=whole.intervals,
-        interval_methods={},
+        interval_methods=whole.interval_methods,
         nulls=whole.nulls,
         kaplan_meier=curve,
-        reliability=reliability,
-        murphy=murphy,
+        reliability=bins,
+        murphy=parts,
         calibration=folds,
         by_event_type=by_event_type or {},
         by_month=by_month or {},
@@ -481,5 +321,5 @@ def _report(
         warnings=warnings,
         primary_figure=protocol.primary_figure,
         smallest_effect=protocol.smallest_effect,
-        replicates=_flat(dict(replicates or {})),
+        replicates=flat(dict(replicates or {})),
     )

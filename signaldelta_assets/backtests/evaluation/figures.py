@@ -6,6 +6,8 @@ fixed order, products and quotients are single IEEE operations: the bits depend 
 
 from __future__ import annotations
 
+from enum import Enum
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +20,8 @@ WIDTH = 8  # replicates per block
 QUARTILES = (("q25", 0.25), ("median", 0.5), ("q75", 0.75))
 CURVE_STEPS = 48  # points of the Kaplan-Meier curve beside its start
 
+Clusters = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.bool_]
 Weights = npt.NDArray[np.uint16]  # clusters x WIDTH
 Figures = dict[str, Floats]  # by name: WIDTH, or WIDTH x places
 
@@ -35,32 +39,43 @@ def _weighted_sums(weights: Weights, held: Ints, sums: Floats) -> Floats:
 
 
 @jit
-def _ranked(weights: Floats, cluster: npt.NDArray[np.int32], outcome: Floats, last: npt.NDArray[np.bool_]) -> Floats:
-    """Return (2, WIDTH): AUC and average precision, not yet divided by positives x negatives and by positives."""
+def _ranked(weights: Floats, cluster: Clusters, outcome: Flags, ends: Ints) -> Floats:
+    """Return (2, WIDTH): AUC and average precision, not yet divided by positives x negatives and by positives.
+
+    `ends` cut the points into segments: a tie group with a hit, or all points between two such groups. Only the
+    first kind changes a figure; in the second the points are merely counted.
+    """
     out = np.zeros((2, WIDTH))
-    points, hits = np.zeros(WIDTH), np.zeros(WIDTH)
-    points_before, hits_before = np.zeros(WIDTH), np.zeros(WIDTH)
-    any_hit = False
-    for row in range(len(cluster)):
-        y, c = outcome[row], cluster[row]
-        for lane in range(WIDTH):
-            points[lane] += weights[c, lane]
-        if y != 0.0:
-            any_hit = True
-            for lane in range(WIDTH):
-                hits[lane] += weights[c, lane] * y
-        if last[row]:
-            # Ties share the area under the chord; a group without a hit adds area, but no precision step.
-            for lane in range(WIDTH):
-                misses = (points[lane] - points_before[lane]) - (hits[lane] - hits_before[lane])
-                out[0, lane] += misses * (hits[lane] + hits_before[lane]) * 0.5
-            if any_hit:
+    hits, hits_before = np.zeros(WIDTH), np.zeros(WIDTH)
+    points, points_before = np.zeros(WIDTH), np.zeros(WIDTH)
+    # One local per lane keeps the counts in registers: four times as fast as an array.
+    n0 = n1 = n2 = n3 = n4 = n5 = n6 = n7 = 0.0
+    row = 0
+    for end in ends:
+        points_before[:] = points
+        hit = False
+        while row < end:
+            w = weights[cluster[row]]
+            n0, n1, n2, n3 = n0 + w[0], n1 + w[1], n2 + w[2], n3 + w[3]
+            n4, n5, n6, n7 = n4 + w[4], n5 + w[5], n6 + w[6], n7 + w[7]
+            if outcome[row]:
+                hit = True
                 for lane in range(WIDTH):
-                    out[1, lane] += (hits[lane] - hits_before[lane]) * hits[lane] / max(points[lane], 1e-300)
-            any_hit = False
+                    hits[lane] += w[lane]
+            row += 1
+        points[0], points[1], points[2], points[3] = n0, n1, n2, n3
+        points[4], points[5], points[6], points[7] = n4, n5, n6, n7
+        if hit:
             for lane in range(WIDTH):
-                points_before[lane] = points[lane]
+                new = hits[lane] - hits_before[lane]
+                # A hit outranks every miss below its tie group, and half of those inside.
+                misses_above = points_before[lane] - hits_before[lane]
+                misses_inside = (points[lane] - hits[lane]) - misses_above
+                out[0, lane] += new * (misses_above + 0.5 * misses_inside)
+                out[1, lane] += new * hits[lane] / max(points[lane], 1.0)
                 hits_before[lane] = hits[lane]
+    for lane in range(WIDTH):
+        out[0, lane] = hits[lane] * (points[lane] - hits[lane]) - out[0, lane]
     return out
 
 
@@ -75,7 +90,8 @@ def _quantile(weights: Weights, lane: int, cluster: Ints, values: Floats, total:
         if at_low != at_low and seen > low:
             at_low = values[row]
         if seen > low + 1.0 or (seen > low and position == low):
-            return at_low + (values[row] - at_low) * (position - low)
+            between: float = at_low + (values[row] - at_low) * (position - low)
+            return between
     return at_low
 
 
@@ -94,7 +110,7 @@ def _lead_quartiles(weights: Weights, cluster: Ints, lead: Floats, shares: Float
 
 @jit
 def _kaplan_meier(
-    weights: Weights, cluster: Ints, wait: Floats, seen: npt.NDArray[np.bool_], times: Floats, shares: Floats
+    weights: Weights, cluster: Ints, wait: Floats, seen: Flags, times: Floats, shares: Floats
 ) -> tuple[Floats, Floats]:
     """Survival at `times`, and the first waits at which it is at most 1 - share (NaN: never)."""
     curve = np.full((WIDTH, len(times)), np.nan)
@@ -130,17 +146,24 @@ def _kaplan_meier(
     return curve, quartiles
 
 
+class Kind(Enum):
+    """Which figures a sample can give."""
+
+    ALL = "all"
+    RANKING = "ranking"  # all but those that judge the probability's level: Brier, log-loss, reliability
+    EXPECTED = "expected"  # a mean over null draws: sums and their ratios, no ranks and no lead times
+
+
 def curve_times(protocol: EvaluationProtocol) -> Floats:
     """Return the hours at which the Kaplan-Meier curve is given: 0 to H in equal steps."""
     return np.arange(CURVE_STEPS + 1) * protocol.horizon_hours / CURVE_STEPS
 
 
-def figures(sample: Sample, weights: Weights, protocol: EvaluationProtocol, probability: bool = True) -> Figures:
+def figures(sample: Sample, weights: Weights, protocol: EvaluationProtocol, kind: Kind = Kind.ALL) -> Figures:
     """Return every figure under each of WIDTH weightings of the clusters; NaN where a figure does not exist.
 
     Names are those of `Evaluation`; ``lead_time_hours`` and ``kaplan_meier.quartiles`` are WIDTH x (q25, median,
-    q75), ``kaplan_meier.survival`` WIDTH x curve_times, ``reliability.*`` WIDTH x bins. With `probability` False the
-    figures that judge the probability as such (Brier, log-loss, reliability) are left out.
+    q75), ``kaplan_meier.survival`` WIDTH x curve_times, ``reliability.*`` WIDTH x bins. `kind` leaves some out.
     """
     total = _weighted_sums(weights, sample.held, sample.sums)
     column = {name: total[:, place] for place, name in enumerate(SUMS)}
@@ -148,23 +171,26 @@ def figures(sample: Sample, weights: Weights, protocol: EvaluationProtocol, prob
         negatives = column["points"] - column["positives"]
         scored, hits = column["scored"], column["scored_positives"]
         misses = scored - hits
-        area = _ranked(weights.astype(np.float64), sample.rank_cluster, sample.rank_outcome, sample.rank_last)
         two_classes = (hits > 0) & (misses > 0)
         out: Figures = {
             "precision": column["alerts_matched"] / column["alerts"],
             "recall": column["events_matched"] / column["events"],
             "false_positive_rate": column["negatives_above"] / negatives,
             "base_rate": column["positives"] / column["points"],
-            "auc": np.where(two_classes, area[0] / (hits * misses), np.nan),
-            "average_precision": np.where(two_classes, area[1] / hits, np.nan),
         }
-        if probability:
+        if kind is not Kind.EXPECTED:
+            area = _ranked(weights.astype(np.float64), sample.rank_cluster, sample.rank_outcome, sample.rank_ends)
+            out["auc"] = np.where(two_classes, area[0] / (hits * misses), np.nan)
+            out["average_precision"] = np.where(two_classes, area[1] / hits, np.nan)
+        if kind is not Kind.RANKING:
             share = hits / scored
             uncertainty = share * (1.0 - share)
             out["brier"] = column["squared_error"] / scored
             out["log_loss"] = column["log_error"] / scored
             out["brier_skill"] = np.where(two_classes, 1.0 - out["brier"] / uncertainty, np.nan)
             _reliability(out, total[:, len(SUMS) :], share, scored, uncertainty)
+    if kind is Kind.EXPECTED:
+        return out
     shares = np.array([share for _, share in QUARTILES])
     out["lead_time_hours"] = _lead_quartiles(weights, sample.lead_cluster, sample.lead, shares)
     out["kaplan_meier.survival"], out["kaplan_meier.quartiles"] = _kaplan_meier(

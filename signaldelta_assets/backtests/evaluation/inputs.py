@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from signaldelta_assets.errors import RecordError
 
@@ -40,7 +39,7 @@ class Panel:
     target events up to the grid's end are here; `left_out` counts what is not, by reason.
     """
 
-    names: pa.StringArray
+    names: npt.NDArray[np.object_]
     grid_starts: Ints
     at: Ints
     score: Floats
@@ -61,6 +60,12 @@ class Panel:
         return np.repeat(np.arange(len(self.names)), np.diff(self.event_starts))
 
 
+@dataclass(frozen=True, slots=True)
+class _Coded:
+    codes: Ints
+    labels: list[str]
+
+
 def read_panel(grid: Table, events: Table, protocol: EvaluationProtocol) -> Panel:
     """Return both tables as a Panel; rows outside the protocol's grid, or of other types, are counted, not kept.
 
@@ -71,8 +76,8 @@ def read_panel(grid: Table, events: Table, protocol: EvaluationProtocol) -> Pane
     grid_id, at, score, probability = _read_grid(grid, protocol, left_out)
     event_id, event_at, event_type = _read_events(events, protocol, left_out)
 
-    names = pc.unique(pa.chunked_array([grid_id.dictionary, event_id.dictionary]))
-    names = names.take(pc.array_sort_indices(names))
+    both = {*grid_id.labels, *event_id.labels}
+    names = np.array(sorted(both), dtype=object)
     place, event_place = _places(grid_id, names), _places(event_id, names)
 
     order = _order(place, at)
@@ -80,9 +85,7 @@ def read_panel(grid: Table, events: Table, protocol: EvaluationProtocol) -> Pane
     twice = (np.diff(place) == 0) & (np.diff(at) == 0)
     if twice.any():
         row = int(np.argmax(twice))
-        raise EvaluationInputError(
-            f"grid {names[int(place[row])].as_py()}", "at", "each grid point once", _stamp(at[row])
-        )
+        raise EvaluationInputError(f"grid {names[place[row]]}", "at", "each grid point once", _stamp(at[row]))
     order = np.lexsort((event_type, event_at, event_place))
     everyone = np.arange(len(names) + 1)
     return Panel(
@@ -100,7 +103,7 @@ def read_panel(grid: Table, events: Table, protocol: EvaluationProtocol) -> Pane
 
 def _read_grid(
     grid: Table, protocol: EvaluationProtocol, left_out: dict[str, int]
-) -> tuple[pa.DictionaryArray, Ints, Floats, Floats]:
+) -> tuple[_Coded, Ints, Floats, Floats]:
     table = _arrow("grid", grid, ["entity_id", "at", "alert_score", "probability"])
     at = _moments("grid", table, "at")
     inside = (at >= protocol.start) & (at <= protocol.end)
@@ -118,16 +121,13 @@ def _read_grid(
     return _identifiers("grid", table, "entity_id"), at, score, probability
 
 
-def _read_events(
-    events: Table, protocol: EvaluationProtocol, left_out: dict[str, int]
-) -> tuple[pa.DictionaryArray, Ints, Ints]:
+def _read_events(events: Table, protocol: EvaluationProtocol, left_out: dict[str, int]) -> tuple[_Coded, Ints, Ints]:
     columns = ["entity_id", "event_type", "event_time"] + (["subtype"] if protocol.targets else [])
     table = _arrow("events", events, columns)
     kinds = _identifiers("events", table, "event_type")
     at = _moments("events", table, "event_time")
     of = {name: place for place, name in enumerate(protocol.event_types)}
-    kind = np.array([of.get(name, -1) for name in kinds.dictionary.to_pylist()] or [-1], dtype=np.int64)
-    kind = kind[kinds.indices.to_numpy(zero_copy_only=False)] if len(table) else np.zeros(0, dtype=np.int64)
+    kind = np.array([of.get(name, -1) for name in kinds.labels], dtype=np.int64)[kinds.codes]
     target = kind >= 0
     left_out["events of other types"] = int((~target).sum())
     if protocol.targets:
@@ -159,15 +159,15 @@ def _arrow(name: str, table: Table, columns: Iterable[str]) -> pa.Table:
     return pa.Table.from_pandas(table[list(columns)], preserve_index=False)
 
 
-def _column(name: str, table: pa.Table, column: str) -> pa.ChunkedArray:
+def _column(name: str, table: pa.Table, column: str) -> pa.ChunkedArray[Any]:
     values = table.column(column)
     if values.null_count:
         raise _bad(name, table, column, "a value", values.is_null().to_numpy())
     return values
 
 
-def _identifiers(name: str, table: pa.Table, column: str) -> pa.DictionaryArray:
-    """The column as a dictionary of strings that all occur."""
+def _identifiers(name: str, table: pa.Table, column: str) -> _Coded:
+    """The column as codes into the strings that occur in it."""
     values = _column(name, table, column)
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
@@ -175,7 +175,8 @@ def _identifiers(name: str, table: pa.Table, column: str) -> pa.DictionaryArray:
         values = pa.chunked_array([], type=pa.string())
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         raise EvaluationInputError(name, column, "a column of strings", values.type)
-    return values.cast(pa.string()).combine_chunks().dictionary_encode()
+    encoded = values.cast(pa.string()).to_pandas().astype("category").cat
+    return _Coded(encoded.codes.to_numpy().astype(np.int64), encoded.categories.tolist())
 
 
 def _moments(name: str, table: pa.Table, column: str) -> Ints:
@@ -203,10 +204,9 @@ def _floats(name: str, table: pa.Table, column: str) -> Floats:
     return numbers
 
 
-def _places(values: pa.DictionaryArray, names: pa.StringArray) -> Ints:
-    place = pc.index_in(values.dictionary, value_set=names).to_numpy(zero_copy_only=False).astype(np.int64)
-    indices: Ints = values.indices.to_numpy(zero_copy_only=False)
-    return np.asarray(place[indices] if len(indices) else np.zeros(0), dtype=np.int64)
+def _places(values: _Coded, names: npt.NDArray[np.object_]) -> Ints:
+    of = {name: place for place, name in enumerate(names)}
+    return np.array([of[label] for label in values.labels], dtype=np.int64)[values.codes]
 
 
 def _order(place: Ints, at: Ints) -> Ints:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .figures import WIDTH, Figures, Weights, figures, unit_weights
+from .figures import WIDTH, Figures, Kind, Weights, figures, unit_weights
 from .inputs import Floats, Ints
 from .protocol import EvaluationProtocol
 from .sample import SUMS, Sample, periods
@@ -60,26 +60,26 @@ def weight_blocks(entities: int, protocol: EvaluationProtocol) -> Iterator[Weigh
         yield weights
 
 
-def estimates(sample: Sample, protocol: EvaluationProtocol, probability: bool = True) -> dict[str, Floats]:
+def estimates(sample: Sample, protocol: EvaluationProtocol, kind: Kind = Kind.ALL) -> dict[str, Floats]:
     """Return every figure of the sample as it is, by name; NaN where it does not exist."""
-    found = figures(sample, unit_weights(len(sample.sums)), protocol, probability)
+    found = figures(sample, unit_weights(len(sample.sums)), protocol, kind)
     return {name: values[0] for name, values in found.items()}
 
 
 def replicates(
-    samples: Mapping[str, tuple[Sample, bool]], entities: int, protocol: EvaluationProtocol
+    samples: Mapping[str, tuple[Sample, Kind]], entities: int, protocol: EvaluationProtocol
 ) -> dict[str, Figures]:
     """Return the replicates of every figure of every sample: replicates (x places), paired across samples.
 
-    `samples` maps a name to the sample and whether its probability is judged as such (see `figures`).
+    `samples` maps a name to the sample and the kind of figures it can give.
     """
     collected: dict[str, dict[str, list[Floats]]] = {name: {} for name in samples}
     done = 0
     for weights in weight_blocks(entities, protocol):
         lanes = min(WIDTH, protocol.replicates - done)
         done += lanes
-        for name, (sample, probability) in samples.items():
-            for figure, values in figures(sample, weights, protocol, probability).items():
+        for name, (sample, kind) in samples.items():
+            for figure, values in figures(sample, weights, protocol, kind).items():
                 collected[name].setdefault(figure, []).append(values[:lanes])
     return {
         name: {figure: np.concatenate(parts) for figure, parts in found.items()} for name, found in collected.items()
@@ -95,6 +95,8 @@ def interval(values: Floats, level: float) -> Interval | None:
     return Interval(float(lo), float(hi))
 
 
+CLUSTER_BOOTSTRAP = "cluster bootstrap, percentile"
+BINOMIAL = "binomial, by cluster"
 _SHARES = {
     "precision": ("alerts_matched", "alerts"),
     "recall": ("events_matched", "events"),
@@ -103,10 +105,10 @@ _SHARES = {
 }
 
 
-def extreme_share(name: str, sample: Sample, level: float, run: int) -> Interval | None:
+def extreme_share(name: str, sample: Sample, protocol: EvaluationProtocol) -> Interval | None:
     """Return the Clopper-Pearson interval of a share that is exactly 0 or 1, where resampling shows no spread.
 
-    Trials are the independent pieces: runs of `run` clusters that hold at least one unit. None if `name` is no share
+    Trials are the independent pieces: runs of clusters that hold at least one unit. None if `name` is no share
     or its value is neither 0 nor 1.
     """
     if name not in _SHARES:
@@ -117,6 +119,6 @@ def extreme_share(name: str, sample: Sample, level: float, run: int) -> Interval
     none, every = not part.any(), bool((part == whole).all())
     if not whole.any() or not (none or every):
         return None
-    pieces = max(int((whole > 0).sum()) // run, 1)
-    room = 1.0 - exp(log((1.0 - level) / 2.0) / pieces)
+    pieces = max(int((whole > 0).sum()) // protocol.blocks, 1)
+    room = 1.0 - exp(log((1.0 - protocol.level) / 2.0) / pieces)
     return Interval(0.0, room) if none else Interval(1.0 - room, 1.0)

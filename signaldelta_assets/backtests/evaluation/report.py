@@ -56,8 +56,9 @@ class NullFigure:
 
 @dataclass(frozen=True)
 class KaplanMeier:
-    """Hours back from an event to its alert, misses censored. survival[i] = share of events with no alert yet
-    i.e. whose wait exceeds hours[i]. A quartile is None where fewer events than that were ever forecast.
+    """Hours back from an event to its alert, misses censored: survival[i] is the share of waits beyond hours[i].
+
+    A quartile is None where fewer events than that were ever forecast.
     """
 
     hours: tuple[float, ...]
@@ -102,6 +103,7 @@ class Section:
     figures: Mapping[str, float | None]
     lead_time_hours: Quartiles | None
     intervals: Mapping[str, Interval | None]
+    interval_methods: Mapping[str, str]
     nulls: Mapping[str, Mapping[str, NullFigure]]
     reasons: Mapping[str, str]
 

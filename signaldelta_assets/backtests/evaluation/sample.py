@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -130,6 +131,17 @@ def tie_groups(values: Floats) -> npt.NDArray[np.int32]:
     return np.concatenate([np.zeros(min(len(values), 1)), np.cumsum(changes)]).astype(np.int32)
 
 
+def segment_ends(group: npt.NDArray[np.int32], hit: Flags) -> Ints:
+    """Return where the segments of ranked points end: around every tie group that holds a hit, and at the end."""
+    if not len(group):
+        return np.zeros(0, dtype=np.int64)
+    held = np.zeros(int(group[-1]) + 1, dtype=np.bool_)
+    held[group[hit]] = True
+    held = held[group]
+    cut = (np.diff(group) != 0) & (held[1:] | held[:-1])
+    return np.append(np.flatnonzero(cut) + 1, len(group))
+
+
 @dataclass(frozen=True)
 class Claims:
     """Alerts and events of all entities, sorted by (entity, time), and which alert has which event.
@@ -183,8 +195,8 @@ def claim(
 class Sample:
     """One variant of the evaluation (all, one event type, one month, or the expectation under a null).
 
-    `sums`: clusters x (SUMS, then 3 x bins), of which only the clusters `held` are not zero. `rank_*`: the scored points from the highest probability down, with
-    the outcome (0 to 1: under a null it is a mean over draws) and whether a point is the last of its tie group.
+    `sums`: clusters x (SUMS, then 3 x bins), of which only the clusters `held` are not zero. `rank_*`: the scored
+    points from the highest probability down, their outcome, and the ends of the segments that `figures` goes by.
     `lead_*`: hours of the matched, counted events, ascending. `wait_*`: for every counted event the hours back to
     its alert, or (not seen) to where its window ends without one, ascending.
     """
@@ -192,8 +204,8 @@ class Sample:
     sums: Floats
     held: Ints
     rank_cluster: npt.NDArray[np.int32]
-    rank_outcome: Floats
-    rank_last: Flags
+    rank_outcome: Flags
+    rank_ends: Ints
     lead_cluster: Ints
     lead: Floats
     wait_cluster: Ints
@@ -222,15 +234,13 @@ def draw_sample(
     """
     panel, clusters = layout.panel, layout.clusters
     alerts, events = claims.alert_counted, claims.event_counted
-    rows, order = layout.uncensored, layout.order
-    last = np.append(np.diff(layout.group) != 0, True)[: len(order)]
+    rows, order, group = layout.uncensored, layout.order, layout.group
     if month is not None:
         alerts = alerts & (claims.alert_at >= month[0]) & (claims.alert_at < month[1])
         events = events & (claims.event_at >= month[0]) & (claims.event_at < month[1])
         rows = rows & (panel.at >= month[0]) & (panel.at < month[1])
         kept = rows[order]
-        order = order[kept]
-        last = np.append(np.diff(layout.group[kept]) != 0, True)[: len(order)]
+        order, group = order[kept], group[kept]
 
     y = outcome.astype(np.float64)
     alert_cluster = layout.cluster_of(claims.alert_entity[alerts], claims.alert_at[alerts])
@@ -246,7 +256,7 @@ def draw_sample(
     y_scored, p_scored = y[scored], layout.probability[scored]
     error = p_scored * p_scored * (1.0 - y_scored) + (1.0 - p_scored) * (1.0 - p_scored) * y_scored
     loss = layout.loss_if_event[scored] * y_scored + layout.loss_if_none[scored] * (1.0 - y_scored)
-    columns = [
+    columns: list[npt.NDArray[Any]] = [
         total(alert_cluster),
         total(alert_cluster, claims.matched[alerts] >= 0),
         total(event_cluster),
@@ -269,8 +279,8 @@ def draw_sample(
         sums=sums,
         held=held_clusters(sums),
         rank_cluster=layout.cluster[order],
-        rank_outcome=y[order],
-        rank_last=last,
+        rank_outcome=y[order] > 0.0,
+        rank_ends=segment_ends(group, y[order] > 0.0),
         lead_cluster=lead_cluster,
         lead=lead,
         wait_cluster=wait_cluster,

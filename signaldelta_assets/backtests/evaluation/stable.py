@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-import numba  # type: ignore[import-untyped]
+import numba
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
