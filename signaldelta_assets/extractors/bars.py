@@ -1,0 +1,340 @@
+"""Daily bars as series on the session grid (signals.md 4.5), and from a condition to events.
+
+Each (entity, ticker, vintage) is a series of its own: returns never cross vintages. Where an entity has several, the
+one with most bars in the trailing `walk` sessions speaks at a session, ties by ticker and vintage; no later bar enters
+that choice. The context's primary ticker, where it names one, comes first: one issuer, one primary share class.
+Dropped sessions: zero or missing volume, stale repeats of the bar before, days on which the exchange did not trade.
+Rolling figures are taken over whole windows, never updated along a series, so that they have the same bits in any run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..contracts import SecurityContext, SignalEvent
+from ..timeline import sessions
+from .base import Extraction, SignalParams
+from .frames import Record, by_entity, first_available, frontier, rows
+from .scales import Floats
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Series:
+    """One vintage of one ticker on consecutive sessions; arrays of length n, NaN (k: NEVER) where no bar counts.
+
+    `position` is the first session's number; `row` points into the prepared bars, -1 where there is none; `r` is the
+    log return on the last counting close, at most `max_gap` sessions back; `dv` the dollar volume in 1e6.
+    """
+
+    entity_id: str
+    ticker: str
+    vintage: str
+    position: int
+    days: pd.DatetimeIndex
+    close: Floats
+    volume: Floats
+    k: Ints
+    row: Ints
+    split: Floats
+    splits: tuple[tuple[int, Record], ...]
+    max_gap: int
+
+    @cached_property
+    def dv(self) -> Floats:
+        """Dollar volume, 1e6 USD; a split leaves it alone."""
+        return self.close * self.volume / 1e6
+
+    @cached_property
+    def r(self) -> Floats:
+        """Log returns, NaN where there is no counting close within `max_gap` sessions before."""
+        value = np.log(self.close)
+        past = np.full_like(value, np.nan)
+        split = np.log(self.split)
+        factor = np.zeros_like(value)
+        for back in range(1, self.max_gap + 1):
+            # Splits between the two closes, those of the later session included.
+            factor = factor + _shift(split, back - 1, 0.0)
+            past = np.where(np.isnan(past), _shift(value, back) - factor, past)
+        found: Floats = value - past
+        return found
+
+    def until(self, at: int, span: int) -> Series:
+        """Return the last `span` sessions as they could be known with bar `at`: slower bars count as missing."""
+        part = slice(max(0, at - span), at + 1)
+        hidden = self.k[part] > self.k[at]
+        return replace(
+            self,
+            position=self.position + part.start,
+            days=self.days[part],
+            close=np.where(hidden, np.nan, self.close[part]),
+            volume=np.where(hidden, np.nan, self.volume[part]),
+            k=np.where(hidden, NEVER, self.k[part]),
+            row=self.row[part],
+            split=self.split[part],
+        )
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A signal's figures per session: whether its condition holds, and what an event there would say."""
+
+    holds: Bools
+    strength: Floats
+    direction: Ints
+    figures: dict[str, Floats]
+    # What the reliability is multiplied by; None for 1 throughout.
+    factor: Floats | None = None
+
+
+def _shift(values: Floats, by: int, fill: float = np.nan) -> Floats:
+    if by == 0:
+        return values
+    return np.concatenate([np.full(min(by, len(values)), fill), values[:-by]])
+
+
+def windows(values: Floats, length: int, lag: int) -> Floats:
+    """Return, per session, the `length` values that end `lag` sessions before it: shape (n, length), NaN-padded."""
+    padded = np.concatenate([np.full(length - 1 + lag, np.nan), values])[: len(values) + length - 1]
+    # A contiguous copy, for the order of a sum must not depend on how many rows there are.
+    return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(padded, length))
+
+
+def counted(window: Floats) -> Ints:
+    """Return how many values of each window count."""
+    found: Ints = np.count_nonzero(~np.isnan(window), axis=1)
+    return found
+
+
+def mean(window: Floats, least: int) -> Floats:
+    """Return the mean of each window, NaN below `least` values."""
+    n = counted(window)
+    return np.where(n >= least, np.where(np.isnan(window), 0.0, window).sum(axis=1) / np.maximum(n, 1), np.nan)
+
+
+def deviation(window: Floats, least: int) -> Floats:
+    """Return the sample standard deviation of each window, NaN below `least` values."""
+    off = window - mean(window, least)[:, None]
+    n = counted(window)
+    total = np.where(np.isnan(off), 0.0, off * off).sum(axis=1)
+    return np.where(n >= max(least, 2), np.sqrt(total / np.maximum(n - 1, 1)), np.nan)
+
+
+def median(window: Floats, least: int) -> Floats:
+    """Return the median of each window (mean of the middle two), NaN below `least` values."""
+    ordered = np.sort(window, axis=1)  # NaN last
+    n = counted(window)
+    at = np.arange(len(window))
+    middle = (ordered[at, np.maximum(n - 1, 0) // 2] + ordered[at, np.minimum(n // 2, window.shape[1] - 1)]) / 2
+    return np.where(n >= least, middle, np.nan)
+
+
+def _columns(frame: pd.DataFrame, counts: Counter[str]) -> pd.DataFrame:
+    names = ("ticker", "session", "vintage", "open", "high", "low", "close", "volume", "adjusted")
+    payloads = frame["payload"].tolist()
+    bars = pd.DataFrame({name: [payload.get(name) for payload in payloads] for name in names})
+    for name in ("open", "high", "low", "close", "volume"):
+        bars[name] = pd.to_numeric(bars[name], errors="coerce").astype("float64")
+    for name in ("entity_id", "k", "is_trigger"):
+        bars[name] = frame[name].to_numpy()
+    bars["row"] = np.arange(len(bars))
+    bars["day"] = pd.to_datetime(bars["session"], format="%Y-%m-%d").astype("datetime64[us]")
+    if len(bars):
+        days = sessions(bars["day"].min().date(), bars["day"].max().date())
+        bars["position"] = days.get_indexer(pd.DatetimeIndex(bars["day"]))
+    else:
+        bars["position"] = pd.Series(dtype="int64")
+    bars = bars.sort_values(["entity_id", "ticker", "vintage", "day"], kind="stable")
+    same = bars.groupby(["entity_id", "ticker", "vintage"], sort=False)
+    prices = ["open", "high", "low", "close", "volume"]
+    stale = (bars[prices] == same[prices].shift()).all(axis=1)
+    for reason, refused in (
+        ("not_a_session", bars["position"] < 0),
+        ("no_price", ~(bars["close"] > 0)),
+        ("no_volume", ~(bars["volume"] > 0)),
+        ("stale_repeat", stale),
+    ):
+        refused = refused.reindex(bars.index).fillna(False)
+        counts[reason] += int((refused & bars["is_trigger"]).sum())
+        bars = bars[~refused]
+    return bars
+
+
+def read_series(records: pd.DataFrame, params: SignalParams, counts: Counter[str]) -> tuple[list[Series], list[Record]]:
+    """Return the series of the frame's `daily_bar` rows, ordered by entity, ticker, vintage, and the bars' records."""
+    frame = first_available(records[records["source_type"] == "daily_bar"], counts).reset_index(drop=True)
+    bars = _columns(frame, counts)
+    if bars.empty:
+        return [], []
+    all_days = sessions(bars["day"].min().date(), bars["day"].max().date())
+    splits = by_entity(rows(first_available(records[records["source_type"] == "split"], Counter())))
+    found = []
+    for (entity, ticker, vintage), own in bars.groupby(["entity_id", "ticker", "vintage"], sort=True):
+        first, last = int(own["position"].min()), int(own["position"].max())
+        n = last - first + 1
+        at = own["position"].to_numpy() - first
+        close, volume, factor = np.full(n, np.nan), np.full(n, np.nan), np.ones(n)
+        k, row = np.full(n, NEVER, dtype=np.int64), np.full(n, -1, dtype=np.int64)
+        close[at], volume[at] = own["close"], own["volume"]
+        k[at], row[at] = own["k"], own["row"]
+        days = all_days[first : last + 1]
+        # An adjusted download has its splits in it; they cancel in ratios, whenever they happened.
+        applied = []
+        for split in [] if bool(own["adjusted"].iloc[0]) else splits.get(str(entity), []):
+            place = int(days.searchsorted(pd.Timestamp(split.payload["execution_date"])))
+            if split.payload["ticker"] == ticker and 0 < place < n and split.k <= k[place]:
+                factor[place] *= float(split.payload["split_to"]) / float(split.payload["split_from"])
+                applied.append((place, split))
+        found.append(
+            Series(str(entity), str(ticker), str(vintage), first, days, close, volume, k, row, factor, tuple(applied),
+                   params["max_gap_sessions"])
+        )  # fmt: skip
+    return found, rows(frame)
+
+
+def _late(series: Series, reach: int) -> Bools:
+    """Return where a bar in reach before a session was available only after the session's own bar."""
+    known = np.where(series.k == NEVER, -1, series.k).astype(np.float64)
+    before = windows(known, reach, 1)
+    worst = np.max(np.where(np.isnan(before), -1.0, before), axis=1)
+    late: Bools = (worst > known) & (series.row >= 0)
+    return late
+
+
+def started(holds: Bools, counts_: Bools) -> Ints:
+    """Return the sessions where the condition starts: it holds, and did not at the last counting session before."""
+    at = np.flatnonzero(counts_)
+    held = holds[at]
+    before = np.concatenate([[False], held[:-1]])
+    found: Ints = at[held & ~before]
+    return found
+
+
+def after_refractory(starts: Ints, gap: int, walk: int) -> Ints:
+    """Return those starts that come at least `gap` sessions after the event before.
+
+    Each start is judged by the starts of its own last `walk` sessions alone, so that the answer does not depend on
+    how far back a run reads.
+    """
+    kept = []
+    for i, start in enumerate(starts):
+        last = -NEVER
+        for other in starts[np.searchsorted(starts, start - walk) : i + 1]:
+            if other - last >= gap:
+                last = int(other)
+        if last == start:
+            kept.append(int(start))
+    return np.asarray(kept, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Firing:
+    """One session at which an event stands, with what it says."""
+
+    at: int
+    strength: float
+    direction: int
+    factor: float
+    figures: dict[str, float]
+
+
+def _firing(at: int, measure: Measure, place: int) -> Firing:
+    return Firing(
+        at=at,
+        strength=float(measure.strength[place]),
+        direction=int(measure.direction[place]),
+        factor=1.0 if measure.factor is None else float(measure.factor[place]),
+        figures={name: round(float(values[place]), 6) for name, values in measure.figures.items()},
+    )
+
+
+def _fires(series: Series, params: SignalParams, measure: Callable[[Series], Measure], reach: int) -> Iterator[Firing]:
+    """Yield where the condition starts and the refractory is over, each session judged by what it could know."""
+    walk, gap = params["walk"], params["gap"]
+    whole = measure(series)
+    late = _late(series, reach + walk + 1)
+    for at in after_refractory(started(whole.holds, series.row >= 0), gap, walk):
+        if not late[at]:
+            yield _firing(int(at), whole, int(at))
+    for at in np.flatnonzero(late):
+        known = series.until(int(at), reach + walk + 1)
+        then, last = measure(known), len(known.k) - 1
+        if last in after_refractory(started(then.holds, known.k != NEVER), gap, walk):
+            yield _firing(int(at), then, last)
+
+
+def _speaks(series: Series, at: int, group: list[Series], primary: str | None, walk: int) -> bool:
+    """Return True where `series` speaks for its entity at that session, by what was available then."""
+    now, k = series.position + at, series.k[at]
+    ranked = []
+    for one in group:
+        place = now - one.position
+        if 0 <= place < len(one.k) and one.k[place] <= k:
+            trailing = one.k[max(place - walk, 0) : place + 1]
+            ranked.append((one.ticker != primary, -int(np.count_nonzero(trailing <= k)), one.ticker, one.vintage))
+    return min(ranked) == (
+        series.ticker != primary,
+        -int(np.count_nonzero(series.k[max(at - walk, 0) : at + 1] <= k)),
+        series.ticker,
+        series.vintage,
+    )
+
+
+def _event(
+    series: Series, firing: Firing, trigger: Record, bars: list[Record], params: SignalParams, reach: int
+) -> SignalEvent:
+    low, at = max(0, firing.at - reach), firing.at
+    inputs = [bars[row] for row in series.row[low : at + 1] if row >= 0 and bars[row].k <= trigger.k]
+    splits = [record for place, record in series.splits if low <= place <= at]
+    day = str(series.days[at].date())
+    return params.event(
+        trigger,
+        [day],
+        strength=firing.strength,
+        direction=firing.direction,
+        reliability=params["reliability"] * firing.factor,
+        # The ids name the bars of the return itself; the frontier covers the whole window.
+        inputs=[*inputs[-2:-1], *splits],
+        edge=frontier([*inputs, *splits]),
+        attributes={**firing.figures, "session": day, "ticker": series.ticker, "vintage": series.vintage},
+    )
+
+
+def bar_events(
+    records: pd.DataFrame,
+    context: SecurityContext,
+    params: SignalParams,
+    measure: Callable[[Series], Measure],
+    reach: int,
+) -> Extraction:
+    """Return the events of a bar signal: one per entity and session (its key).
+
+    `measure` gives a series' figures per session; `reach`: how many sessions before a session they look back on.
+    """
+    out = Extraction()
+    found, bars = read_series(records, params, out.counts)
+    groups: dict[str, list[Series]] = {}
+    for series in found:
+        groups.setdefault(series.entity_id, []).append(series)
+    for entity, group in groups.items():
+        primary = getattr(context.get(entity), "primary_ticker", None)
+        for series in group:
+            for firing in _fires(series, params, measure, reach):
+                trigger = bars[series.row[firing.at]]
+                if not trigger.is_trigger:
+                    continue
+                if _speaks(series, firing.at, group, primary, params["walk"]):
+                    out.events.append(_event(series, firing, trigger, bars, params, reach))
+                else:
+                    out.counts["other_vintage_or_class"] += 1
+    return out
