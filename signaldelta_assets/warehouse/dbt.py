@@ -84,7 +84,10 @@ def _source(name: str, asset: str, table: Table) -> dict[str, Any]:
     meta = {"dagster": {"asset_key": asset.split("/")}, "group": table.info["group"], "home": table.info["home"]}
     entry: dict[str, Any] = {"name": name, "description": table.info["why"], "config": {"meta": meta}}
     if name != table.name:
-        return entry | {"identifier": str(table.name), "description": f"{table.info['why']} The part written by {asset}."}
+        return entry | {
+            "identifier": str(table.name),
+            "description": f"{table.info['why']} The part written by {asset}.",
+        }
     columns = []
     for column in table.columns:
         item: dict[str, Any] = {"name": str(column.name), "data_type": _column_type(column)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -92,6 +93,27 @@ class Warehouse:
             row = connection.execute("SELECT clock_timestamp() AS now").fetchone()
         assert row is not None
         return row["now"]
+
+    def settled(self) -> datetime:
+        """Return the latest moment (UTC) whose rows are all visible now, without waiting for writers.
+
+        That is now, or the start of the oldest write under way: what is asked as of it gives the same rows later.
+        Open the transaction that reads them after this call. A role of its own needs pg_read_all_stats to see
+        when the others' transactions began.
+        """
+        with self._connection() as connection:
+            # The clock first: a writer that takes the lock after this line stamps its rows later than `now`.
+            now = connection.execute("SELECT clock_timestamp() AS now").fetchone()
+            oldest = connection.execute(
+                "SELECT min(xact_start) AS began FROM pg_locks JOIN pg_stat_activity USING (pid)"
+                " WHERE locktype = 'advisory' AND classid = 0 AND objid = %s AND objsubid = 1 AND granted"
+                " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+                (_WRITERS_LOCK,),
+            ).fetchone()
+        assert now is not None and oldest is not None
+        began = oldest["began"]
+        moment: datetime = now["now"]
+        return moment if began is None else min(moment, began - timedelta(microseconds=1))
 
 
 def identifier(name: str) -> sql.Composable:
