@@ -158,7 +158,7 @@ def test_raw_records_come_back_as_they_were_written(empty: Warehouse) -> None:
     assert len(raw.read_raw(empty, ["ownership"], date(2024, 3, 1), date(2024, 3, 31), as_of=moment)) == 2
     assert len(raw.read_raw(empty, ["ownership"], date(2024, 1, 1), date(2024, 12, 31), entity_ids=["0000000002"])) == 1
     assert raw.read_raw(empty, ["split"], date(2024, 1, 1), date(2024, 12, 31)).empty
-    coverage = raw.read_coverage(empty, None, date(2024, 3, 1), date(2024, 3, 31)).to_pylist()
+    coverage = raw.read_coverage(empty, None, MONTH).to_pylist()
     assert [(row["entity_id"], row["source_type"], row["records"]) for row in coverage] == [
         ("0000000001", "form_8k", 1), ("0000000001", "ownership", 3), ("0000000002", "ownership", 1)]  # fmt: skip
 

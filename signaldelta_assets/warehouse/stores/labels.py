@@ -194,13 +194,16 @@ def _texts(column: Any) -> list[str]:
     return [str(value) for value in column.to_pylist()]
 
 
-def freeze_dataset(warehouse: Warehouse, *, as_of: datetime, window: Window, definitions_hash: str) -> Dataset:
-    """Freeze the labels known at `as_of` as a new dataset version; the same members give the version that is there.
+def freeze_dataset(
+    warehouse: Warehouse, *, as_of: datetime | None = None, window: Window, definitions_hash: str
+) -> Dataset:
+    """Freeze the labels known at `as_of` (now, without it) as a new version; the same members give the one there is.
 
     Waits for writes under way, so that every label ingested by `as_of` is seen. Raises `ValueError` for an `as_of`
     in the future.
     """
     now = warehouse.quiesce()
+    as_of = now if as_of is None else as_of
     if as_of > now:
         raise ValueError(f"freeze_dataset: as_of: expected at most {now.isoformat()}, found {as_of.isoformat()}")
     labels = read_labels(warehouse, definitions_hash=definitions_hash, window=window, as_of=as_of)
@@ -262,3 +265,16 @@ def read_dataset(warehouse: Warehouse, dataset_id: str) -> pa.Table:
     ).format(identifier("labeled_event_dataset_members"), identifier("labeled_events"))
     with warehouse.read() as connection:
         return fetch_table(connection, LABEL_COLUMNS, source, {"dataset": dataset_id})
+
+
+def dataset_known_at(warehouse: Warehouse, dataset_id: str) -> datetime | None:
+    """Return the latest ingest time among the members of a dataset: from then on it could be frozen."""
+    with warehouse.read() as connection:
+        row = connection.execute(
+            "SELECT max(e.ingest_time) AS known FROM labeled_event_dataset_members AS m "
+            "JOIN labeled_events AS e USING (label_id, revision) WHERE m.dataset_id = %s",
+            (dataset_id,),
+        ).fetchone()
+    assert row is not None
+    known: datetime | None = row["known"]
+    return known

@@ -12,7 +12,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from ..pools import Warehouse, identifier
-from .reading import TIME, fetch_table
+from .reading import TIME, Window, fetch_table
 
 _COLUMNS: dict[str, pa.DataType] = {
     "raw_record_id": pa.string(),
@@ -75,17 +75,49 @@ _COVERAGE: dict[str, pa.DataType] = {
 }
 
 
-def read_coverage(warehouse: Warehouse, as_of: datetime | None, first_day: date, last_day: date) -> pa.Table:
-    """Return which entity was covered by which source type, from when to when, within the days given.
+def read_coverage(warehouse: Warehouse, as_of: datetime | None, window: Window) -> pa.Table:
+    """Return which entity was covered by which source type, from when to when, within `window`.
 
     Columns entity_id, source_type, first_day, last_day (of the partitions that hold its records) and records; by
     entity and source type; from the records ingested at or before `as_of` alone.
     """
     source = sql.SQL(
         "FROM (SELECT entity_id, source_type, min(partition_date) AS first_day, max(partition_date) AS last_day, "
-        "count(*) AS records FROM {} WHERE partition_date BETWEEN %(first)s AND %(last)s "
-        "AND (%(as_of)s::timestamptz IS NULL OR ingest_time <= %(as_of)s) GROUP BY entity_id, source_type) AS covered "
+        "count(*) AS records FROM {} WHERE {} GROUP BY entity_id, source_type) AS covered "
         'ORDER BY entity_id COLLATE "C", source_type COLLATE "C"'
-    ).format(identifier("raw_records"))
+    ).format(identifier("raw_records"), _INSIDE)
     with warehouse.read() as connection:
-        return fetch_table(connection, _COVERAGE, source, {"as_of": as_of, "first": first_day, "last": last_day})
+        return fetch_table(connection, _COVERAGE, source, _inside(as_of, window))
+
+
+def read_members(warehouse: Warehouse, as_of: datetime | None, window: Window) -> pa.Table:
+    """Return the entities with records in `window`: entity_id, asset_class, cik, member_from, member_to (days).
+
+    An entity that stopped reporting stays, with its last day. asset_class and cik, which never change, are null where
+    the entity came into the reference data after `as_of`.
+    """
+    source = sql.SQL(
+        "FROM (SELECT entity_id, min(partition_date) AS member_from, max(partition_date) AS member_to FROM {} "
+        "WHERE {} GROUP BY entity_id) AS member LEFT JOIN (SELECT entity_id, asset_class, cik FROM {} "
+        "WHERE %(as_of)s::timestamptz IS NULL OR first_seen_at <= %(as_of)s) AS security USING (entity_id) "
+        'ORDER BY entity_id COLLATE "C"'
+    ).format(identifier("raw_records"), _INSIDE, identifier("securities"))
+    with warehouse.read() as connection:
+        return fetch_table(connection, _MEMBERS, source, _inside(as_of, window))
+
+
+_INSIDE = sql.SQL(
+    "partition_date >= %(start)s AND partition_date < %(end)s "
+    "AND (%(as_of)s::timestamptz IS NULL OR ingest_time <= %(as_of)s)"
+)
+_MEMBERS: dict[str, pa.DataType] = {
+    "entity_id": pa.string(),
+    "asset_class": pa.string(),
+    "cik": pa.string(),
+    "member_from": pa.date32(),
+    "member_to": pa.date32(),
+}
+
+
+def _inside(as_of: datetime | None, window: Window) -> dict[str, Any]:
+    return {"as_of": as_of, "start": window.start, "end": window.end}

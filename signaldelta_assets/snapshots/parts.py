@@ -1,0 +1,249 @@
+"""The kinds of parts a snapshot has, each with its schema; Parquet bytes made the same way every time; their hashes.
+
+Two hashes name a part. That of the file's bytes guards what lies on the disk; a Parquet footer carries the version of
+its writer, so that of the column buffers says whether two files hold the same rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from signaldelta_assets.versioning import canonical_json, sha256_hex
+from signaldelta_assets.warehouse import ArtifactStore, IntegrityError
+
+SUFFIX = ".parquet"
+_ROW_GROUP = 262_144
+_TIME = pa.timestamp("us", tz="UTC")
+_ULIDS = pa.list_(pa.field("element", pa.string()))
+
+
+def _schema(fields: Mapping[str, pa.DataType], nullable: tuple[str, ...] = ()) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=name in nullable) for name, kind in fields.items()])
+
+
+# A part is a kind with a schema; rows are in the order named here, so that the same rows are the same bytes.
+PARTS: dict[str, pa.Schema] = {
+    # By entity_id, event_time, event_id.
+    "signal_events": _schema(
+        {
+            "event_id": pa.string(),
+            "revision": pa.int32(),
+            "event_key": pa.string(),
+            "signal_id": pa.string(),
+            "family": pa.string(),
+            "entity_id": pa.string(),
+            "event_time": _TIME,
+            "strength_norm": pa.float64(),
+            "direction": pa.int8(),
+            "reliability": pa.float64(),
+            "raw_record_ids": _ULIDS,
+            "attributes": pa.string(),
+            "content_hash": pa.string(),
+        }
+    ),
+    # One row per frontier entry, in the order of the events, then source_type, form, collection_mode.
+    "signal_frontier": _schema(
+        {
+            "event_id": pa.string(),
+            "source_type": pa.string(),
+            "form": pa.string(),
+            "collection_mode": pa.string(),
+            "event_time": _TIME,
+            "observed_time": _TIME,
+        },
+        nullable=("form", "event_time"),
+    ),
+    # By entity_id, event_time, label_id.
+    "labeled_events": _schema(
+        {
+            "label_id": pa.string(),
+            "revision": pa.int32(),
+            "label_key": pa.string(),
+            "event_type": pa.string(),
+            "subtype": pa.string(),
+            "entity_id": pa.string(),
+            "event_time": _TIME,
+            "time_precision": pa.string(),
+            "known_at": _TIME,
+            "confidence": pa.float64(),
+            "raw_record_ids": _ULIDS,
+            "attributes": pa.string(),
+            "content_hash": pa.string(),
+        }
+    ),
+    # By entity_id. Membership is from the first to the last day with a record of any source: one that was delisted
+    # stays, with its last day. asset_class and cik are null where the entity was not in the reference data yet.
+    "entities": _schema(
+        {
+            "entity_id": pa.string(),
+            "asset_class": pa.string(),
+            "cik": pa.string(),
+            "member_from": pa.date32(),
+            "member_to": pa.date32(),
+        },
+        nullable=("asset_class", "cik"),
+    ),
+    # By entity_id, source_type.
+    "coverage": _schema(
+        {
+            "entity_id": pa.string(),
+            "source_type": pa.string(),
+            "first_day": pa.date32(),
+            "last_day": pa.date32(),
+            "records": pa.int64(),
+        }
+    ),
+    # One row: the signal definitions as canonical JSON.
+    "definitions": _schema({"document_hash": pa.string(), "document": pa.string()}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PartFile:
+    """A Parquet file of the store: rows, size in bytes, and the hashes of its bytes and of its columns."""
+
+    rows: int
+    size_bytes: int
+    file_hash: str
+    content_hash: str
+
+
+def conform(kind: str, table: pa.Table) -> pa.Table:
+    """Return `table` with exactly the columns and types of `kind`. Raises `ValueError` for a null where none may be."""
+    schema = PARTS[kind]
+    conformed = table.select(schema.names).cast(schema)
+    for field in schema:
+        if not field.nullable and conformed[field.name].null_count:
+            raise ValueError(f"snapshot part {kind!r}: field {field.name!r}: expected a value, found null")
+    return conformed.combine_chunks()
+
+
+def content_hash(table: pa.Table) -> str:
+    """Return the SHA-256 over schema and columns of `table`: the same for the same rows, whatever file they are in.
+
+    Hashed are, in this order: the canonical JSON of [[name, type], ...]; then per column its SHA-256, which is over
+    the row count (int64), one byte per row that says whether it has a value, and the values. Values are little-endian
+    numbers (0 for null, booleans as bytes, times and dates as their integers), strings as int64 byte lengths followed
+    by all bytes, lists as int64 lengths followed by the hash of all elements. Dictionaries are decoded first.
+    """
+    digest = hashlib.sha256(canonical_json([[field.name, str(_plain_type(field.type))] for field in table.schema]))
+    for column in table.columns:
+        digest.update(_column_hash(pa.concat_arrays(column.chunks) if column.num_chunks else _empty(column.type)))
+    return digest.hexdigest()
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        value_type: pa.DataType = kind.value_type
+        return value_type
+    # The name of a list's element is the file format's affair.
+    return pa.list_(pa.field("element", kind.value_type)) if pa.types.is_list(kind) else kind
+
+
+def _empty(kind: pa.DataType) -> pa.Array[Any]:
+    return pa.array([], kind)
+
+
+def _column_hash(values: Any) -> bytes:
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return _column_hash(values.cast(kind.value_type))
+    digest = hashlib.sha256(np.int64(len(values)).astype("<i8").tobytes())
+    digest.update(_bytes(values.is_valid().to_numpy(zero_copy_only=False).astype(np.uint8)))
+    if pa.types.is_list(kind):
+        digest.update(_bytes(pc.list_value_length(values).fill_null(0).to_numpy().astype("<i8")))
+        digest.update(_column_hash(values.flatten()))
+    elif pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
+        filled = values.cast(pa.large_string()).fill_null("") if not pa.types.is_binary(kind) else values.fill_null(b"")
+        filled = pa.concat_arrays([filled.cast(pa.large_binary())])
+        offsets = np.frombuffer(filled.buffers()[1], np.int64)[filled.offset : filled.offset + len(filled) + 1]
+        digest.update(_bytes(np.diff(offsets).astype("<i8")))
+        data = filled.buffers()[2]
+        if data is not None and len(filled):
+            digest.update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
+    else:
+        digest.update(_bytes(_numbers(values)))
+    return digest.digest()
+
+
+def _numbers(values: Any) -> np.ndarray[Any, Any]:
+    kind = values.type
+    if pa.types.is_boolean(kind):
+        return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), dtype=np.uint8)
+    if pa.types.is_timestamp(kind):
+        values = values.cast(pa.int64())
+    elif pa.types.is_date32(kind):
+        values = values.cast(pa.int32())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise TypeError(f"content_hash: no rule for columns of type {kind}")
+    numbers: np.ndarray[Any, Any] = values.fill_null(0).to_numpy()
+    return numbers.astype(numbers.dtype.newbyteorder("<"))
+
+
+def _bytes(array: np.ndarray[Any, Any]) -> memoryview:
+    return np.ascontiguousarray(array).view(np.uint8).data if array.size else memoryview(b"")
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write `table` in the one way that gives the same bytes for the same rows (and the same version of the writer).
+
+    zstd, fixed row groups, floats split by byte, everything else by dictionary; no timestamps or paths anywhere.
+    """
+    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+    others = [field.name for field in table.schema if field.name not in floats]
+    # Lists are named by their leaf.
+    leaves = [f"{name}.list.element" if pa.types.is_list(table.schema.field(name).type) else name for name in others]
+    pq.write_table(
+        table.replace_schema_metadata(None),
+        path,
+        row_group_size=_ROW_GROUP,
+        version="2.6",
+        data_page_version="2.0",
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=leaves or False,  # type: ignore[arg-type]
+        column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT") or None,
+        store_schema=False,
+        write_statistics=True,
+    )
+
+
+def put_part(store: ArtifactStore, table: pa.Table, known: Mapping[str, str]) -> PartFile:
+    """Put `table` into the store; return what names it. `known` maps content hashes to files that hold that content.
+
+    A file that is there is taken as it is, after its bytes are checked: so the same content stays the same file even
+    when a newer writer would make other bytes of it. Raises `IntegrityError` where such a file is damaged.
+    """
+    content = content_hash(table)
+    name = known.get(content)
+    if name is not None and store.path(name, SUFFIX).exists():
+        path = store.verify(name, SUFFIX)
+    else:
+        name = store.put_file(lambda path: write_parquet(table, path), SUFFIX)
+        path = store.path(name, SUFFIX)
+    return PartFile(table.num_rows, path.stat().st_size, name, content)
+
+
+def read_parquet(path: Path, file_hash: str, content: str, schema: pa.Schema | None = None) -> pa.Table:
+    """Return the table of a file, read from the very bytes that were checked. `IntegrityError` for any other."""
+    data = path.read_bytes()
+    found = sha256_hex(data)
+    if found != file_hash:
+        raise IntegrityError(f"{path}: expected the bytes {file_hash}, found {found}")
+    table = pq.read_table(pa.BufferReader(data), use_threads=False)
+    if schema is not None:
+        if table.schema.names != schema.names:
+            raise IntegrityError(f"{path}: expected the columns {schema.names}, found {table.schema.names}")
+        table = table.cast(schema)
+    if content_hash(table) != content:
+        raise IntegrityError(f"{path}: expected the content {content}, found {content_hash(table)}")
+    return table
