@@ -5,18 +5,36 @@ I/O, no clock and no randomness but from the protocol's stored seeds ever does.
 """
 
 from .alerts import alerts_from_grid
-from .engine import calibrated_grid, evaluate
+from .audit import audit_moments, first_difference
+from .comparison import Pair, side_by_side
+from .engine import calibrated_grid, evaluate, warm_up
 from .inputs import EvaluationInputError
+from .intervals import Interval
+from .multiplicity import benjamini_hochberg, holm
 from .protocol import EvaluationProtocol, EvaluationProtocolError, MinimumDataset
-from .report import Evaluation
+from .report import Evaluation, KaplanMeier, Murphy, NullFigure, Quartiles, ReliabilityBin, Section
 
 __all__ = [
     "Evaluation",
     "EvaluationInputError",
     "EvaluationProtocol",
     "EvaluationProtocolError",
+    "Interval",
+    "KaplanMeier",
     "MinimumDataset",
+    "Murphy",
+    "NullFigure",
+    "Pair",
+    "Quartiles",
+    "ReliabilityBin",
+    "Section",
     "alerts_from_grid",
+    "audit_moments",
+    "benjamini_hochberg",
     "calibrated_grid",
     "evaluate",
+    "first_difference",
+    "holm",
+    "side_by_side",
+    "warm_up",
 ]

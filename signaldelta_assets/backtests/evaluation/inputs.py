@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class EvaluationInputError(RecordError):
     """A grid or event row that cannot be evaluated: which one, which field, what was expected."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Panel:
     """Grid and events of every entity, in the order (entity_id, time).
 
@@ -49,12 +50,12 @@ class Panel:
     event_type: Ints
     left_out: dict[str, int]
 
-    @property
+    @cached_property
     def grid_entity(self) -> Ints:
         """The entity of each grid row."""
         return np.repeat(np.arange(len(self.names)), np.diff(self.grid_starts))
 
-    @property
+    @cached_property
     def event_entity(self) -> Ints:
         """The entity of each event."""
         return np.repeat(np.arange(len(self.names)), np.diff(self.event_starts))

@@ -20,6 +20,7 @@ from signaldelta_assets.versioning import hash_document
 SCHEMA = "signaldelta.evaluation_protocol/1"
 CALIBRATION_METHODS = ("none", "platt", "isotonic")
 SHIFTS = ("entity", "common")
+RANDOM_ALERTS = ("spaced", "uniform")
 FIGURES = (
     "precision",
     "recall",
@@ -82,6 +83,7 @@ class EvaluationProtocol:
     null_draws: int
     null_seed: int
     null_shift: str
+    null_alerts: str
     bins: int
     primary_figure: str
     smallest_effect: float | None
@@ -109,7 +111,7 @@ class EvaluationProtocol:
     def from_dict(cls, document: Mapping[str, Any]) -> EvaluationProtocol:
         """Return the protocol that `document` describes (shape: golden/evaluation.json; backtests.md).
 
-        Optional keys: ``name``, ``nulls`` {draws, seed, shift}, ``reliability`` {bins}, ``primary`` {figure,
+        Optional keys: ``name``, ``nulls`` {draws, seed, shift, alerts}, ``reliability`` {bins}, ``primary`` {figure,
         smallest_effect}, ``targets`` {event type: subtypes}, ``circularity`` {event type: families left out},
         ``calibration.minimum_of_each_class``, ``bootstrap.block_clusters``, ``minimum_dataset.events_per_type``.
         Raises EvaluationProtocolError naming the field: a key that is missing, unknown, or out of range.
@@ -151,6 +153,7 @@ class EvaluationProtocol:
         null_draws = nulls.whole("draws", minimum=0, default=_DEFAULT_NULL_DRAWS)
         null_seed = nulls.whole("seed", minimum=0, default=seed)
         null_shift = nulls.choice("shift", SHIFTS, default=SHIFTS[0])
+        null_alerts = nulls.choice("alerts", RANDOM_ALERTS, default=RANDOM_ALERTS[0])
         nulls.close()
         reliability = root.reader("reliability", optional=True)
         bins = reliability.whole("bins", minimum=1, default=_DEFAULT_BINS)
@@ -200,6 +203,7 @@ class EvaluationProtocol:
             null_draws=null_draws,
             null_seed=null_seed,
             null_shift=null_shift,
+            null_alerts=null_alerts,
             bins=bins,
             primary_figure=figure,
             smallest_effect=effect,

@@ -120,10 +120,12 @@ class Evaluation:
     n_alerts and n_events are the uncensored ones. `status` is "evaluated" or "insufficient" (below the minimum
     dataset: counts and a warning, no metrics). `dataset`: found and needed counts. `left_out`: input rows outside
     the question, by reason. `matches`: entity_id, alert_at, event_time of every match, censored ones included.
+    `entities_hash` names the sorted entities: where it and the protocol are the same, replicates are paired.
     `replicates` are the bootstrap's, kept for paired comparison; they are not part of the document.
     """
 
     protocol_hash: str
+    entities_hash: str
     status: str
     precision: float | None
     recall: float | None

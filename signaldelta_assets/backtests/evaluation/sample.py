@@ -48,7 +48,6 @@ class Layout:
     protocol: EvaluationProtocol
     panel: Panel
     probability: Floats
-    entity: Ints
     cluster: npt.NDArray[np.int32]
     uncensored: Flags
     above: Flags
@@ -102,18 +101,16 @@ def log_losses(probability: Floats) -> tuple[Floats, Floats]:
 
 def lay_out(panel: Panel, probability: Floats, protocol: EvaluationProtocol) -> Layout:
     """Return the layout of a grid with its calibrated probabilities (NaN: none)."""
-    entity = panel.grid_entity
     uncensored = panel.at + protocol.horizon <= protocol.end
     scored = np.flatnonzero(uncensored & ~np.isnan(probability))
     order = scored[np.argsort(-probability[scored], kind="stable")]
     event, none = log_losses(probability)
     bins = np.minimum((np.nan_to_num(probability) * protocol.bins).astype(np.int32), protocol.bins - 1)
-    cluster = entity * periods(protocol) + (panel.at - protocol.start) // protocol.cluster
+    cluster = panel.grid_entity * periods(protocol) + (panel.at - protocol.start) // protocol.cluster
     return Layout(
         protocol=protocol,
         panel=panel,
         probability=probability,
-        entity=entity,
         cluster=cluster.astype(np.int32),
         uncensored=uncensored,
         above=panel.score >= protocol.threshold,
@@ -146,11 +143,12 @@ def segment_ends(group: npt.NDArray[np.int32], hit: Flags) -> Ints:
 class Claims:
     """Alerts and events of all entities, sorted by (entity, time), and which alert has which event.
 
-    `matched`: for each alert the event's row or -1. Alerts with u + H > end are censored for precision, events with
-    v - H < start for recall; both take part in the matching.
+    `alert_row`: the grid row of each alert; `matched`: the event's row of each alert, or -1. Alerts with u + H > end
+    are censored for precision, events with v - H < start for recall; both take part in the matching.
     """
 
     protocol: EvaluationProtocol
+    alert_row: Ints
     alert_entity: Ints
     alert_at: Ints
     event_entity: Ints
@@ -176,19 +174,12 @@ class Claims:
         return alert
 
 
-def claim(
-    protocol: EvaluationProtocol,
-    entities: int,
-    alert_entity: Ints,
-    alert_at: Ints,
-    event_entity: Ints,
-    event_at: Ints,
-) -> Claims:
-    """Return the alerts and events (each sorted by entity, time) with their one-to-one matches."""
-    matched = match(
-        starts_of(alert_entity, entities), alert_at, starts_of(event_entity, entities), event_at, protocol.horizon
-    )
-    return Claims(protocol, alert_entity, alert_at, event_entity, event_at, matched)
+def claim(protocol: EvaluationProtocol, panel: Panel, alert_row: Ints, event_entity: Ints, event_at: Ints) -> Claims:
+    """Return alerts (grid rows, ascending) and events (sorted by entity, time) with their one-to-one matches."""
+    entities = len(panel.names)
+    entity, at = panel.grid_entity[alert_row], panel.at[alert_row]
+    matched = match(starts_of(entity, entities), at, starts_of(event_entity, entities), event_at, protocol.horizon)
+    return Claims(protocol, alert_row, entity, at, event_entity, event_at, matched)
 
 
 @dataclass(frozen=True)
