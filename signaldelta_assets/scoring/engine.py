@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-import numba  # type: ignore[import-untyped]
+import numba
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -37,10 +37,12 @@ def score(
     with evidence; `top_contributors` the `top_k` available events that move M most, ties by event_id. The figures have
     the bits of `score_grid`: it is the grid of one entity and one point. Raises `ScoringInputError`.
     """
-    evidence = gather(events, model, ignore_unknown_signals=ignore_unknown_signals, one_entity=True)
+    evidence = gather(events, model, ignore_unknown_signals=ignore_unknown_signals, entity_optional=True)
     if len(evidence.entities) == 0:
-        # No event, so no entity: the grid of one row needs one.
-        evidence = gather(events, model, [""], ignore_unknown_signals=ignore_unknown_signals, one_entity=True)
+        # No event or no entity_id: the grid of one entity needs some name for it.
+        evidence = gather(events, model, ["-"], ignore_unknown_signals=ignore_unknown_signals, entity_optional=True)
+    if len(evidence.entities) > 1:
+        raise ScoringInputError("events", "entity_id", "one entity", evidence.entities.to_pylist()[:5])
     moments = np.array([moment(at, "at")], np.int64)
     figures, chains, counts, verdicts = _run(evidence, model, moments, threads=1)
     family_deltas = np.empty((len(model.families), 3))
@@ -49,12 +51,10 @@ def score(
         moments[0], evidence.group_start, evidence.group_signal, evidence.times, evidence.state, model.parameters,
         family_deltas, event_deltas,
     )  # fmt: skip
-    available = np.flatnonzero(~np.isnan(event_deltas))
     contributors = [
-        Contributor(event_id, float(delta))
-        for event_id, delta in zip(
-            evidence.event_ids.take(pa.array(available)).to_pylist(), event_deltas[available], strict=True
-        )
+        Contributor(str(event_id), float(delta))
+        for event_id, delta in zip(evidence.event_ids.to_pylist(), event_deltas, strict=True)
+        if not np.isnan(delta)
     ]
     contributors.sort(key=lambda item: (-abs(item.delta_magnitude), item.event_id))
     return ScoreSample(
@@ -104,14 +104,13 @@ def score_grid(
     if isinstance(entities, str) or not all(isinstance(name, str) and name for name in entities):
         raise ScoringInputError("grid", "entities", "a sequence of non-empty texts", entities)
     evidence = gather(events, model, entities, ignore_unknown_signals=ignore_unknown_signals)
-    figures, chains, counts, verdicts = _run(
-        evidence, model, moments, threads=numba.config.NUMBA_NUM_THREADS if threads is None else threads
-    )
-    names = pa.DictionaryArray.from_arrays(
-        pa.array(np.repeat(np.arange(len(evidence.entities), dtype=np.int32), moments.size)), evidence.entities
-    )
+    if threads is None:
+        # The setting is defined by numba's option parser, which its stubs do not see.
+        threads = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    figures, chains, counts, verdicts = _run(evidence, model, moments, threads)
+    rows: Any = pa.array(np.repeat(np.arange(len(evidence.entities)), moments.size))
     columns: dict[str, Any] = {
-        "entity_id": names.dictionary_decode(),
+        "entity_id": evidence.entities.take(rows),
         "at": pa.array(np.tile(moments, len(evidence.entities))).cast(pa.timestamp("us", "UTC")),
         **{name: pa.array(column) for name, column in zip(kernel.FIGURES, figures, strict=True)},
         "n_events": pa.array(counts),

@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from decimal import Decimal, localcontext
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
-import numba  # type: ignore[import-untyped]
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,9 +27,14 @@ Integers = NDArray[np.int64]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _jit(function: _Function) -> _Function:
-    compiled: _Function = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")(function)
-    return compiled
+def _jit(function: _Function, *, inlined: bool = False) -> _Function:
+    compiled = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy", forceinline=inlined)(function)
+    return cast(_Function, compiled)
+
+
+def _part(function: _Function) -> _Function:
+    # A call hands every array over in seven pieces; inlined by LLVM, the parts cost nothing.
+    return _jit(function, inlined=True)
 
 
 class Parameters(NamedTuple):
@@ -38,9 +43,11 @@ class Parameters(NamedTuple):
     family: Integers  # (S,) index of the signal's family
     half_life: Floats  # (S,) microseconds
     coefficient: Floats  # (S,) weight * tier weight
-    affinity: Floats  # (S, C)
+    chain_start: Integers  # (C + 1,) offsets of each chain's positive affinities in the next two
+    chain_signal: Integers  # index of the signal, ascending within a chain
+    affinity: Floats
     budget: Floats  # (F,)
-    stage: Integers  # (F,)
+    precedence: Floats  # (F, F) sign(stage_g - stage_f)
     correlation: Floats  # (F, F)
     min_families: Integers  # (C,)
     cuts: Floats  # (4,)
@@ -58,13 +65,15 @@ class Parameters(NamedTuple):
     gamma: float
 
 
-# Columns of the figures, of the state after each event, and of the sums of a signal or a family.
 FIGURES = (
     "evidence", "effective_families", "magnitude", "lean", "confidence", "quality", "diversity", "ordering",
     "legacy_score",
 )  # fmt: skip
+# Columns of the state after each event; the first five and the scale at t are the rows of `now`.
 _ANCHOR, _WEIGHT, _SIGNED, _RELIABLE, _AGED, _OWN = range(6)
 STATE_COLUMNS = 6
+_SCALE = 5
+_FIRST, _LAST, _CURSOR = range(3)
 
 # --- elementary functions -------------------------------------------------------------------------------------
 
@@ -109,9 +118,9 @@ def _expm1_short(r: float) -> float:
 
 
 @_jit
-def _two_to(n: int) -> float:
+def _two_to(n: np.int64) -> float:
     """Return 2^n for an integer n in [-1022, 1023], from its exponent bits."""
-    return np.int64((n + 1023) << 52).view(np.float64)  # type: ignore[no-any-return]
+    return np.int64((n + 1023) << 52).view(np.float64)
 
 
 @_jit
@@ -125,7 +134,7 @@ def exp2(x: float) -> float:
     p = _expm1_short((x - nearest * 0.03125) * _LN2)
     k = np.int64(nearest)
     j = k & 31
-    return (_POWER_HIGH[j] + (_POWER_LOW[j] + _POWER_HIGH[j] * p)) * _two_to(k >> 5)  # type: ignore[no-any-return]
+    return float((_POWER_HIGH[j] + (_POWER_LOW[j] + _POWER_HIGH[j] * p)) * _two_to(k >> 5))
 
 
 @_jit
@@ -138,7 +147,7 @@ def expm1(x: float) -> float:
     k = np.int64(nearest)
     j = k & 31
     scale = _two_to(k >> 5)
-    return (_POWER_HIGH[j] * scale - 1.0) + scale * (_POWER_LOW[j] + _POWER_HIGH[j] * p)  # type: ignore[no-any-return]
+    return float((_POWER_HIGH[j] * scale - 1.0) + scale * (_POWER_LOW[j] + _POWER_HIGH[j] * p))
 
 
 @_jit
@@ -152,7 +161,7 @@ def exp(x: float) -> float:
     p = _expm1_short((x - nearest * (_LN2_HIGH * 0.03125)) - nearest * (_LN2_LOW * 0.03125))
     k = np.int64(nearest)
     j = k & 31
-    return (_POWER_HIGH[j] + (_POWER_LOW[j] + _POWER_HIGH[j] * p)) * _two_to(k >> 5)  # type: ignore[no-any-return]
+    return float((_POWER_HIGH[j] + (_POWER_LOW[j] + _POWER_HIGH[j] * p)) * _two_to(k >> 5))
 
 
 @_jit
@@ -169,7 +178,7 @@ def log(x: float) -> float:
     z = s * s
     tail = z * (_L1 + z * (_L2 + z * (_L3 + z * (_L4 + z * (_L5 + z * (_L6 + z * _L7))))))
     half = 0.5 * f * f
-    return n * _LN2_HIGH - ((half - (s * (half + tail) + n * _LN2_LOW)) - f)  # type: ignore[no-any-return]
+    return n * _LN2_HIGH - ((half - (s * (half + tail) + n * _LN2_LOW)) - f)
 
 
 @_jit
@@ -223,81 +232,112 @@ def anchor(
             state[i, _OWN] = own
 
 
-@_jit
-def _advance(t: int, low: int, high: int, times: Integers, group_start: Integers, cursor: Integers) -> int:
-    """Move `cursor` (by group, the last event available at t, or one before the first) and count those events."""
-    available = 0
+@_part
+def _begin(low: int, high: int, group_start: Integers, now: Floats, place: Integers) -> None:
+    """Set `now` (6, groups) and `place` (3, groups) to where no event is available yet.
+
+    They hold, by group, what its last available event says (the state, then the scale at t) and where that event is:
+    time of the group's first event, time of the last available one, its row.
+    """
     for g in range(low, high):
-        i = cursor[g - low]
+        j = g - low
+        now[_ANCHOR, j] = -math.inf
+        for c in range(_WEIGHT, _SCALE + 1):
+            now[c, j] = 0.0
+        place[_FIRST, j] = place[_LAST, j] = 0
+        place[_CURSOR, j] = group_start[g] - 1
+
+
+@_part
+def _advance(
+    t: int, low: int, high: int, group_start: Integers, times: Integers, state: Floats, now: Floats, place: Integers
+) -> int:
+    """Let the events up to and including t become available; return how many did."""
+    passed = 0
+    for g in range(low, high):
+        j = g - low
+        i = place[_CURSOR, j]
         end = group_start[g + 1]
-        while i + 1 < end and times[i + 1] <= t:
-            i += 1
-        cursor[g - low] = i
-        available += i + 1 - group_start[g]
-    return available
+        if i + 1 < end and times[i + 1] <= t:
+            start = i
+            while i + 1 < end and times[i + 1] <= t:
+                i += 1
+            passed += i - start
+            place[_FIRST, j] = times[group_start[g]]
+            place[_LAST, j] = times[i]
+            place[_CURSOR, j] = i
+            for c in range(_AGED + 1):
+                now[c, j] = state[i, c]
+    return passed
 
 
-@_jit
+@_part
 def _signals(
-    t: int, low: int, high: int, times: Integers, state: Floats, group_start: Integers, group_signal: Integers,
-    cursor: Integers, model: Parameters, live: Integers, sums: Floats,
-) -> int:  # fmt: skip
-    """Write the signals that exist at t: their group into `live`, (W, D, Q, A) into `sums`; return how many."""
+    t: int, signals: Integers, model: Parameters, now: Floats, place: Integers, live: Integers, sums: Floats
+) -> int:
+    """Write the signals that exist at t: their place into `live`, (W, D, Q, A) by place into `sums` (4, groups)."""
+    # Plain loops over whole rows: the compiler makes vectors of them.
+    for j in range(signals.size):
+        now[_SCALE, j] = now[_ANCHOR, j] - float(t - place[_FIRST, j]) / model.half_life[signals[j]]
+    for j in range(signals.size):
+        now[_SCALE, j] = exp2(now[_SCALE, j])
+    for j in range(signals.size):
+        scale = now[_SCALE, j]
+        sums[0, j] = now[_WEIGHT, j] * scale
+        sums[1, j] = now[_SIGNED, j] * scale
+        sums[2, j] = now[_RELIABLE, j] * scale
+        sums[3, j] = (now[_AGED, j] + now[_WEIGHT, j] * float(t - place[_LAST, j])) * scale
     count = 0
-    for g in range(low, high):
-        i = cursor[g - low]
-        first = group_start[g]
-        if i < first:
-            continue
-        y = float(t - times[first]) / model.half_life[group_signal[g]]
-        scale = exp2(state[i, _ANCHOR] - y)
-        weight = state[i, _WEIGHT] * scale
-        if weight < model.evidence_floor:
-            continue
-        live[count] = g
-        sums[count, 0] = weight
-        sums[count, 1] = state[i, _SIGNED] * scale
-        sums[count, 2] = state[i, _RELIABLE] * scale
-        sums[count, 3] = (state[i, _AGED] + state[i, _WEIGHT] * float(t - times[i])) * scale
-        count += 1
+    for j in range(signals.size):
+        if sums[0, j] >= model.evidence_floor:
+            live[count] = j
+            count += 1
     return count
 
 
 # --- sections 9 to 14: from signals to figures --------------------------------------------------------------------
 
 
-@_jit
+@_part
 def _families(
-    count: int, live: Integers, group_signal: Integers, sums: Floats, model: Parameters, member: Integers,
-    families: Integers, family_sums: Floats, budgets: Floats,
+    count: int, live: Integers, signals: Integers, sums: Floats, model: Parameters, families: Integers,
+    family_sums: Floats, budgets: Floats, shares: Floats,
 ) -> int:  # fmt: skip
     """Write the families of the existing signals, their (W, D, Q, A) and budgeted B; return how many.
 
-    `member` gets each signal's place among them. Signals come in order of family, so each family is one run.
+    `shares` (S,) gets beta W by signal of the model, 0 where it does not exist. Signals come in order of family, so
+    that each family is one run.
     """
     found = 0
-    for j in range(count):
-        f = model.family[group_signal[live[j]]]
+    for k in range(count):
+        j = live[k]
+        f = model.family[signals[j]]
         if found == 0 or families[found - 1] != f:
             families[found] = f
             for c in range(4):
                 family_sums[found, c] = 0.0
             found += 1
-        member[j] = found - 1
         for c in range(4):
-            family_sums[found - 1, c] += sums[j, c]
+            family_sums[found - 1, c] += sums[c, j]
     for i in range(found):
         budgets[i] = _budgeted(family_sums[i, 0], model.budget[families[i]])
+    shares[:] = 0.0
+    i = 0
+    for k in range(count):
+        j = live[k]
+        while families[i] != model.family[signals[j]]:
+            i += 1
+        shares[signals[j]] = budgets[i] / family_sums[i, 0] * sums[0, j]
     return found
 
 
-@_jit
+@_part
 def _budgeted(weight: float, budget: float) -> float:
     """Section 13."""
     return -budget * expm1(-weight / budget)
 
 
-@_jit
+@_part
 def _independence(found: int, families: Integers, budgets: Floats, model: Parameters) -> tuple[float, float, float]:
     """Section 14: return (sum B, E, N). Zeros where there is no evidence."""
     total = 0.0
@@ -306,8 +346,10 @@ def _independence(found: int, families: Integers, budgets: Floats, model: Parame
     for i in range(found):
         total += budgets[i]
         squares += budgets[i] * budgets[i]
+        row = 0.0
         for j in range(i + 1, found):
-            cross += model.correlation[families[i], families[j]] * (budgets[i] * budgets[j])
+            row += model.correlation[families[i], families[j]] * budgets[j]
+        cross += budgets[i] * row
     if total <= 0.0:
         return 0.0, 0.0, 0.0
     # Perfectly opposed families (correlation -1) would divide by zero; the floor keeps every figure finite.
@@ -315,7 +357,7 @@ def _independence(found: int, families: Integers, budgets: Floats, model: Parame
     return total, total * math.sqrt(squares / joint), total * total / joint
 
 
-@_jit
+@_part
 def _magnitude(evidence: float, model: Parameters) -> float:
     """Section 9, written as (1 - e^-kE) / (1 + e^-k(E - theta)): the same number, without cancellation."""
     if evidence <= 0.0:
@@ -324,28 +366,28 @@ def _magnitude(evidence: float, model: Parameters) -> float:
     return min(raised, _BELOW_ONE)
 
 
-@_jit
+@_part
 def _order(found: int, families: Integers, family_sums: Floats, budgets: Floats, model: Parameters) -> float:
-    """Section 11, temporal order T."""
+    """Section 11, temporal order T. Column 4 of `family_sums` becomes the mean age in units of the tolerance."""
+    for i in range(found):
+        family_sums[i, 4] = family_sums[i, 3] / family_sums[i, 0] / model.ordering_tolerance
     concordance = 0.0
     pairs = 0.0
     for i in range(found):
-        age = family_sums[i, 3] / family_sums[i, 0]
-        stage = model.stage[families[i]]
+        signed = 0.0
+        ordered = 0.0
         for j in range(i + 1, found):
-            other = model.stage[families[j]]
-            if other == stage:
-                continue
-            lead = (age - family_sums[j, 3] / family_sums[j, 0]) / model.ordering_tolerance
-            lead = min(max(lead, -1.0), 1.0)
-            both = budgets[i] * budgets[j]
-            pairs += both
-            concordance += both * lead if other > stage else -both * lead
+            lead = min(max(family_sums[i, 4] - family_sums[j, 4], -1.0), 1.0)
+            precedence = model.precedence[families[i], families[j]]
+            signed += budgets[j] * (precedence * lead)
+            ordered += budgets[j] * abs(precedence)
+        concordance += budgets[i] * signed
+        pairs += budgets[i] * ordered
     tau = concordance / pairs if pairs > 0.0 else 0.0
     return min(model.ordering_floor + (1.0 - model.ordering_floor) * (1.0 + tau) / 2.0, 1.0)
 
 
-@_jit
+@_part
 def _figures(
     found: int, families: Integers, family_sums: Floats, budgets: Floats, model: Parameters
 ) -> tuple[float, float, float, float, float, float, float, float, float]:
@@ -375,34 +417,28 @@ def _figures(
     return evidence, effective, magnitude, lean, confidence, quality, diversity, ordering, legacy
 
 
-@_jit
-def _chains(
-    count: int, live: Integers, group_signal: Integers, sums: Floats, member: Integers, family_sums: Floats,
-    budgets: Floats, model: Parameters, out: Floats,
-) -> None:  # fmt: skip
+@_part
+def _chains(shares: Floats, model: Parameters, out: Floats) -> None:
     """Section 12: write p by chain type, then UNKNOWN's, into `out` (C + 1,). Without evidence UNKNOWN is 1."""
     unknown = model.min_families.size
-    for j in range(count):
-        i = member[j]
-        sums[j, 4] = budgets[i] / family_sums[i, 0] * sums[j, 0]
     top = model.unknown_logit
     for c in range(unknown):
         z = 0.0
         supporting = 0
         last = -1
-        for j in range(count):
-            affinity = model.affinity[group_signal[live[j]], c]
-            if affinity > 0.0:
-                z += sums[j, 4] * affinity
-                if member[j] != last:
-                    supporting += 1
-                    last = member[j]
+        for k in range(model.chain_start[c], model.chain_start[c + 1]):
+            s = model.chain_signal[k]
+            z += shares[s] * model.affinity[k]
+            if shares[s] > 0.0 and model.family[s] != last:
+                last = model.family[s]
+                supporting += 1
         out[c] = z if supporting >= model.min_families[c] else -math.inf
         top = max(top, out[c])
     out[unknown] = model.unknown_logit
     total = 0.0
     for c in range(unknown + 1):
         out[c] = exp((out[c] - top) / model.temperature)
+    for c in range(unknown + 1):
         total += out[c]
     for c in range(unknown + 1):
         out[c] /= total
@@ -424,30 +460,35 @@ def grid(
     """
     n_families = model.budget.size
     families = np.empty(n_families, np.int64)
-    family_sums = np.empty((n_families, 4))
+    family_sums = np.empty((n_families, 5))
     budgets = np.empty(n_families)
+    shares = np.empty(model.family.size)
     probabilities = np.empty(chains.shape[0])
     for entity in range(entity_low, entity_high):
         low = entity_groups[entity]
         high = entity_groups[entity + 1]
-        cursor = group_start[low:high] - 1
+        signals = group_signal[low:high]
+        now = np.empty((_SCALE + 1, high - low))
+        place = np.empty((_CURSOR + 1, high - low), np.int64)
         live = np.empty(high - low, np.int64)
-        member = np.empty(high - low, np.int64)
-        sums = np.empty((high - low, 5))
+        sums = np.empty((4, high - low))
+        available = 0
+        _begin(low, high, group_start, now, place)
         for step in range(moments.size):
             t = moments[step]
             row = entity * moments.size + step
-            counts[row] = _advance(t, low, high, times, group_start, cursor)
-            count = _signals(t, low, high, times, state, group_start, group_signal, cursor, model, live, sums)
-            found = _families(count, live, group_signal, sums, model, member, families, family_sums, budgets)
+            available += _advance(t, low, high, group_start, times, state, now, place)
+            count = _signals(t, signals, model, now, place, live, sums)
+            found = _families(count, live, signals, sums, model, families, family_sums, budgets, shares)
             values = _figures(found, families, family_sums, budgets, model)
             for c in range(9):
                 figures[c, row] = values[c]
             verdict = 0
             for cut in model.cuts:
                 verdict += values[8] >= cut
+            counts[row] = available
             verdicts[row] = verdict
-            _chains(count, live, group_signal, sums, member, family_sums, budgets, model, probabilities)
+            _chains(shares, model, probabilities)
             for c in range(probabilities.size):
                 chains[c, row] = probabilities[c]
 
@@ -465,21 +506,23 @@ def explain(
     n_families = model.budget.size
     n_groups = group_signal.size
     families = np.empty(n_families, np.int64)
-    family_sums = np.empty((n_families, 4))
+    family_sums = np.empty((n_families, 5))
     budgets = np.empty(n_families)
-    cursor = group_start[:-1] - 1
+    shares = np.empty(model.family.size)
+    now = np.empty((_SCALE + 1, n_groups))
+    place = np.empty((_CURSOR + 1, n_groups), np.int64)
     live = np.empty(n_groups, np.int64)
-    member = np.empty(n_groups, np.int64)
-    sums = np.empty((n_groups, 5))
+    sums = np.empty((4, n_groups))
     family_deltas[:] = math.nan
     event_deltas[:] = math.nan
-    _advance(t, 0, n_groups, times, group_start, cursor)
-    count = _signals(t, 0, n_groups, times, state, group_start, group_signal, cursor, model, live, sums)
-    found = _families(count, live, group_signal, sums, model, member, families, family_sums, budgets)
+    _begin(0, n_groups, group_start, now, place)
+    _advance(t, 0, n_groups, group_start, times, state, now, place)
+    count = _signals(t, group_signal, model, now, place, live, sums)
+    found = _families(count, live, group_signal, sums, model, families, family_sums, budgets, shares)
     whole = _figures(found, families, family_sums, budgets, model)
 
     rest = np.empty(n_families, np.int64)
-    rest_sums = np.empty((n_families, 4))
+    rest_sums = np.empty((n_families, 5))
     rest_budgets = np.empty(n_families)
     for removed in range(found):
         kept = 0
@@ -494,24 +537,24 @@ def explain(
             family_deltas[families[removed], c] = whole[2 + c] - values[2 + c]
 
     for g in range(n_groups):
-        for e in range(group_start[g], cursor[g] + 1):
+        for e in range(group_start[g], place[_CURSOR, g] + 1):
             event_deltas[e] = 0.0
-    for j in range(count):
-        g = live[j]
-        last = cursor[g]
-        y = float(t - times[group_start[g]]) / model.half_life[group_signal[g]]
-        scale = exp2(state[last, _ANCHOR] - y)
-        family = member[j]
-        budget = budgets[family]
-        for e in range(group_start[g], last + 1):
-            own = state[e, _OWN] * exp2(state[e, _ANCHOR] - state[last, _ANCHOR])
-            without = (state[last, _WEIGHT] - own) * scale
+    i = 0
+    for k in range(count):
+        g = live[k]
+        family = model.family[group_signal[g]]
+        while families[i] != family:
+            i += 1
+        budget = budgets[i]
+        for e in range(group_start[g], place[_CURSOR, g] + 1):
+            own = state[e, _OWN] * exp2(state[e, _ANCHOR] - now[_ANCHOR, g])
+            without = (now[_WEIGHT, g] - own) * now[_SCALE, g]
             if without < model.evidence_floor:
                 without = 0.0
             weight = 0.0
-            for other in range(count):
-                if member[other] == family:
-                    weight += without if other == j else sums[other, 0]
-            budgets[family] = _budgeted(weight, model.budget[families[family]])
+            for other in live[:count]:
+                if model.family[group_signal[other]] == family:
+                    weight += without if other == g else sums[0, other]
+            budgets[i] = _budgeted(weight, model.budget[family])
             event_deltas[e] = whole[2] - _magnitude(_independence(found, families, budgets, model)[1], model)
-        budgets[family] = budget
+        budgets[i] = budget

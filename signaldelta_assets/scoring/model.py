@@ -84,13 +84,20 @@ class ScoringModel:
         confidence.keys({"a", "b", "c", "diversity_half_point", "ordering_floor", "ordering_tolerance_hours"})
         legacy.keys({"cuts", "gamma"})
         index = {name: i for i, name in enumerate(families)}
+        affinities = [
+            [(i, s.chain_affinity[c]) for i, s in enumerate(signals.values()) if s.chain_affinity.get(c, 0.0) > 0.0]
+            for c in chain_types
+        ]
+        stage = np.array([f.stage for f in families.values()])
         parameters = Parameters(
             family=_frozen(np.array([index[s.family] for s in signals.values()], np.int64)),
             half_life=_frozen(np.array([s.half_life_hours * _MICROSECONDS_PER_HOUR for s in signals.values()])),
             coefficient=_frozen(np.array([s.weight * tiers[s.tier] for s in signals.values()])),
-            affinity=_frozen(np.array([[s.chain_affinity.get(c, 0.0) for c in chain_types] for s in signals.values()])),
+            chain_start=_frozen(np.cumsum([0, *(len(pairs) for pairs in affinities)], dtype=np.int64)),
+            chain_signal=_frozen(np.array([signal for pairs in affinities for signal, _ in pairs], np.int64)),
+            affinity=_frozen(np.array([value for pairs in affinities for _, value in pairs], np.float64)),
             budget=_frozen(np.array([f.budget for f in families.values()])),
-            stage=_frozen(np.array([f.stage for f in families.values()], np.int64)),
+            precedence=_frozen(np.sign(stage[None, :] - stage[:, None]).astype(np.float64)),
             correlation=_frozen(_correlation(root.object("correlation"), index)),
             min_families=_frozen(np.array(min_families, np.int64)),
             cuts=_frozen(_cuts(legacy)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,16 +17,18 @@ import pyarrow as pa
 from .errors import ScoringInputError
 from .kernel import Integers
 
-Moment = datetime | np.datetime64
-Moments = Sequence[Moment] | np.ndarray[Any, Any] | pd.Series | pd.DatetimeIndex | pa.Array | pa.ChunkedArray
-Step = timedelta | np.timedelta64
+Moment: TypeAlias = datetime | np.datetime64
+Moments: TypeAlias = (
+    "Sequence[Moment] | np.ndarray[Any, Any] | pd.Series[Any] | pd.DatetimeIndex | pa.Array[Any] | pa.ChunkedArray[Any]"
+)
+Step: TypeAlias = timedelta | np.timedelta64
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _TO_MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
-def microseconds_of(column: pa.Array) -> Integers:
+def microseconds_of(column: pa.Array[Any]) -> Integers:
     """Return a timestamp column without nulls, of any unit, as microseconds."""
     values: Integers = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
     if column.type.unit == "ns":
@@ -36,7 +38,7 @@ def microseconds_of(column: pa.Array) -> Integers:
 
 def moment(value: Moment, field: str) -> int:
     """Return one instant as microseconds; `field` names it in the `ScoringInputError` of a wrong one."""
-    if isinstance(value, datetime) and value is not pd.NaT:
+    if isinstance(value, datetime) and not pd.isna(value):
         if value.tzinfo is None:
             raise ScoringInputError("grid", field, "a time with a zone", value)
         if isinstance(value, pd.Timestamp):
@@ -52,7 +54,7 @@ def regular_grid(start: Moment, end: Moment, step: Step) -> Integers:
     first, last = moment(start, "start"), moment(end, "end")
     if isinstance(step, np.timedelta64):
         step = pd.Timedelta(step)
-    if not isinstance(step, timedelta) or step is pd.NaT or step < _MICROSECOND or step % _MICROSECOND:
+    if not isinstance(step, timedelta) or pd.isna(step) or step < _MICROSECOND or step % _MICROSECOND:
         raise ScoringInputError("grid", "step", "a positive whole number of microseconds", repr(step))
     if last < first:
         raise ScoringInputError("grid", "end", f"a moment not before start {start}", end)
