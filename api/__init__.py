@@ -1,0 +1,8 @@
+"""The read side over HTTP: FastAPI over the warehouse and the artifact store, read-only. Never imports `defs`.
+
+Routers translate, `queries` holds all SQL, `pointintime` decides what could have been known at a moment.
+"""
+
+from .app import create_app
+
+__all__ = ["create_app"]

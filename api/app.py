@@ -1,0 +1,80 @@
+"""The application: made from a warehouse and an artifact store, or from the settings for a server (`create`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.concurrency import run_in_threadpool
+
+from signaldelta_assets.settings import load_settings
+from signaldelta_assets.warehouse import ArtifactStore, Warehouse, embedded_server
+
+from . import problems
+from .correlation import CorrelationMiddleware
+from .routers import ROOT, V2
+
+PREFIX = "/api/v2"
+_DESCRIPTION = """Read-only access to what was collected, extracted, labeled, scored and tested.
+
+* Questions with `as_of` never show what could not have been known then; `known_as_of` asks what this database held.
+* Lists page by keyset: follow `meta.next_cursor` with the same filters until it is null.
+* Errors are RFC 9457 problem documents with the request's correlation id (`X-Request-ID`).
+* Immutable things carry a strong ETag and may be cached for ever; everything else can be revalidated.
+* A change that would break a reader of `/api/v2` gets a new prefix; fields may be added.
+"""
+
+
+def create_app(warehouse: Warehouse, store: ArtifactStore, *, dagster_url: str | None = None) -> FastAPI:
+    """Return the API over `warehouse` and `store`. Opens nothing; the warehouse is closed with the server.
+
+    `dagster_url`: the webserver whose reachability `/status` tells, None for none.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(warehouse.close)
+
+    app = FastAPI(
+        title="SignalDelta API",
+        version=version("signaldelta"),
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
+    for router in ROOT:
+        app.include_router(router)
+    for router in V2:
+        app.include_router(router, prefix=PREFIX)
+    problems.install(app)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.add_middleware(CorrelationMiddleware)
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document with the schema of problems, which routes name but none returns as its model."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"] |= schema.pop("$defs") | {"Problem": schema}
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def create() -> FastAPI:
+    """Return the API by the settings: ``uvicorn --factory api.app:create``. Starts the embedded database if need be."""
+    settings = load_settings()
+    url = settings.database_url or embedded_server(settings.postgres_dir)
+    return create_app(
+        Warehouse(url, size=16),
+        ArtifactStore(settings.artifacts_dir),
+        dagster_url=f"http://127.0.0.1:{settings.webserver_port}",
+    )

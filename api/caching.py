@@ -1,0 +1,52 @@
+"""Strong ETags, conditional requests, and what may be cached for ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import Request
+from fastapi.responses import FileResponse, Response
+from pydantic import BaseModel
+
+from signaldelta_assets.versioning import sha256_hex
+
+# A year is what RFC 9111 calls for ever in practice; `immutable` (RFC 8246) spares the revalidation.
+IMMUTABLE = "public, max-age=31536000, immutable"
+REVALIDATE = "no-cache"
+
+
+def _headers(etag: str, immutable: bool) -> dict[str, str]:
+    return {"ETag": f'"{etag}"', "Cache-Control": IMMUTABLE if immutable else REVALIDATE}
+
+
+def _matches(request: Request, etag: str) -> bool:
+    """Whether If-None-Match names `etag`: weak comparison, as RFC 9110 section 13.1.2 asks of it."""
+    given = request.headers.get("if-none-match")
+    if given is None:
+        return False
+    tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
+    return "*" in tags or f'"{etag}"' in tags
+
+
+def answer_bytes(
+    request: Request, body: bytes, *, immutable: bool, media_type: str = "application/json", etag: str | None = None
+) -> Response:
+    """Return `body`, or 304 where the caller has it. The ETag is the SHA-256 of the bytes."""
+    tag = etag or sha256_hex(body)
+    headers = _headers(tag, immutable)
+    if _matches(request, tag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=media_type, headers=headers)
+
+
+def answer(request: Request, model: BaseModel, *, immutable: bool = False) -> Response:
+    """Return `model` as JSON with its ETag, or 304."""
+    return answer_bytes(request, model.model_dump_json().encode(), immutable=immutable)
+
+
+def answer_file(request: Request, path: Path, *, name: str, filename: str, media_type: str) -> Response:
+    """Stream a file named by its hash: Range and If-Range are honoured; 304 where the caller has it."""
+    headers = _headers(name, immutable=True)
+    if _matches(request, name):
+        return Response(status_code=304, headers=headers)
+    return FileResponse(path, headers=headers, media_type=media_type, filename=filename)

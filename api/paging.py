@@ -1,0 +1,78 @@
+"""Keyset paging: an opaque cursor that carries the last key, the pinned clocks, and which question it belongs to."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import rfc8785
+from fastapi import Query
+
+from signaldelta_assets.versioning import canonical_json, hash_document
+
+from .problems import bad_parameter
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="Rows of a page.", examples=[100])]
+CursorText = Annotated[
+    str | None,
+    Query(description="`meta.next_cursor` of the page before, with the same filters; the clocks stay pinned."),
+]
+
+
+def _plain(value: Any) -> Any:
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+
+
+def question(route: str, filters: Mapping[str, Any]) -> str:
+    """Return a short name of a route with its filters: a cursor is good for that question only."""
+    return hash_document([route, {name: _plain(value) for name, value in filters.items()}])[:16]
+
+
+def encode(asked: str, key: tuple[Any, ...], pinned: Mapping[str, Any] | None = None) -> str:
+    """Return the cursor after the row with `key`; `pinned` is what the following pages must not decide anew."""
+    pins = {name: _plain(value) for name, value in (pinned or {}).items()}
+    body = canonical_json({"q": asked, "k": [_plain(part) for part in key], "p": pins})
+    return base64.urlsafe_b64encode(body).decode().rstrip("=")
+
+
+def decode(asked: str, cursor: str | None, kinds: tuple[type, ...]) -> tuple[tuple[Any, ...] | None, dict[str, Any]]:
+    """Return (key or None for the first page, pins). 422 for a cursor that is damaged or of another question."""
+    if cursor is None:
+        return None, {}
+    try:
+        body = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        parts, pins, of = body["k"], body["p"], body["q"]
+        if len(parts) != len(kinds) or not isinstance(pins, dict):
+            raise ValueError("wrong shape")
+        key = tuple(
+            datetime.fromisoformat(part) if kind is datetime else _checked(part, kind)
+            for part, kind in zip(parts, kinds, strict=True)
+        )
+        # A cursor made by hand must not smuggle in other bytes than ours.
+        if encode(of, key, pins) != cursor.rstrip("="):
+            raise ValueError("not canonical")
+    except (ValueError, KeyError, TypeError, binascii.Error, rfc8785.CanonicalizationError) as error:
+        raise bad_parameter("cursor", "a next_cursor this API gave out", cursor) from error
+    if of != asked:
+        raise bad_parameter("cursor", "the cursor of a page with the same filters", cursor)
+    return key, pins
+
+
+def _checked(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError(f"expected {kind.__name__}")
+    return value
+
+
+def pinned_moment(pins: Mapping[str, Any], name: str, asked: datetime | None) -> datetime | None:
+    """Return the moment the first page pinned under `name`, else the one asked for. 422 for a damaged pin."""
+    if name not in pins:
+        return asked
+    try:
+        return datetime.fromisoformat(pins[name]).astimezone(UTC)
+    except (TypeError, ValueError) as error:
+        raise bad_parameter("cursor", "a next_cursor this API gave out", pins[name]) from error

@@ -1,0 +1,198 @@
+"""Signals, labels and scores: every question carries both of its clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from psycopg import Connection
+
+from .statement import Row, asked, keyset, one, rows
+
+_SIGNAL = """event_id, revision, event_key, signal_id, family, entity_id, event_time, observed_time, ingest_time,
+    strength_norm, direction, reliability, chain_affinity, frontier, raw_record_ids, attributes, active,
+    definitions_hash, extractor_version, content_hash"""
+_LABEL = """label_id, revision, label_key, event_type, subtype, entity_id, event_time, time_precision, known_at,
+    observed_time, ingest_time, confidence, raw_record_ids, source_url, classifier_version, definitions_hash,
+    attributes, active, content_hash"""
+_EVENT_FILTERS = {
+    "entity_id": "entity_id = %(entity_id)s",
+    "signal_id": "signal_id = %(signal_id)s",
+    "family": "family = %(family)s",
+    "event_type": "event_type = %(event_type)s",
+    "definitions_hash": "definitions_hash = %(definitions_hash)s",
+    "start": "event_time >= %(start)s",
+    "end": "event_time < %(end)s",
+}
+_SCORE_FILTERS = {
+    "scoring_model": "scoring_model_hash = %(scoring_model)s",
+    "latency_model": "latency_model_hash = %(latency_model)s",
+    "definitions": "definitions_hash = %(definitions)s",
+    "start": "at >= %(start)s",
+    "end": "at < %(end)s",
+}
+SCORE_KEY = ("at", "scoring_model_hash", "latency_model_hash", "definitions_hash")
+
+
+def newest_definitions(
+    connection: Connection[Row], table: Literal["iald_signals", "labeled_events"] | str, known_as_of: datetime
+) -> str | None:
+    """Return the hash of the newest stored definitions of which `table` has rows."""
+    assert table in ("iald_signals", "labeled_events")
+    row = one(
+        connection,
+        f"""SELECT document_hash FROM documents WHERE kind = 'signal_definitions' AND ingest_time <= %(known)s
+            AND EXISTS (SELECT FROM {table} WHERE definitions_hash = document_hash AND ingest_time <= %(known)s)
+            ORDER BY ingest_time DESC, document_hash LIMIT 1""",
+        {"known": known_as_of},
+    )
+    return None if row is None else str(row["document_hash"])
+
+
+def signal_rows(
+    connection: Connection[Row],
+    filters: Mapping[str, Any],
+    as_of: datetime,
+    known_as_of: datetime,
+    after: tuple[Any, ...] | None,
+    descending: bool,
+    limit: int,
+) -> list[Row]:
+    """Return rows of iald_signals in keyset order, every revision that may have been available at `as_of`."""
+    condition, order, key = keyset(("event_time", "event_id", "revision"), after, descending)
+    return rows(
+        connection,
+        f"""SELECT {_SIGNAL} FROM iald_signals WHERE event_time <= %(as_of)s AND ingest_time <= %(known)s
+            {asked(_EVENT_FILTERS, filters)} {condition} ORDER BY {order} LIMIT %(limit)s""",
+        {**filters, **key, "as_of": as_of, "known": known_as_of, "limit": limit},
+    )
+
+
+def signal_revisions(
+    connection: Connection[Row], found: list[Row], as_of: datetime, known_as_of: datetime
+) -> list[Row]:
+    """Return all revisions of the events in `found` that may have been available at `as_of`."""
+    return rows(
+        connection,
+        # event_key begins with the entity, but only entity_id leads an index.
+        """SELECT event_id, revision, event_key, event_time, frontier, active FROM iald_signals
+           WHERE entity_id = ANY(%(entities)s) AND event_key = ANY(%(keys)s)
+             AND event_time <= %(as_of)s AND ingest_time <= %(known)s""",
+        {
+            "entities": sorted({row["entity_id"] for row in found}),
+            "keys": sorted({row["event_key"] for row in found}),
+            "as_of": as_of,
+            "known": known_as_of,
+        },
+    )
+
+
+def signal_event_revisions(connection: Connection[Row], event_id: str, known_as_of: datetime) -> list[Row]:
+    """Return every revision under the event's key, oldest first; none where the event is not known."""
+    return rows(
+        connection,
+        f"""SELECT {_SIGNAL} FROM iald_signals WHERE ingest_time <= %(known)s AND (entity_id, event_key) IN
+              (SELECT entity_id, event_key FROM iald_signals WHERE event_id = %(event_id)s AND ingest_time <= %(known)s)
+            ORDER BY revision""",
+        {"event_id": event_id, "known": known_as_of},
+    )
+
+
+# The latest revision that was known at `as_of`, of rows ingested by `known`.
+_KNOWN_LABELS = """labeled_events AS l WHERE known_at <= %(as_of)s AND ingest_time <= %(known)s AND active
+    AND NOT EXISTS (SELECT FROM labeled_events later WHERE later.label_key = l.label_key
+        AND later.entity_id = l.entity_id AND later.revision > l.revision
+        AND later.known_at <= %(as_of)s AND later.ingest_time <= %(known)s)"""
+
+
+def labels_page(
+    connection: Connection[Row],
+    filters: Mapping[str, Any],
+    as_of: datetime,
+    known_as_of: datetime,
+    after: tuple[Any, ...] | None,
+    descending: bool,
+    limit: int,
+) -> list[Row]:
+    """Return labels known at `as_of`, by (event_time, label_id), each in its latest revision known then."""
+    condition, order, key = keyset(("event_time", "label_id"), after, descending, "l.")
+    return rows(
+        connection,
+        f"""SELECT {_LABEL} FROM {_KNOWN_LABELS} {asked(_EVENT_FILTERS, filters)} {condition}
+            ORDER BY {order} LIMIT %(limit)s""",
+        {**filters, **key, "as_of": as_of, "known": known_as_of, "limit": limit},
+    )
+
+
+def label(connection: Connection[Row], label_id: str, as_of: datetime, known_as_of: datetime) -> Row | None:
+    """Return one label as it was known at `as_of`, or None."""
+    return one(
+        connection,
+        f"SELECT {_LABEL} FROM {_KNOWN_LABELS} AND label_id = %(label_id)s",
+        {"label_id": label_id, "as_of": as_of, "known": known_as_of},
+    )
+
+
+def latest_scores_page(
+    connection: Connection[Row],
+    filters: Mapping[str, Any],
+    as_of: datetime,
+    known_as_of: datetime,
+    after: str | None,
+    limit: int,
+) -> tuple[list[Row], str | None]:
+    """Return (the latest score of each of the next `limit` entities, last entity if more may follow).
+
+    Entities are found by jumping along the index, so the cost grows with entities, not with samples.
+    """
+    found = rows(
+        connection,
+        f"""WITH RECURSIVE next_entity AS (
+              (SELECT entity_id, 1 AS n FROM score_samples WHERE entity_id > %(after)s ORDER BY entity_id LIMIT 1)
+              UNION ALL
+              SELECT (SELECT entity_id FROM score_samples s WHERE s.entity_id > e.entity_id ORDER BY entity_id LIMIT 1),
+                     e.n + 1
+              FROM next_entity e WHERE e.entity_id IS NOT NULL AND e.n < %(limit)s)
+            SELECT e.entity_id AS walked, latest.* FROM next_entity e LEFT JOIN LATERAL (
+              SELECT * FROM score_samples s WHERE s.entity_id = e.entity_id AND at <= %(as_of)s
+                AND ingest_time <= %(known)s {asked(_SCORE_FILTERS, filters)}
+              ORDER BY at DESC, ingest_time DESC, scoring_model_hash, latency_model_hash, definitions_hash LIMIT 1
+            ) latest ON true WHERE e.entity_id IS NOT NULL ORDER BY e.entity_id""",
+        {**filters, "after": after or "", "limit": limit, "as_of": as_of, "known": known_as_of},
+    )
+    scores = [row for row in found if row["at"] is not None]
+    return scores, found[-1]["walked"] if len(found) == limit else None
+
+
+def latest_score(
+    connection: Connection[Row], entity_id: str, filters: Mapping[str, Any], as_of: datetime, known_as_of: datetime
+) -> Row | None:
+    """Return the entity's latest score at or before `as_of`, never a later one."""
+    return one(
+        connection,
+        f"""SELECT * FROM score_samples WHERE entity_id = %(entity_id)s AND at <= %(as_of)s AND ingest_time <= %(known)s
+            {asked(_SCORE_FILTERS, filters)}
+            ORDER BY at DESC, ingest_time DESC, scoring_model_hash, latency_model_hash, definitions_hash LIMIT 1""",
+        {**filters, "entity_id": entity_id, "as_of": as_of, "known": known_as_of},
+    )
+
+
+def score_history_page(
+    connection: Connection[Row],
+    entity_id: str,
+    filters: Mapping[str, Any],
+    as_of: datetime,
+    known_as_of: datetime,
+    after: tuple[Any, ...] | None,
+    descending: bool,
+    limit: int,
+) -> list[Row]:
+    """Return the entity's scores at or before `as_of`, by (at, model hashes)."""
+    condition, order, key = keyset(SCORE_KEY, after, descending)
+    return rows(
+        connection,
+        f"""SELECT * FROM score_samples WHERE entity_id = %(entity_id)s AND at <= %(as_of)s AND ingest_time <= %(known)s
+            {asked(_SCORE_FILTERS, filters)} {condition} ORDER BY {order} LIMIT %(limit)s""",
+        {**filters, **key, "entity_id": entity_id, "as_of": as_of, "known": known_as_of, "limit": limit},
+    )

@@ -1,0 +1,107 @@
+"""Securities, documents and the state of the platform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+from .statement import Row, asked, keyset, one, rows
+
+_DOCUMENT = "document_hash, kind, name, document, ingest_time"
+# Counted exactly: these answer within the page; the large ones are estimated by the planner's statistics.
+_COUNTED = ("securities", "labeled_event_datasets", "backtest_snapshots", "backtest_runs")
+_ESTIMATED = ("raw_records", "quarantined_records", "iald_signals", "labeled_events", "score_samples")
+
+
+def securities_page(
+    connection: Connection[Row], filters: Mapping[str, Any], after: str | None, limit: int
+) -> list[Row]:
+    """Return securities by entity_id. `q`: part of a present or former name or ticker, or the CIK."""
+    conditions = {
+        "asset_class": "asset_class = %(asset_class)s",
+        "cik": "cik = %(cik)s",
+        "ticker": "EXISTS (SELECT FROM security_identifiers i WHERE i.entity_id = s.entity_id AND i.kind = 'ticker'"
+        " AND i.value = upper(%(ticker)s))",
+        "q": "(name ILIKE %(like)s OR primary_ticker ILIKE %(like)s OR EXISTS (SELECT FROM security_identifiers i"
+        " WHERE i.entity_id = s.entity_id AND i.value ILIKE %(like)s))",
+    }
+    text = str(filters.get("q") or "")
+    like = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    return rows(
+        connection,
+        f"""SELECT * FROM securities s WHERE entity_id > %(after)s {asked(conditions, filters)}
+            ORDER BY entity_id LIMIT %(limit)s""",
+        {**filters, "like": like, "after": after or "", "limit": limit},
+    )
+
+
+def security(connection: Connection[Row], entity_id: str) -> Row | None:
+    """Return one security, or None."""
+    return one(connection, "SELECT * FROM securities WHERE entity_id = %(id)s", {"id": entity_id})
+
+
+def identifiers(connection: Connection[Row], entity_id: str) -> list[Row]:
+    """Return the dated tickers and names of an entity."""
+    return rows(
+        connection,
+        """SELECT kind, value, source, valid_from, valid_to FROM security_identifiers WHERE entity_id = %(id)s
+           ORDER BY kind, valid_from NULLS FIRST, value, source""",
+        {"id": entity_id},
+    )
+
+
+def document(connection: Connection[Row], document_hash: str, kind: str | None = None) -> Row | None:
+    """Return the document of that hash (and kind), or None; `canonical` is its canonical JSON as bytes."""
+    return one(
+        connection,
+        f"""SELECT {_DOCUMENT}, canonical FROM documents WHERE document_hash = %(hash)s
+            AND (%(kind)s::text IS NULL OR kind = %(kind)s)""",
+        {"hash": document_hash, "kind": kind},
+    )
+
+
+def newest_document(
+    connection: Connection[Row], kind: str, known_as_of: datetime, name: str | None = None
+) -> Row | None:
+    """Return the newest document of a kind (and name) written by `known_as_of`, or None."""
+    return one(
+        connection,
+        f"""SELECT {_DOCUMENT} FROM documents WHERE kind = %(kind)s AND ingest_time <= %(known)s
+            AND (%(name)s::text IS NULL OR name = %(name)s) ORDER BY ingest_time DESC, document_hash LIMIT 1""",
+        {"kind": kind, "known": known_as_of, "name": name},
+    )
+
+
+def documents_page(
+    connection: Connection[Row], kind: str | None, after: tuple[Any, ...] | None, limit: int
+) -> list[Row]:
+    """Return documents without their content, newest first."""
+    condition, order, key = keyset(("ingest_time", "document_hash"), after, True)
+    return rows(
+        connection,
+        f"""SELECT document_hash, kind, name, ingest_time FROM documents
+            WHERE (%(kind)s::text IS NULL OR kind = %(kind)s) {condition} ORDER BY {order} LIMIT %(limit)s""",
+        {**key, "kind": kind, "limit": limit},
+    )
+
+
+def collectors(connection: Connection[Row]) -> list[Row]:
+    """Return the freshness of every collector now."""
+    return rows(connection, "SELECT * FROM collector_status ORDER BY collector", {})
+
+
+def counts(connection: Connection[Row]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return (exact counts of the small tables, the planner's estimates for the large ones)."""
+    exact = ", ".join(f"(SELECT count(*) FROM {table}) AS {table}" for table in _COUNTED)
+    counted = one(connection, f"SELECT {exact}", {})
+    assert counted is not None
+    estimated = rows(
+        connection,
+        """SELECT relname, GREATEST(reltuples, 0)::bigint AS n FROM pg_class
+           WHERE oid = ANY(SELECT to_regclass(t) FROM unnest(%(tables)s::text[]) t)""",
+        {"tables": list(_ESTIMATED)},
+    )
+    return dict(counted), {row["relname"]: row["n"] for row in sorted(estimated, key=lambda row: row["relname"])}

@@ -1,0 +1,16 @@
+"""One router per domain. A route translates: parameters to a query, rows to its schema; it decides nothing."""
+
+from . import backtests, documents, health, labels, scores, securities, signals, snapshots
+
+V2 = (
+    securities.router,
+    signals.router,
+    scores.router,
+    labels.router,
+    snapshots.router,
+    backtests.router,
+    documents.router,
+)
+ROOT = (health.router,)
+
+__all__ = ["ROOT", "V2"]

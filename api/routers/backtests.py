@@ -1,0 +1,189 @@
+"""Backtests: runs, figures, alerts, manifests and files, and the leaderboard. A run never changes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, Response
+from psycopg import Connection
+
+from .. import paging, queries
+from ..caching import answer, answer_bytes
+from ..dependencies import Hash, Reading, StoreOf, Viewing, reads
+from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, send
+from ..paging import pinned_moment
+from ..problems import not_found, responses
+from ..schemas.base import Meta
+from ..schemas.results import (
+    Alert,
+    AlertPage,
+    Figure,
+    FigureList,
+    LeaderboardPage,
+    LeaderboardRow,
+    Run,
+    RunPage,
+    RunSummary,
+)
+
+router = APIRouter(prefix="/backtests", tags=["backtests"])
+_READS = reads("backtest_runs", "backtest_artifacts")
+Family = Annotated[str | None, Query(examples=["insider-buys"])]
+Evidence = Annotated[str | None, Query(description="Which evidence counted.", examples=["all"])]
+Slice = Annotated[str | None, Query(description="What the figures are divided by.", examples=["event_type"])]
+
+
+def _run(connection: Connection[dict[str, Any]], run: str) -> dict[str, Any]:
+    row = queries.run(connection, run)
+    if row is None:
+        raise not_found("backtest run", run)
+    return row
+
+
+@router.get("", response_model=RunPage, responses=responses(), openapi_extra=_READS, summary="List runs")
+def list_runs(
+    request: Request,
+    view: Viewing,
+    hypothesis_family: Family = None,
+    snapshot_id: Annotated[str | None, Query(examples=["01HZFNS0V0QJ5Y8T1J3M8Z6K4D"])] = None,
+    status: Annotated[Literal["complete", "insufficient"] | None, Query(examples=["complete"])] = None,
+    limit: paging.Limit = 100,
+    cursor: paging.CursorText = None,
+) -> Response:
+    """Runs without their documents, newest first."""
+    filters = {"hypothesis_family": hypothesis_family, "snapshot_id": snapshot_id, "status": status}
+    asked = paging.question("backtests", filters)
+    after, pins = paging.decode(asked, cursor, (datetime, str))
+    known = pinned_moment(pins, "known_as_of", None) or view.settled
+    rows = queries.runs_page(view.connection, filters, known, after, limit + 1)
+    page = rows[:limit]
+    key = (page[-1]["ingest_time"], page[-1]["run_id"]) if len(rows) > limit else None
+    following = paging.encode(asked, key, {"known_as_of": known}) if key else None
+    body = RunPage(data=[RunSummary.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following))
+    return answer(request, body)
+
+
+@router.get(
+    "/leaderboard",
+    response_model=LeaderboardPage,
+    responses=responses(),
+    openapi_extra=reads("marts.mart_backtest_leaderboard"),
+    summary="Leaderboard of one metric",
+)
+def list_leaderboard(
+    request: Request,
+    connection: Reading,
+    metric: Annotated[str, Query(examples=["auc"])] = "auc",
+    evidence: Evidence = None,
+    slice_kind: Slice = None,
+    hypothesis_family: Family = None,
+    snapshot_hash: Hash = None,
+    limit: paging.Limit = 100,
+    cursor: paging.CursorText = None,
+) -> Response:
+    """One metric over runs with interval, null, base rate and trial number, ranked among comparable runs.
+
+    Read from the mart of the last dbt build.
+    """
+    filters = {
+        "metric": metric,
+        "evidence": evidence,
+        "slice_kind": slice_kind,
+        "hypothesis_family": hypothesis_family,
+        "snapshot_hash": snapshot_hash,
+    }
+    asked = paging.question("backtests/leaderboard", filters)
+    after, _ = paging.decode(asked, cursor, (str, str, str, str, str))
+    rows = queries.leaderboard(connection, filters, after, limit + 1)
+    page = rows[:limit]
+    key = (
+        tuple(page[-1][name] for name in ("rank_key", "run_id", "evidence", "slice_kind", "slice_value"))
+        if len(rows) > limit
+        else None
+    )
+    body = LeaderboardPage(
+        data=[LeaderboardRow.model_validate(row) for row in page],
+        meta=Meta(limit=limit, next_cursor=paging.encode(asked, key) if key else None),
+    )
+    return answer(request, body)
+
+
+@router.get("/{run}", response_model=Run, responses=responses(404), openapi_extra=_READS, summary="One run")
+def get_run(request: Request, connection: Reading, run: str) -> Response:
+    """One run by id or hash, with its evaluation and its files."""
+    row = _run(connection, run)
+    body = Run.model_validate(row | {"artifacts": queries.artifacts(connection, row["run_id"])})
+    return answer(request, body, immutable=True)
+
+
+@router.get(
+    "/{run}/metrics",
+    response_model=FigureList,
+    responses=responses(404),
+    openapi_extra=reads("backtest_metrics"),
+    summary="Figures of a run",
+)
+def list_metrics(
+    request: Request,
+    connection: Reading,
+    run: str,
+    evidence: Evidence = None,
+    slice_kind: Slice = None,
+    metric: Annotated[str | None, Query(examples=["auc"])] = None,
+) -> Response:
+    """Every figure of the run with its interval and null; one that does not exist is null with its reason."""
+    filters = {"evidence": evidence, "slice_kind": slice_kind, "metric": metric}
+    rows = queries.metrics(connection, _run(connection, run)["run_id"], filters)
+    return answer(request, FigureList(data=[Figure.model_validate(row) for row in rows]), immutable=True)
+
+
+@router.get(
+    "/{run}/alerts",
+    response_model=AlertPage,
+    responses=responses(404),
+    openapi_extra=reads("backtest_alerts"),
+    summary="Alerts of a run",
+)
+def list_alerts(
+    request: Request, connection: Reading, run: str, limit: paging.Limit = 100, cursor: paging.CursorText = None
+) -> Response:
+    """Alert episodes by time, each with the event it matched."""
+    run_id = _run(connection, run)["run_id"]
+    asked = paging.question(f"backtests/{run_id}/alerts", {})
+    after, _ = paging.decode(asked, cursor, (datetime, str))
+    rows = queries.alerts_page(connection, run_id, after, limit + 1)
+    page = rows[:limit]
+    key = (page[-1]["alert_at"], page[-1]["entity_id"]) if len(rows) > limit else None
+    following = paging.encode(asked, key) if key else None
+    body = AlertPage(data=[Alert.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following))
+    return answer(request, body, immutable=True)
+
+
+@router.get(
+    "/{run}/manifest",
+    response_class=Response,
+    responses=MANIFEST_RESPONSES,
+    openapi_extra=_READS,
+    summary="Manifest of a run",
+)
+def get_run_manifest(request: Request, connection: Reading, run: str) -> Response:
+    """The manifest, byte for byte as it was hashed (RFC 8785 canonical JSON)."""
+    return answer_bytes(request, bytes(_run(connection, run)["manifest_canonical"]), immutable=True)
+
+
+@router.get(
+    "/{run}/artifacts/{name}",
+    response_class=FileResponse,
+    responses=FILE_RESPONSES,
+    openapi_extra=_READS,
+    summary="Download a file of a run",
+)
+def download_artifact(request: Request, connection: Reading, store: StoreOf, run: str, name: str) -> Response:
+    """A file of the run by its name or the SHA-256 of its bytes, checked before it is sent; Range is honoured."""
+    row = queries.artifact(connection, _run(connection, run)["run_id"], name)
+    if row is None:
+        raise not_found("file of the run", f"{run}/{name}")
+    return send(request, store, row["file_hash"], Path(row["name"]).name, row["media_type"])

@@ -1,0 +1,59 @@
+"""Immutable documents: definitions, models, protocols, environments, specs, by their hash."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from .. import paging, queries
+from ..caching import answer, answer_bytes
+from ..dependencies import Reading, reads
+from ..files import MANIFEST_RESPONSES
+from ..problems import not_found, responses
+from ..schemas.base import Meta
+from ..schemas.results import DocumentPage, DocumentSummary
+
+router = APIRouter(prefix="/documents", tags=["documents"])
+_READS = reads("documents")
+Kind = Literal[
+    "signal_definitions", "scoring_model", "latency_model", "evaluation_protocol", "environment", "backtest_spec"
+]
+
+
+@router.get("", response_model=DocumentPage, responses=responses(), openapi_extra=_READS, summary="List documents")
+def list_documents(
+    request: Request,
+    connection: Reading,
+    kind: Annotated[Kind | None, Query(examples=["latency_model"])] = None,
+    limit: paging.Limit = 100,
+    cursor: paging.CursorText = None,
+) -> Response:
+    """Documents without their content, newest first."""
+    asked = paging.question("documents", {"kind": kind})
+    after, _ = paging.decode(asked, cursor, (datetime, str))
+    rows = queries.documents_page(connection, kind, after, limit + 1)
+    page = rows[:limit]
+    key = (page[-1]["ingest_time"], page[-1]["document_hash"]) if len(rows) > limit else None
+    body = DocumentPage(
+        data=[DocumentSummary.model_validate(row) for row in page],
+        meta=Meta(limit=limit, next_cursor=paging.encode(asked, key) if key else None),
+    )
+    return answer(request, body)
+
+
+@router.get(
+    "/{document_hash}",
+    response_class=Response,
+    responses=MANIFEST_RESPONSES,
+    openapi_extra=_READS,
+    summary="One document",
+)
+def get_document(request: Request, connection: Reading, document_hash: str) -> Response:
+    """The canonical JSON (RFC 8785) whose SHA-256 is the document's name."""
+    row = queries.document(connection, document_hash)
+    if row is None:
+        raise not_found("document", document_hash)
+    return answer_bytes(request, bytes(row["canonical"]), immutable=True, etag=row["document_hash"])

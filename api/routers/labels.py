@@ -1,0 +1,208 @@
+"""The ground truth: labels as they were known at a moment, their coverage, and the frozen datasets."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from .. import paging, queries
+from ..caching import answer
+from ..dependencies import AsOf, End, EntityId, Hash, KnownAsOf, Order, Reading, Start, Viewing, reads
+from ..paging import pinned_moment
+from ..pointintime import Clocks, choose_definitions
+from ..problems import not_found, responses
+from ..schemas.base import ClockMeta, Meta
+from ..schemas.evidence import (
+    CoverageCell,
+    CoveragePage,
+    Dataset,
+    DatasetMember,
+    DatasetMemberPage,
+    DatasetPage,
+    Label,
+    LabelAnswer,
+    LabelMeta,
+    LabelPage,
+)
+
+router = APIRouter(tags=["labels"])
+_READS = reads("labeled_events", "documents")
+EventType = Annotated[str | None, Query(examples=["EARNINGS_SURPRISE"])]
+
+
+@router.get("/labels", response_model=LabelPage, responses=responses(), openapi_extra=_READS, summary="List labels")
+def list_labels(
+    request: Request,
+    view: Viewing,
+    as_of: AsOf = None,
+    known_as_of: KnownAsOf = None,
+    event_type: EventType = None,
+    entity_id: EntityId = None,
+    start: Start = None,
+    end: End = None,
+    definitions: Hash = None,
+    order: Order = "desc",
+    limit: paging.Limit = 100,
+    cursor: paging.CursorText = None,
+) -> Response:
+    """Exactly the labels with known_at at or before `as_of`, each in the latest revision known then."""
+    filters: dict[str, Any] = {
+        "event_type": event_type,
+        "entity_id": entity_id,
+        "start": start,
+        "end": end,
+        "definitions_hash": definitions,
+    }
+    asked = paging.question("labels", filters | {"as_of": as_of, "known_as_of": known_as_of, "order": order})
+    after, pins = paging.decode(asked, cursor, (datetime, str))
+    clocks = Clocks.of(
+        pinned_moment(pins, "as_of", as_of), pinned_moment(pins, "known_as_of", known_as_of), view.settled
+    )
+    chosen = choose_definitions(view.connection, "labeled_events", pins.get("definitions", definitions), clocks)
+    rows = queries.labels_page(
+        view.connection,
+        filters | {"definitions_hash": chosen},
+        clocks.as_of,
+        clocks.known_as_of,
+        after,
+        order == "desc",
+        limit + 1,
+    )
+    page = rows[:limit]
+    pinned = {"as_of": clocks.as_of, "known_as_of": clocks.known_as_of, "definitions": chosen}
+    key = (page[-1]["event_time"], page[-1]["label_id"]) if len(rows) > limit else None
+    meta = LabelMeta(
+        limit=limit,
+        next_cursor=paging.encode(asked, key, pinned) if key else None,
+        as_of=clocks.as_of,
+        known_as_of=clocks.known_as_of,
+        definitions_hash=chosen,
+    )
+    return answer(request, LabelPage(data=[Label.model_validate(row) for row in page], meta=meta))
+
+
+@router.get(
+    "/labels/coverage",
+    response_model=CoveragePage,
+    responses=responses(),
+    openapi_extra=reads("marts.mart_label_coverage"),
+    summary="Label coverage",
+)
+def list_label_coverage(
+    request: Request,
+    connection: Reading,
+    event_type: EventType = None,
+    asset_class: Annotated[str | None, Query(examples=["equity"])] = None,
+    definitions: Hash = None,
+    limit: paging.Limit = 100,
+    cursor: paging.CursorText = None,
+) -> Response:
+    """Labels per type, month and asset class; below 30 a cell or type is insufficient for evaluation.
+
+    Read from the mart of the last dbt build: no point-in-time question.
+    """
+    filters = {"event_type": event_type, "asset_class": asset_class, "definitions": definitions}
+    asked = paging.question("labels/coverage", filters)
+    after, _ = paging.decode(asked, cursor, (str, str, str, str))
+    rows = queries.label_coverage(connection, filters, after, limit + 1)
+    page = rows[:limit]
+    following = paging.encode(asked, _coverage_key(page[-1])) if len(rows) > limit else None
+    body = CoveragePage(
+        data=[CoverageCell.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
+    )
+    return answer(request, body)
+
+
+def _coverage_key(row: dict[str, Any]) -> tuple[Any, ...]:
+    month: date = row["month"]
+    return (row["event_type"], month.isoformat(), row["asset_class"], row["definitions_hash"])
+
+
+@router.get(
+    "/labels/{label_id}",
+    response_model=LabelAnswer,
+    responses=responses(404),
+    openapi_extra=_READS,
+    summary="One label",
+)
+def get_label(
+    request: Request, view: Viewing, label_id: str, as_of: AsOf = None, known_as_of: KnownAsOf = None
+) -> Response:
+    """One label as it was known at `as_of`; 404 where it was not known yet, or withdrawn."""
+    clocks = Clocks.of(as_of, known_as_of, view.settled)
+    row = queries.label(view.connection, label_id, clocks.as_of, clocks.known_as_of)
+    if row is None:
+        raise not_found(f"label as of {clocks.as_of.isoformat()}", label_id)
+    meta = ClockMeta(limit=1, next_cursor=None, as_of=clocks.as_of, known_as_of=clocks.known_as_of)
+    return answer(request, LabelAnswer(data=Label.model_validate(row), meta=meta))
+
+
+@router.get(
+    "/datasets",
+    response_model=DatasetPage,
+    responses=responses(),
+    openapi_extra=reads("labeled_event_datasets"),
+    summary="List datasets",
+)
+def list_datasets(
+    request: Request, view: Viewing, limit: paging.Limit = 100, cursor: paging.CursorText = None
+) -> Response:
+    """Frozen versions of the ground truth, newest first."""
+    asked = paging.question("datasets", {})
+    after, pins = paging.decode(asked, cursor, (datetime, str))
+    known = pinned_moment(pins, "known_as_of", None) or view.settled
+    rows = queries.datasets_page(view.connection, known, after, limit + 1)
+    page = rows[:limit]
+    key = (page[-1]["ingest_time"], page[-1]["dataset_id"]) if len(rows) > limit else None
+    following = paging.encode(asked, key, {"known_as_of": known}) if key else None
+    body = DatasetPage(
+        data=[Dataset.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
+    )
+    return answer(request, body)
+
+
+@router.get(
+    "/datasets/{dataset}",
+    response_model=Dataset,
+    responses=responses(404),
+    openapi_extra=reads("labeled_event_datasets"),
+    summary="One dataset",
+)
+def get_dataset(request: Request, connection: Reading, dataset: str) -> Response:
+    """One dataset by id or hash; it never changes."""
+    row = queries.dataset(connection, dataset)
+    if row is None:
+        raise not_found("dataset", dataset)
+    return answer(request, Dataset.model_validate(row), immutable=True)
+
+
+@router.get(
+    "/datasets/{dataset}/members",
+    response_model=DatasetMemberPage,
+    responses=responses(404),
+    openapi_extra=reads("labeled_event_dataset_members", "labeled_events"),
+    summary="Members of a dataset",
+)
+def list_dataset_members(
+    request: Request,
+    connection: Reading,
+    dataset: str,
+    limit: paging.Limit = 100,
+    cursor: paging.CursorText = None,
+) -> Response:
+    """The labels of a dataset in the revisions it froze, by label_id; it never changes."""
+    row = queries.dataset(connection, dataset)
+    if row is None:
+        raise not_found("dataset", dataset)
+    asked = paging.question(f"datasets/{row['dataset_id']}/members", {})
+    after, _ = paging.decode(asked, cursor, (str,))
+    rows = queries.dataset_members_page(connection, row["dataset_id"], after[0] if after else None, limit + 1)
+    page = rows[:limit]
+    following = paging.encode(asked, (page[-1]["label_id"],)) if len(rows) > limit else None
+    body = DatasetMemberPage(
+        data=[DatasetMember.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
+    )
+    return answer(request, body, immutable=True)

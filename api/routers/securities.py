@@ -1,0 +1,64 @@
+"""Entities: who they are, with dated tickers and names."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from .. import paging, queries
+from ..caching import answer
+from ..dependencies import Reading, reads
+from ..problems import not_found, responses
+from ..schemas.base import Meta
+from ..schemas.evidence import Security, SecurityPage, SecuritySummary
+
+router = APIRouter(prefix="/securities", tags=["securities"])
+
+
+@router.get(
+    "",
+    response_model=SecurityPage,
+    responses=responses(),
+    openapi_extra=reads("securities", "security_identifiers"),
+    summary="List securities",
+)
+def list_securities(
+    request: Request,
+    connection: Reading,
+    q: Annotated[
+        str | None, Query(max_length=100, description="Part of a present or former name or ticker.", examples=["apple"])
+    ] = None,
+    ticker: Annotated[str | None, Query(description="A present or former ticker, exactly.", examples=["AAPL"])] = None,
+    cik: Annotated[str | None, Query(pattern="^[0-9]{10}$", examples=["0000320193"])] = None,
+    asset_class: Annotated[str | None, Query(examples=["equity"])] = None,
+    limit: paging.Limit = 100,
+    cursor: paging.CursorText = None,
+) -> Response:
+    """Securities by entity_id, as they are now; their history is in the dated identifiers."""
+    filters = {"q": q, "ticker": ticker, "cik": cik, "asset_class": asset_class}
+    asked = paging.question("securities", filters)
+    after, _ = paging.decode(asked, cursor, (str,))
+    rows = queries.securities_page(connection, filters, after[0] if after else None, limit + 1)
+    page = rows[:limit]
+    following = paging.encode(asked, (page[-1]["entity_id"],)) if len(rows) > limit else None
+    body = SecurityPage(
+        data=[SecuritySummary.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
+    )
+    return answer(request, body)
+
+
+@router.get(
+    "/{entity_id}",
+    response_model=Security,
+    responses=responses(404),
+    openapi_extra=reads("securities", "security_identifiers"),
+    summary="One security",
+)
+def get_security(request: Request, connection: Reading, entity_id: str) -> Response:
+    """One security with its dated tickers and names, former ones included."""
+    row = queries.security(connection, entity_id)
+    if row is None:
+        raise not_found("security", entity_id)
+    return answer(request, Security.model_validate(row | {"identifiers": queries.identifiers(connection, entity_id)}))

@@ -1,0 +1,81 @@
+"""Snapshots: what was frozen, with its manifest and its parts. Nothing here ever changes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, Response
+
+from .. import paging, queries
+from ..caching import answer, answer_bytes
+from ..dependencies import Reading, StoreOf, Viewing, reads
+from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, names, send
+from ..paging import pinned_moment
+from ..problems import not_found, responses
+from ..schemas.base import Meta
+from ..schemas.results import Snapshot, SnapshotPage, SnapshotSummary
+
+router = APIRouter(prefix="/snapshots", tags=["snapshots"])
+_READS = reads("backtest_snapshots")
+
+
+@router.get("", response_model=SnapshotPage, responses=responses(), openapi_extra=_READS, summary="List snapshots")
+def list_snapshots(
+    request: Request, view: Viewing, limit: paging.Limit = 100, cursor: paging.CursorText = None
+) -> Response:
+    """Snapshots without their manifests, newest first."""
+    asked = paging.question("snapshots", {})
+    after, pins = paging.decode(asked, cursor, (datetime, str))
+    known = pinned_moment(pins, "known_as_of", None) or view.settled
+    rows = queries.snapshots_page(view.connection, known, after, limit + 1)
+    page = rows[:limit]
+    key = (page[-1]["ingest_time"], page[-1]["snapshot_id"]) if len(rows) > limit else None
+    following = paging.encode(asked, key, {"known_as_of": known}) if key else None
+    body = SnapshotPage(
+        data=[SnapshotSummary.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
+    )
+    return answer(request, body)
+
+
+@router.get(
+    "/{snapshot}", response_model=Snapshot, responses=responses(404), openapi_extra=_READS, summary="One snapshot"
+)
+def get_snapshot(request: Request, connection: Reading, snapshot: str) -> Response:
+    """One snapshot with its manifest, by id or hash."""
+    row = queries.snapshot(connection, snapshot)
+    if row is None:
+        raise not_found("snapshot", snapshot)
+    return answer(request, Snapshot.model_validate(row), immutable=True)
+
+
+@router.get(
+    "/{snapshot}/manifest",
+    response_class=Response,
+    responses=MANIFEST_RESPONSES,
+    openapi_extra=_READS,
+    summary="Manifest of a snapshot",
+)
+def get_snapshot_manifest(request: Request, connection: Reading, snapshot: str) -> Response:
+    """The manifest, byte for byte as it was hashed (RFC 8785 canonical JSON)."""
+    row = queries.snapshot(connection, snapshot)
+    if row is None:
+        raise not_found("snapshot", snapshot)
+    return answer_bytes(request, bytes(row["manifest_canonical"]), immutable=True)
+
+
+@router.get(
+    "/{snapshot}/parts/{file_hash}",
+    response_class=FileResponse,
+    responses=FILE_RESPONSES,
+    openapi_extra=_READS,
+    summary="Download a part",
+)
+def download_snapshot_part(
+    request: Request, connection: Reading, store: StoreOf, snapshot: str, file_hash: str
+) -> Response:
+    """A part of the snapshot by the SHA-256 of its bytes, checked before it is sent; Range is honoured."""
+    row = queries.snapshot(connection, snapshot)
+    if row is None or not names(row["manifest"], file_hash):
+        raise not_found("snapshot part", f"{snapshot}/{file_hash}")
+    return send(request, store, file_hash, f"{file_hash}.parquet", "application/vnd.apache.parquet")

@@ -1,0 +1,276 @@
+"""Securities, signal events, labels, datasets and scores."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from .base import (
+    ClockMeta,
+    Count,
+    Day,
+    Document,
+    Entity,
+    LatencyModelName,
+    Meta,
+    Number,
+    Schema,
+    Sha256,
+    Text,
+    Time,
+    Ulid,
+)
+
+Unit = Annotated[float, Field(ge=0, le=1, examples=[0.75])]
+SignalId = Annotated[str, Field(examples=["S001"])]
+
+
+class Identifier(Schema):
+    """A dated ticker or name; an open end says that the source gives no date."""
+
+    kind: str = Field(examples=["ticker"])
+    value: str = Field(examples=["AAPL"])
+    source: str = Field(examples=["edgar/submissions"])
+    valid_from: Day | None
+    valid_to: Day | None
+
+
+class SecuritySummary(Schema):
+    """One entity."""
+
+    entity_id: Entity
+    asset_class: str = Field(examples=["equity"])
+    cik: str | None = Field(examples=["0000320193"])
+    name: str = Field(examples=["Apple Inc."])
+    sic: str | None = Field(examples=["3571"])
+    fiscal_year_end: str | None = Field(examples=["0928"])
+    primary_ticker: str | None = Field(examples=["AAPL"])
+    currency: str = Field(examples=["USD"])
+
+
+class Security(SecuritySummary):
+    """One entity with its dated tickers and names."""
+
+    identifiers: list[Identifier]
+
+
+class SecurityPage(Schema):
+    """Securities by entity_id."""
+
+    data: list[SecuritySummary]
+    meta: Meta
+
+
+class FrontierEntry(Schema):
+    """The latest input of one source type and form among all the event was computed from."""
+
+    source_type: str = Field(examples=["ownership"])
+    form: str | None = Field(examples=["4"])
+    collection_mode: Literal["live", "backfill"] = Field(examples=["backfill"])
+    event_time: Time | None
+    observed_time: Time
+
+
+class SignalEvent(Schema):
+    """One firing of one signal, in the latest revision that was available."""
+
+    event_id: Ulid
+    revision: int = Field(ge=1, examples=[1])
+    event_key: str = Field(examples=['["S001","0000320193",["0000320193-24-000071"],"3f3f"]'])
+    signal_id: SignalId
+    family: str = Field(examples=["F01"])
+    entity_id: Entity
+    event_time: Time
+    available_time: Time
+    observed_time: Time
+    ingest_time: Time
+    strength_norm: Unit
+    direction: int = Field(ge=-1, le=1, examples=[1])
+    reliability: Unit
+    chain_affinity: dict[str, float] = Field(examples=[{"CT-01": 0.8}])
+    frontier: list[FrontierEntry]
+    raw_record_ids: list[Ulid]
+    attributes: Document
+    active: bool = Field(description="False: withdrawn by this revision.", examples=[True])
+    definitions_hash: Sha256
+    extractor_version: Sha256
+    content_hash: Sha256
+
+
+class SignalMeta(ClockMeta):
+    """What an answer about signals rests on."""
+
+    latency_model: LatencyModelName | None = Field(description="Null only where there is nothing to apply one to.")
+    definitions_hash: Sha256 | None = Field(description="The definitions filtered by; null: none are stored.")
+
+
+class SignalPage(Schema):
+    """Signal events that were available at as_of."""
+
+    data: list[SignalEvent]
+    meta: SignalMeta
+
+
+class SignalRevisions(Schema):
+    """Every revision of one event that was available at as_of, oldest first."""
+
+    data: list[SignalEvent]
+    meta: SignalMeta
+
+
+class FamilyDelta(Schema):
+    """The score minus the score recomputed without the family."""
+
+    magnitude: Number
+    lean: Number
+    confidence: Number
+
+
+class Score(Schema):
+    """The score of one entity at one moment with its explanation (units: scoring model; all dimensionless)."""
+
+    entity_id: Entity
+    at: Time
+    scoring_model_hash: Sha256
+    latency_model_hash: Sha256
+    definitions_hash: Sha256
+    input_hash: Sha256
+    ingest_time: Time
+    evidence: Number
+    effective_families: Number
+    magnitude: Unit
+    lean: float = Field(ge=-1, le=1, examples=[0.4])
+    confidence: Unit
+    quality: Number
+    diversity: Number
+    ordering: Number
+    n_events: Count
+    legacy_score: float = Field(examples=[56.2])
+    verdict: str = Field(examples=["HOLD"])
+    chain_probabilities: dict[str, float] = Field(examples=[{"CT-01": 0.3, "UNKNOWN": 0.7}])
+    family_deltas: dict[str, Any] = Field(examples=[{"F01": {"magnitude": 0.2, "lean": 0.1, "confidence": 0.05}}])
+    top_contributors: list[Any] = Field(examples=[[{"event_id": "01HZFNS0V0QJ5Y8T1J3M8Z6K4D", "delta_magnitude": 0.2}]])
+
+
+class ScorePage(Schema):
+    """Scores, never later than as_of."""
+
+    data: list[Score]
+    meta: ClockMeta
+
+
+class ScoreAnswer(Schema):
+    """The latest score at or before as_of."""
+
+    data: Score
+    meta: ClockMeta
+
+
+class Label(Schema):
+    """One labeled event of the ground truth, in the latest revision that was known."""
+
+    label_id: Ulid
+    revision: int = Field(ge=1, examples=[1])
+    label_key: str = Field(examples=['["EARNINGS_SURPRISE","0000320193",["2024Q2"],"3f3f"]'])
+    event_type: Text
+    subtype: str = Field(examples=["positive"])
+    entity_id: Entity
+    event_time: Time
+    time_precision: Literal["second", "day"] = Field(examples=["second"])
+    known_at: Time
+    observed_time: Time
+    ingest_time: Time
+    confidence: Unit
+    raw_record_ids: list[Ulid]
+    source_url: str = Field(examples=["https://www.sec.gov/Archives/edgar/data/320193/0000320193-24-000071.txt"])
+    classifier_version: Sha256
+    definitions_hash: Sha256
+    attributes: Document
+    content_hash: Sha256
+
+
+class LabelMeta(ClockMeta):
+    """What an answer about labels rests on."""
+
+    definitions_hash: Sha256 | None = Field(description="The definitions filtered by; null: none are stored.")
+
+
+class LabelPage(Schema):
+    """Labels that were known at as_of."""
+
+    data: list[Label]
+    meta: LabelMeta
+
+
+class LabelAnswer(Schema):
+    """One label as it was known at as_of."""
+
+    data: Label
+    meta: ClockMeta
+
+
+class CoverageCell(Schema):
+    """Labels of one type, month and asset class."""
+
+    definitions_hash: Sha256
+    event_type: Text
+    asset_class: str = Field(examples=["equity"])
+    month: Day
+    events: Count
+    entities: Count
+    mean_confidence: Number | None
+    events_of_type: Count
+    insufficient: bool = Field(description="Fewer than 30 labels in this cell.", examples=[True])
+    type_insufficient: bool = Field(description="Fewer than 30 labels of this type.", examples=[False])
+
+
+class CoveragePage(Schema):
+    """Label coverage by type, month and asset class."""
+
+    data: list[CoverageCell]
+    meta: Meta
+
+
+class Dataset(Schema):
+    """A frozen version of the ground truth."""
+
+    dataset_id: Ulid
+    version: int = Field(ge=1, examples=[3])
+    dataset_hash: Sha256
+    definitions_hash: Sha256
+    as_of: Time
+    window_start: Time | None
+    window_end: Time | None
+    event_count: Count
+    event_type_distribution: Document
+    coverage: Any = Field(examples=[{"EARNINGS_SURPRISE": {"2024-06": 12}}])
+    parent_hash: Sha256 | None
+    ingest_time: Time
+
+
+class DatasetPage(Schema):
+    """Dataset versions, newest first."""
+
+    data: list[Dataset]
+    meta: Meta
+
+
+class DatasetMember(Schema):
+    """A label in the revision that a dataset froze."""
+
+    label_id: Ulid
+    revision: int = Field(ge=1, examples=[1])
+    content_hash: Sha256
+    event_type: Text
+    subtype: str = Field(examples=["positive"])
+    entity_id: Entity
+    event_time: Time
+    known_at: Time
+
+
+class DatasetMemberPage(Schema):
+    """Members of a dataset by label_id."""
+
+    data: list[DatasetMember]
+    meta: Meta
