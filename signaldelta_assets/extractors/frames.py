@@ -51,6 +51,7 @@ class Record:
     k: int
     at: int
     is_trigger: bool
+    source_url: str | None = None
 
     @property
     def name(self) -> str:
@@ -81,7 +82,8 @@ def prepare(
     for column in COLUMNS:
         if column not in records.columns:
             raise RecordError("records", column, "a column of that name", sorted(records.columns))
-    frame = records.loc[records["source_type"].isin(list(source_types)), list(COLUMNS)].reset_index(drop=True)
+    columns = [*COLUMNS, *(name for name in ("source_url",) if name in records.columns)]
+    frame = records.loc[records["source_type"].isin(list(source_types)), columns].reset_index(drop=True)
     frame["event_time"] = pd.to_datetime(frame["event_time"], utc=True).astype("datetime64[us, UTC]")
     frame["observed_time"] = pd.to_datetime(frame["observed_time"], utc=True).astype("datetime64[us, UTC]")
     frame["form"] = frame["form"].astype(object).where(frame["form"].notna(), None)
@@ -116,12 +118,11 @@ def first_available(frame: pd.DataFrame, counts: Counter[str]) -> pd.DataFrame:
 
 def rows(frame: pd.DataFrame) -> list[Record]:
     """Return the rows of a prepared frame as records, in its order."""
-    columns = (
-        frame[name].tolist()
-        for name in ("raw_record_id", "source_type", "entity_id", "natural_key", "form", "event_time", "observed_time",
-                     "collection_mode", "payload", "t", "k", "at", "is_trigger")
-    )  # fmt: skip
-    return [Record(*values) for values in zip(*columns, strict=True)]
+    names = ["raw_record_id", "source_type", "entity_id", "natural_key", "form", "event_time", "observed_time",
+             "collection_mode", "payload", "t", "k", "at", "is_trigger"]  # fmt: skip
+    if "source_url" in frame.columns:
+        names.append("source_url")
+    return [Record(*values) for values in zip(*(frame[name].tolist() for name in names), strict=True)]
 
 
 def by_entity(records: Iterable[Record]) -> dict[str, list[Record]]:
