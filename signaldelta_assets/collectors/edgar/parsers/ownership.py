@@ -133,7 +133,10 @@ def _decimal(element: Any, path: str, record: str) -> str | None:
 
 def _owner(element: Any, record: str) -> dict[str, Any]:
     relation = "reportingOwnerRelationship"
-    flag = lambda name: bool(_boolean(element, f"{relation}/{name}", record))  # noqa: E731
+
+    def flag(name: str) -> bool:
+        return bool(_boolean(element, f"{relation}/{name}", record))
+
     return {
         "cik": padded_cik(record, "reportingOwner.rptOwnerCik", _text(element, "reportingOwnerId/rptOwnerCik")),
         "name": _text(element, "reportingOwnerId/rptOwnerName"),

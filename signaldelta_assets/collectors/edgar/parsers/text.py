@@ -12,8 +12,9 @@ from signaldelta_assets.errors import RecordError
 from .values import folded
 
 _BLOCKS = frozenset(
-    "address article blockquote body br center dd div dl dt fieldset footer form h1 h2 h3 h4 h5 h6 header hr li ol p pre"
-    " section table tbody tfoot thead title tr ul".split()
+    {"address", "article", "blockquote", "body", "br", "center", "dd", "div", "dl", "dt", "fieldset", "footer", "form"}
+    | {"h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "ol", "p", "pre", "section"}
+    | {"table", "tbody", "tfoot", "thead", "title", "tr", "ul"}
 )
 _CELLS = frozenset({"td", "th"})
 _SILENT = frozenset({"script", "style", "head", "ix:header"})

@@ -1,0 +1,119 @@
+"""Which filings a window holds, and their full submission texts: what the document collectors share.
+
+Filings are found among the `filing_index` records of the universe and in EDGAR's daily form index: the second finds
+those whose submissions file could not be dated. A filing that the first knows belongs to the day the first gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from signaldelta_assets.errors import RecordError
+from signaldelta_assets.timeline import is_edgar_business_day
+from signaldelta_assets.warehouse.stores import collection
+
+from ..base import EDGAR_WWW, Batch, CollectContext, Window
+from ..transport import ALWAYS_FINAL, Fetched, UpstreamError
+from .parsers import Submission, parse_form_index, parse_submission
+
+# The filing date of a filing accepted on a UTC day: the day before at the earliest (evening forms), after a long
+# weekend at the latest.
+_FILED_BEFORE, _FILED_AFTER = 1, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A filing to fetch. `cik` is a party it can be fetched under; `accepted_at` is the filing index's, None without.
+
+    `dated` says that the filing index puts it into the window; otherwise its own acceptance decides.
+    """
+
+    accession: str
+    form: str
+    cik: str
+    filed: date
+    accepted_at: datetime | None = None
+    primary_document: str | None = None
+    dated: bool = False
+
+
+def archive_path(cik: str, accession: str, name: str) -> str:
+    """Return the path of a document of a filing under EDGAR's Archives."""
+    return f"/Archives/edgar/data/{int(cik)}/{accession.replace('-', '')}/{name}"
+
+
+def get_submission(context: CollectContext, cik: str, accession: str) -> tuple[Fetched, Submission] | None:
+    """Return a full submission, None where EDGAR has none. Raises RecordError and UpstreamError."""
+    fetched = get_submission_body(context, cik, accession)
+    return None if fetched is None else (fetched, parse_submission(fetched.body, accession))
+
+
+def get_submission_body(context: CollectContext, cik: str, accession: str) -> Fetched | None:
+    """Return the full submission text of a filing. It never changes, so it is fetched once."""
+    path = archive_path(cik, accession, f"{accession}.txt")
+    fetched = context.transport.get(EDGAR_WWW, path, final_after=ALWAYS_FINAL)
+    context.upstream_answered()
+    return fetched
+
+
+def find_filings(
+    context: CollectContext, window: Window, forms: Sequence[str], source_type: str, *, daily_index: bool = True
+) -> tuple[list[Candidate], Batch]:
+    """Return the filings of these forms to fetch, by filing date, and a batch with what could not be read.
+
+    Those of which records of this collector version exist are left out and counted.
+    """
+    entity_ids = [entity.entity_id for entity in context.universe]
+    rows = collection.filing_index_rows(context.warehouse, entity_ids, forms, window.start, window.end)
+    found = {
+        row["accession"]: Candidate(
+            row["accession"], row["form"], row["entity_id"], row["filing_date"], row["event_time"],
+            row["primary_document"], dated=True,
+        )
+        for row in rows
+    }  # fmt: skip
+    batch = Batch(text="daily indexes")
+    if daily_index:
+        listed = {c.accession: c for c in _from_daily_indexes(context, window, forms, source_type, batch)}
+        indexed = collection.indexed_accessions(context.warehouse, listed)
+        found |= {
+            accession: c for accession, c in listed.items() if accession not in indexed and accession not in found
+        }
+    known = collection.known_keys(context.warehouse, source_type, context.collector.version, found)
+    context.counts["filings_found"] += len(found)
+    context.counts["filings_known"] += len(known)
+    wanted = [candidate for accession, candidate in found.items() if accession not in known]
+    return sorted(wanted, key=lambda one: (one.filed, one.accession)), batch
+
+
+def _from_daily_indexes(
+    context: CollectContext, window: Window, forms: Collection[str], source_type: str, batch: Batch
+) -> Iterator[Candidate]:
+    ciks = {entity.cik for entity in context.universe}
+    today = context.clock.now().date()
+    for day in window.widened(_FILED_BEFORE, _FILED_AFTER).days():
+        if day > today or not is_edgar_business_day(day):
+            continue
+        name = f"form.{day:%Y%m%d}.idx"
+        path = f"/Archives/edgar/daily-index/{day.year}/QTR{(day.month + 2) // 3}/{name}"
+        # It grows until the evening, and is whole the day after.
+        whole = datetime.combine(day + timedelta(days=2), time(0), UTC)
+        try:
+            fetched = context.transport.get(EDGAR_WWW, path, final_after=whole)
+        except UpstreamError as error:
+            context.upstream_failed(error)
+            continue
+        context.upstream_answered()
+        if fetched is None:
+            context.counts["daily_indexes_absent"] += 1
+            continue
+        try:
+            for entry in parse_form_index(fetched.body, name):
+                if isinstance(entry, RecordError):
+                    batch.quarantined.append(context.refuse(entry, source_type, fetched, fetched.url))
+                elif entry.cik in ciks and entry.form in forms:
+                    yield Candidate(entry.accession, entry.form, entry.cik, entry.filed)
+        except RecordError as error:
+            batch.quarantined.append(context.refuse(error, source_type, fetched, fetched.url))

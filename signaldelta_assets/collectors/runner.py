@@ -1,0 +1,221 @@
+"""Runs a collector: its run row, its batches, its status. The one way by which records get into the warehouse."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+
+import httpx
+
+from signaldelta_assets.contracts import CollectionMode
+from signaldelta_assets.errors import DocumentError, SignalDeltaError
+from signaldelta_assets.settings import Settings
+from signaldelta_assets.versioning import new_ulid
+from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+from signaldelta_assets.warehouse.stores import collection, reference
+from signaldelta_assets.warehouse.stores.collection import BatchRows
+
+from .base import EDGAR, EDGAR_DATA, EDGAR_WWW, POLYGON, Batch, CollectContext, Collector, Window
+from .clock import Clock, FixedClock, SystemClock
+from .limiter import SharedLimiter
+from .transport import Transport, Upstream
+from .universe import UniverseEntity, load_universe
+
+# A whole answer may take this many of the timeouts that hold for each part of it.
+_DEADLINE_TIMEOUTS = 5
+
+Progress = Callable[[int, int, str], None]
+
+
+class CollectionFailedError(SignalDeltaError):
+    """A run in which an upstream failed. What could be collected was; `report` says what."""
+
+    def __init__(self, report: CollectorRunReport) -> None:
+        self.report = report
+        first = report.failures[0]
+        super().__init__(f"{report.collector}: {len(report.failures)} documents could not be fetched; first: {first}")
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorRunReport:
+    """What a run did. `counts`: documents_read, records_written, records_known, records_quarantined and the rest.
+
+    `source_counts`: records offered per source type; `days`: records offered per partition day.
+    """
+
+    collector_run_id: str
+    collector: str
+    collector_version: str
+    window_start: date
+    window_end: date
+    counts: dict[str, int]
+    source_counts: dict[str, int] = field(default_factory=dict)
+    days: dict[date, int] = field(default_factory=dict)
+    failures: tuple[str, ...] = ()
+
+    @property
+    def records_written(self) -> int:
+        """Records that were new."""
+        return self.counts.get("records_written", 0)
+
+    @property
+    def records_known(self) -> int:
+        """Records that were there already."""
+        return self.counts.get("records_known", 0)
+
+    @property
+    def records_quarantined(self) -> int:
+        """Refusals that were new."""
+        return self.counts.get("records_quarantined", 0)
+
+
+def run_collector(
+    collector: Collector,
+    warehouse: Warehouse,
+    archive: ArtifactStore,
+    settings: Settings,
+    window: Window,
+    dagster_run_id: str | None = None,
+    progress: Progress | None = None,
+    *,
+    universe: tuple[UniverseEntity, ...] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> CollectorRunReport:
+    """Collect `window`; return what was done.
+
+    Batches are written as they come, each in one transaction. A run killed halfway leaves whole batches: the same
+    command afterwards completes to the same rows. Raises `CollectionFailedError` after everything else was collected
+    where an upstream failed for some documents; any other error marks the run as failed and is raised again.
+    """
+    if universe is None:
+        if settings.universe is None:
+            raise DocumentError("SIGNALDELTA_UNIVERSE", "the path of a universe file", None)
+        universe = load_universe(settings.universe)
+    _require_access(collector, settings)
+    run_id = new_ulid()
+    run = {
+        "collector_run_id": run_id,
+        "collector": collector.name,
+        "collector_version": collector.version,
+        "collection_mode": settings.collection_mode,
+        "window_start": window.start,
+        "window_end": window.end,
+        "dagster_run_id": dagster_run_id,
+    }
+    clock = observation_clock(settings)
+    counts: Counter[str] = Counter()
+    sources: Counter[str] = Counter()
+    days: Counter[date] = Counter()
+    failures: list[str] = []
+
+    def report() -> CollectorRunReport:
+        ordered = dict(sorted(days.items()))
+        return CollectorRunReport(
+            run_id, collector.name, collector.version, window.start, window.end,
+            dict(counts), dict(sources), ordered, tuple(failures),
+        )  # fmt: skip
+
+    with collection.running(warehouse, run, collector.source_types, str(collector.schedule)):
+        error: str | None = "ended without a report"
+        try:
+            with open_transport(settings, warehouse, archive, clock, sleep=sleep) as transport:
+                mode = CollectionMode(settings.collection_mode)
+                context = CollectContext(
+                    collector, run_id, mode, transport, warehouse, clock, universe, counts, failures
+                )
+                try:
+                    for batch in collector.collect(context, window):
+                        _write(warehouse, run_id, collector, transport, batch, counts)
+                        sources.update(record.source_type for record in batch.records)
+                        days.update(record.partition_date for record in batch.records)
+                        if progress is not None:
+                            progress(batch.done, batch.total, batch.text)
+                finally:
+                    # Bodies received since the last batch are archived already: let them be found again.
+                    _write(warehouse, run_id, collector, transport, Batch(), counts)
+                    counts.update(transport.counts)
+                    counts["documents_read"] = sum(
+                        transport.counts[kind] for kind in ("received", "not_modified", "from_archive")
+                    )
+            error = "; ".join(failures[:5]) if failures else None
+        except BaseException as raised:
+            # An interrupt too leaves a run that says it failed.
+            error = f"{type(raised).__name__}: {raised}"
+            raise
+        finally:
+            collection.finish_run(warehouse, run_id, collector.name, counts=counts, error=error)
+    if failures:
+        raise CollectionFailedError(report())
+    return report()
+
+
+def _write(
+    warehouse: Warehouse, run_id: str, collector: Collector, transport: Transport, batch: Batch, counts: Counter[str]
+) -> None:
+    documents, validators = transport.drain()
+    # Securities first: should the process end between the two, nothing refers to what is not there.
+    reference.upsert_securities(warehouse, batch.securities)
+    if not (documents or validators or batch.records or batch.quarantined or batch.clocks):
+        return
+    rows = BatchRows(documents, validators, batch.records, batch.quarantined, batch.clocks)
+    written = collection.write_batch(warehouse, run_id, collector.name, rows)
+    counts["documents_archived"] += written.documents
+    counts["records_written"] += written.records
+    counts["records_known"] += written.known
+    counts["records_quarantined"] += written.quarantined
+    counts["clock_decisions"] += written.clocks
+
+
+def _require_access(collector: Collector, settings: Settings) -> None:
+    if collector.upstream == EDGAR and not settings.edgar_contact:
+        raise DocumentError("SIGNALDELTA_EDGAR_CONTACT", "a name and e-mail address, as the SEC's rules ask", None)
+    if collector.upstream == POLYGON and settings.polygon_api_key is None:
+        raise DocumentError("SIGNALDELTA_POLYGON_API_KEY", "an API key", None)
+
+
+def observation_clock(settings: Settings) -> Clock:
+    """Return the clock that says when something was observed."""
+    return SystemClock() if settings.fixed_clock is None else FixedClock(settings.fixed_clock)
+
+
+@contextmanager
+def open_transport(
+    settings: Settings,
+    warehouse: Warehouse,
+    archive: ArtifactStore,
+    clock: Clock,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Transport]:
+    """Open the transport of one run, with the upstreams that the settings name.
+
+    The SEC asks for a User-Agent with a contact address; without one nothing of EDGAR can be asked for.
+    """
+    agent = {"User-Agent": f"SignalDelta {settings.edgar_contact}"} if settings.edgar_contact else {}
+    # www and data are one upstream to the SEC's limit.
+    edgar = SharedLimiter(warehouse, "sec.gov", settings.edgar_requests_per_second)
+    vendor = SharedLimiter(warehouse, "polygon.io", settings.polygon_requests_per_second)
+    key = settings.polygon_api_key
+    bearer = {"Authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {}
+    absent = (b"<Code>AccessDenied</Code>", b"<Code>NoSuchKey</Code>")
+    upstreams = {
+        EDGAR_WWW: Upstream(EDGAR_WWW, settings.edgar_www_url, "https://www.sec.gov", agent, edgar, absent),
+        EDGAR_DATA: Upstream(EDGAR_DATA, settings.edgar_data_url, "https://data.sec.gov", agent, edgar, absent),
+        POLYGON: Upstream(POLYGON, settings.polygon_url, "https://api.polygon.io", bearer, vendor),
+    }
+    timeout = httpx.Timeout(settings.http_timeout_seconds)
+    with httpx.Client(timeout=timeout, headers={"Accept-Encoding": "gzip, deflate"}, follow_redirects=False) as client:
+        yield Transport(
+            client,
+            archive,
+            warehouse,
+            upstreams,
+            clock,
+            attempts=settings.http_attempts,
+            deadline_seconds=_DEADLINE_TIMEOUTS * settings.http_timeout_seconds,
+            sleep=sleep,
+        )
