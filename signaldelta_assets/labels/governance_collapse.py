@@ -1,8 +1,8 @@
 """GOVERNANCE_COLLAPSE (signals.md 5): at least three distinct persons departing within 30 days.
 
 Persons are read from the text of item 5.02 by the rule of S039 and matched by family name, so that one person in
-several filings counts once. Not counted: filings with item 2.01 or 5.01 (a closing), and those who leave with the annual
-meeting. The variant that counts filings by the index alone is off by default.
+several filings counts once. Not counted: filings with item 2.01 or 5.01 (a closing), and those who leave with the
+annual meeting. The variant that counts filings by the index alone is off by default.
 """
 
 from __future__ import annotations
