@@ -8,6 +8,9 @@ apart: stamps lie between 06:00 and 22:00 New York, and the filing date is the d
 cut-off and the next business day after it (17 CFR 232.12 and 232.13). Read on the wrong clock, afternoon filings
 seem to come at night and morning ones before dawn. Filings whose time of day is not recorded stand at 00:00:00 on
 New York's clock, which tells just as well.
+
+A document can be on two clocks: one recorded document is UTC throughout except its newest week, which is Eastern,
+as later copies of the same filings show. So a document decided UTC is believed only up to its newest proof.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..contracts import require_utc
 from ..errors import RecordError
 from .edgar import CLOSES, CUTOFF, NEW_YORK, OPENS, edgar_calendar, evening_since, latest_acceptance
 
@@ -51,8 +55,10 @@ class ClockDecision:
     """The clock of one submissions document, why, and which of its rows cannot be trusted on it.
 
     `grounds` are counts, to be stored: rows; telling rows and days per clock; placeholders (rows without time of day);
-    headers agreeing with each clock or with neither; rows that contradict the decision; doubtful rows.
-    `doubtful` is aligned with the rows: True where the row is to be quarantined (all of them when undecided).
+    headers agreeing with each clock or with neither; rows that contradict the decision; rows newer than the newest
+    proof of UTC; doubtful rows.
+    `doubtful` is aligned with the rows: True where the row is to be quarantined (all of them when undecided). Another
+    fetch of the document may prove it.
     """
 
     clock: Clock
@@ -61,22 +67,36 @@ class ClockDecision:
     doubtful: pd.Series[bool]
 
 
-def decide_clock(rows: pd.DataFrame, headers: Mapping[str, datetime] | None = None) -> ClockDecision:
+def decide_clock(
+    rows: pd.DataFrame,
+    headers: Mapping[str, datetime] | None = None,
+    *,
+    observed_time: datetime | None = None,
+    settled: bool = False,
+) -> ClockDecision:
     """Decide the clock of one document's `acceptanceDateTime`.
 
     `rows`: accession, form, filing_date (naive dates), accepted_raw (naive datetime64: the stamp without its Z), any
     order. `headers`: accession to naive Eastern acceptance time, from submission headers or any other authority.
+    `observed_time`: when the document was fetched; a stamp that would lie after it if Eastern proves UTC. `settled`:
+    True for a history page (`-submissions-NNN`), whose rows are too old to have been added on another clock.
 
     A header that fits one clock decides, unless others or the calendar decide otherwise. Without headers one clock
-    must lead by `MIN_LEAD_DAYS`. Runs of rows that contradict the decision are doubtful, not re-decided.
+    must lead by `MIN_LEAD_DAYS`. Runs of rows that contradict the decision are doubtful, not re-decided, and so are,
+    unless `settled`, the rows newer than the newest proof of UTC: read as UTC they could be early.
     Raises RecordError where a column is missing or a stamp carries a zone.
     """
     frame = _checked(rows)
-    wall = {"utc": _utc_wall(frame["accepted_raw"]), "eastern": pd.DatetimeIndex(frame["accepted_raw"])}
+    stamps = pd.DatetimeIndex(frame["accepted_raw"])
+    wall = {"utc": _utc_wall(frame["accepted_raw"]), "eastern": stamps}
     vote = _votes(frame, wall)
+    if observed_time is not None:
+        fetched = require_utc("submissions", "observed_time", observed_time)
+        impossible = to_utc(frame["accepted_raw"], "eastern") > fetched
+        vote = np.where(impossible & (to_utc(frame["accepted_raw"], "utc") <= fetched), 1, vote)
     agree = {clock: _agreement(frame["accession"], wall[clock], headers or {}) for clock in wall}
-    known = np.isin(frame["accession"].to_numpy(object), list(headers or {})) & frame["accepted_raw"].notna().to_numpy()
-    by_day: pd.Series[Any] = pd.Series(vote).groupby(wall["eastern"].normalize().to_numpy()).sum().clip(-1, 1)
+    known = np.isin(frame["accession"].to_numpy(object), list(headers or {})) & ~np.asarray(stamps.isna())
+    by_day: pd.Series[Any] = pd.Series(vote).groupby(stamps.normalize().to_numpy()).sum().clip(-1, 1)
 
     grounds = {
         "rows": len(frame),
@@ -90,17 +110,19 @@ def decide_clock(rows: pd.DataFrame, headers: Mapping[str, datetime] | None = No
     }
     clock, reason = _decide(grounds)
     doubtful = np.ones(len(frame), np.bool_)
-    contradicting = np.zeros(len(frame), np.bool_)
-    placeholders = 0
+    contradicting = unproven = day_only = np.zeros(len(frame), np.bool_)
     if clock != "undecided":
         sign = 1 if clock == "utc" else -1
-        contradicting = (vote == -sign) | (known & ~agree[clock])
-        doubtful = _contrary_runs(by_day * sign, wall["eastern"]) | (known & ~agree[clock])
-        doubtful |= frame["accepted_raw"].isna().to_numpy()
-        placeholders = int(_placeholder(wall[clock], frame["filing_date"]).sum())
+        denied = known & ~agree[clock]
+        contradicting = (vote == -sign) | denied
+        if clock == "utc" and not settled:
+            unproven = np.asarray(stamps > stamps[(vote > 0) | agree["utc"]].max(), np.bool_)
+        doubtful = _contrary_runs(by_day * sign, stamps) | denied | unproven | np.asarray(stamps.isna())
+        day_only = _placeholder(wall[clock], frame["filing_date"])
     grounds |= {
-        "placeholders": placeholders,
+        "placeholders": int(day_only.sum()),
         "contradicting_rows": int(contradicting.sum()),
+        "unproven_rows": int(unproven.sum()),
         "doubtful_rows": int(doubtful.sum()),
     }
     return ClockDecision(clock, reason, grounds, pd.Series(doubtful, index=rows.index, name="doubtful"))

@@ -21,7 +21,7 @@ LAST_SESSION_YEAR: Final = 2049
 @lru_cache(maxsize=1)
 def _closes() -> pd.Series[Any]:
     """Return the close (datetime64[us, UTC]) of every session, by session date (naive midnight)."""
-    import exchange_calendars  # type: ignore[import-untyped]  # half a second, and only who asks for sessions pays it
+    import exchange_calendars  # half a second, and only who asks for sessions pays it
 
     first, last = f"{FIRST_SESSION_YEAR}-01-01", f"{LAST_SESSION_YEAR}-12-31"
     closes: pd.Series[Any] = exchange_calendars.get_calendar("XNYS", start=first, end=last).closes

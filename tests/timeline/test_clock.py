@@ -26,7 +26,8 @@ def document(clock: str, count: int = 400, seed: int = 7, start: str = "2012-01-
     rng = np.random.default_rng(seed)
     offsets = np.sort(rng.integers(0, count * 3, count))
     days = np.busday_offset(np.datetime64(start), offsets, roll="forward", busdaycal=edgar_calendar())
-    seconds = rng.integers(8 * 3600, 21 * 3600, count)
+    # Odd seconds: 19:00:00 in New York is 00:00:00 in UTC, which reads as a stamp without time of day.
+    seconds = rng.integers(8 * 3600, 21 * 3600, count) | 1
     wall = pd.Series(days.astype("datetime64[us]") + (seconds * 1_000_000).astype("timedelta64[us]"))
     forms = pd.Series(rng.choice(["8-K", "10-Q", "4", "S-8"], count))
     true = wall.dt.tz_localize(NEW_YORK).dt.tz_convert("UTC")
@@ -51,8 +52,9 @@ def test_finds_the_clock_it_was_written_on(clock: str, seed: int) -> None:
     assert decision.clock == clock
     assert decision.reason == "calendar"
     assert decision.grounds["contradicting_rows"] == 0
-    assert not decision.doubtful.any()
+    assert decision.doubtful.sum() == decision.grounds["unproven_rows"] < 20
     assert decision.doubtful.index.equals(rows.index)
+    assert not decide_clock(rows, settled=True).doubtful.any()
     assert (to_utc(rows["accepted_raw"], decision.clock) == rows["true"]).all()
 
 
@@ -99,7 +101,7 @@ def test_a_row_that_its_own_header_contradicts_is_doubtful() -> None:
     wall = rows["true"].dt.tz_convert(NEW_YORK).dt.tz_localize(None)
     headers = dict(zip(rows["accession"][:10], wall[:10], strict=True))
     headers[rows["accession"][4]] = wall[4] + pd.Timedelta(minutes=1)
-    decision = decide_clock(rows, headers)
+    decision = decide_clock(rows, headers, settled=True)
     assert decision.clock == "utc"
     assert decision.grounds["headers_utc"] == 9
     assert list(np.flatnonzero(decision.doubtful)) == [4]
@@ -110,12 +112,49 @@ def test_a_stretch_on_the_other_clock_is_doubtful_and_the_rest_is_not(clock: str
     rows, foreign = document(clock, 1200), document(other, 1200)
     stretch = slice(500, 640)
     rows.loc[rows.index[stretch], "accepted_raw"] = foreign["accepted_raw"].iloc[stretch]
-    decision = decide_clock(rows)
+    decision = decide_clock(rows, settled=True)
     assert decision.clock == clock
     assert decision.doubtful.iloc[stretch].mean() > 0.9
     assert decision.doubtful.drop(rows.index[480:660]).sum() == 0
     wrong = to_utc(rows["accepted_raw"], decision.clock) != rows["true"]
     assert (wrong & ~decision.doubtful).sum() <= 14
+
+
+def unproven_head() -> pd.DataFrame:
+    """A document on UTC whose newest rows are Eastern and fit either clock, as one recorded document has them."""
+    rows = document("utc", 100)
+    days = pd.bdate_range(rows["filing_date"].max() + pd.Timedelta(days=2), periods=6)
+    head = pd.DataFrame(
+        {
+            "accession": [f"head-{number}" for number in range(6)],
+            "form": "4",
+            "filing_date": days,
+            "accepted_raw": days + pd.Timedelta("16:40:00"),
+            "true": (days + pd.Timedelta("16:40:00")).tz_localize(NEW_YORK).tz_convert("UTC"),
+        }
+    )
+    return pd.concat([rows, head], ignore_index=True)
+
+
+def test_rows_newer_than_the_newest_proof_of_utc_are_not_believed() -> None:
+    rows = unproven_head()
+    decision = decide_clock(rows)
+    assert decision.clock == "utc"
+    assert decision.grounds["unproven_rows"] >= 6
+    assert decision.doubtful.tail(6).all()
+    wrong = to_utc(rows["accepted_raw"], "utc") != rows["true"]
+    assert wrong.sum() == 6
+    assert not (wrong & ~decision.doubtful).any()
+
+
+def test_what_would_lie_in_the_future_if_eastern_proves_utc() -> None:
+    rows = document("utc", 100)
+    rows = rows[rows["true"].dt.tz_convert(NEW_YORK).dt.hour < 17].reset_index(drop=True)
+    last = rows["true"].max()
+    fetched = (last + pd.Timedelta(hours=1)).to_pydatetime()
+    assert decide_clock(rows, observed_time=fetched).grounds["unproven_rows"] == 0
+    later = decide_clock(rows, observed_time=(last + pd.Timedelta(days=900)).to_pydatetime())
+    assert later.grounds == decide_clock(rows).grounds
 
 
 def test_a_document_half_on_each_clock_is_undecided() -> None:
@@ -132,8 +171,7 @@ def test_stamps_without_time_of_day_tell_the_clock_and_get_the_end_of_their_day(
     stamps = days if clock == "eastern" else days.dt.tz_localize(NEW_YORK).dt.tz_convert("UTC").dt.tz_localize(None)
     rows = pd.DataFrame(
         {"accession": list("abcde"), "form": "10-Q", "filing_date": days, "accepted_raw": stamps},
-        index=[5, 4, 3, 2, 1],
-    )
+    ).set_axis([5, 4, 3, 2, 1])
     decision = decide_clock(rows)
     assert decision.clock == clock
     assert decision.grounds["placeholders"] == 5
@@ -159,7 +197,7 @@ def test_rows_without_stamp_or_filing_date_do_not_vote() -> None:
     rows.loc[rows.index[10], "accepted_raw"] = pd.NaT
     rows.loc[rows.index[20], "filing_date"] = pd.NaT
     rows.loc[rows.index[30], "form"] = None
-    decision = decide_clock(rows)
+    decision = decide_clock(rows, settled=True)
     assert decision.clock == "utc"
     assert list(np.flatnonzero(decision.doubtful)) == [10]
     times = acceptance_times(rows, "utc")

@@ -59,7 +59,7 @@ def decided() -> dict[str, tuple[pd.DataFrame, ClockDecision]]:
     found = {}
     for path in paths:
         rows = submissions(path)
-        found[f"{path.parent.name}/{path.name}"] = (rows, decide_clock(rows))
+        found[f"{path.parent.name}/{path.name}"] = (rows, decide_clock(rows, settled="-submissions-" in path.name))
     return found
 
 
@@ -93,12 +93,13 @@ def test_every_document_of_any_size_is_decided(decided: dict[str, tuple[pd.DataF
     assert clocks["utc"] > clocks["eastern"] > 0
 
 
-def test_no_document_is_mixed_and_contradictions_are_rare(
+def test_contradictions_are_rare_and_little_is_left_unproven(
     decided: dict[str, tuple[pd.DataFrame, ClockDecision]],
 ) -> None:
     grounds = pd.DataFrame({name: decision.grounds for name, (_, decision) in decided.items()}).T
     certain = grounds[[decision.clock != "undecided" for _, decision in decided.values()]]
-    assert certain["doubtful_rows"].sum() == 0
+    assert (certain["doubtful_rows"] == certain["unproven_rows"]).all()
+    assert certain["unproven_rows"].sum() < 0.002 * certain["rows"].sum()
     telling = certain[["telling_rows_utc", "telling_rows_eastern"]].sum().sum()
     assert certain["contradicting_rows"].sum() < 0.001 * telling
     days = certain[["telling_days_utc", "telling_days_eastern"]]
@@ -125,6 +126,7 @@ def test_another_publisher_in_utc_agrees(filings: pd.DataFrame) -> None:
 
 
 def test_a_filing_in_two_documents_has_one_time(filings: pd.DataFrame) -> None:
+    # This is what the rule on rows newer than the newest proof is for: without it seven filings have two times.
     seen = filings[filings["time_precision"] == "second"].groupby("accession")["accepted_at"].agg(["nunique", "size"])
     shared = seen[seen["size"] > 1]
     assert len(shared) > 10_000
