@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -26,7 +27,7 @@ class Settings(BaseSettings):
     edgar_www_url: str = Field("https://www.sec.gov", description="EDGAR archives, indexes and feeds.")
     edgar_data_url: str = Field("https://data.sec.gov", description="EDGAR submissions API.")
     edgar_contact: str | None = Field(None, description="Name and e-mail the SEC asks for in the User-Agent.")
-    edgar_requests_per_second: float = Field(10.0, gt=0, le=10, description="Over all processes; the SEC allows 10.")
+    edgar_requests_per_second: float = Field(10.0, gt=0, description="Over all processes; the SEC allows 10.")
     polygon_url: str = Field("https://api.polygon.io", description="Polygon REST API.")
     polygon_api_key: SecretStr | None = None
     polygon_requests_per_second: float = Field(5.0, gt=0)
@@ -48,6 +49,13 @@ class Settings(BaseSettings):
     def _url(cls, value: str) -> str:
         AnyHttpUrl(value)
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _fair_access(self) -> Self:
+        hosts = {urlsplit(url).hostname or "" for url in (self.edgar_www_url, self.edgar_data_url)}
+        if self.edgar_requests_per_second > 10 and any(host.endswith("sec.gov") for host in hosts):
+            raise ValueError("edgar_requests_per_second: the SEC allows at most 10")
+        return self
 
     @field_validator("fixed_clock")
     @classmethod

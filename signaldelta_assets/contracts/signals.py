@@ -82,7 +82,7 @@ class SignalEvent:
             raise RecordError(name, "frontier", "at least one input", self.frontier)
         if not self.raw_record_ids:
             raise RecordError(name, "raw_record_ids", "at least one raw record", self.raw_record_ids)
-        put(self, "frontier", tuple(sorted(self.frontier)))
+        put(self, "frontier", merge_frontier(self.frontier))
         put(self, "raw_record_ids", tuple(sorted(set(self.raw_record_ids))))
         key = canonical_json([self.signal_id, self.entity_id, list(self.key), self.definitions_hash])
         put(self, "event_key", key.decode())
@@ -110,13 +110,14 @@ class SignalEvent:
 
 
 def merge_frontier(entries: Sequence[FrontierEntry]) -> tuple[FrontierEntry, ...]:
-    """Return one entry per (source type, form, mode): the latest event time and observed time of each.
+    """Return one entry per (source type, form, mode, whether the event time is known): the latest times of each.
 
-    An input without event time makes its entry's event time None, so that the entry falls back to observation.
+    Inputs without event time stay apart: they fall back to observation, and would drag the others with them, which
+    for a filing accepted after hours is earlier than its dissemination.
     """
-    merged: dict[tuple[str, str, CollectionMode], FrontierEntry] = {}
+    merged: dict[tuple[str, str, CollectionMode, bool], FrontierEntry] = {}
     for entry in entries:
-        slot = (entry.source_type, entry.form, entry.collection_mode)
+        slot = (entry.source_type, entry.form, entry.collection_mode, entry.event_time is None)
         known = merged.get(slot)
         if known is None:
             merged[slot] = entry
@@ -124,5 +125,6 @@ def merge_frontier(entries: Sequence[FrontierEntry]) -> tuple[FrontierEntry, ...
         event_time = None
         if known.event_time is not None and entry.event_time is not None:
             event_time = max(known.event_time, entry.event_time)
-        merged[slot] = FrontierEntry(*slot, event_time, max(known.observed_time, entry.observed_time))
-    return tuple(sorted(merged.values()))
+        observed_time = max(known.observed_time, entry.observed_time)
+        merged[slot] = FrontierEntry(*slot[:3], event_time=event_time, observed_time=observed_time)
+    return tuple(merged[slot] for slot in sorted(merged))

@@ -1,0 +1,137 @@
+"""Backtests from the command line: add a spec, run it, list, show, verify, compare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from rich.console import Console
+from rich.table import Table
+
+from signaldelta_assets.backtests import BacktestSpec, EvaluationProtocol, diff_runs, verify_run
+from signaldelta_assets.backtests import run_backtest as run_pure
+from signaldelta_assets.catalogue import load_definitions
+from signaldelta_assets.defs.partitions import backtest_specs
+from signaldelta_assets.defs.platform import database_url
+from signaldelta_assets.scoring import ScoringModel
+from signaldelta_assets.settings import load_settings
+from signaldelta_assets.timeline import LatencyModel
+from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+from signaldelta_assets.warehouse.stores import backtests as store
+from signaldelta_assets.warehouse.stores import documents
+
+from .environment import apply, prepare
+
+
+@contextmanager
+def opened() -> Iterator[tuple[Warehouse, ArtifactStore]]:
+    """The warehouse and artifact store of this deployment."""
+    settings = load_settings()
+    with Warehouse(database_url(settings)) as warehouse:
+        yield warehouse, ArtifactStore(settings.artifacts_dir)
+
+
+def store_spec(
+    warehouse: Warehouse,
+    snapshot_hash: str,
+    model: dict[str, Any],
+    protocol: dict[str, Any],
+    latency: dict[str, Any],
+    hypothesis: str,
+) -> str:
+    """Validate and store a spec with its documents; return its hash: the key of its partition."""
+    scoring = ScoringModel.from_dict(model)
+    spec = BacktestSpec.from_dict(
+        {
+            "schema": "signaldelta.backtest_spec/1",
+            "snapshot_hash": snapshot_hash,
+            "scoring_model_hash": documents.put_document(warehouse, "scoring_model", hypothesis, scoring.document),
+            "latency_model_hash": documents.put_document(
+                warehouse, "latency_model", hypothesis, LatencyModel.from_dict(latency).document
+            ),
+            "protocol_hash": documents.put_document(
+                warehouse, "evaluation_protocol", hypothesis, EvaluationProtocol.from_dict(protocol).document
+            ),
+            "hypothesis_family": hypothesis,
+        }
+    )
+    return documents.put_document(warehouse, "backtest_spec", hypothesis, spec.document)
+
+
+def add_spec(
+    console: Console, snapshot: str, model: Path, protocol: Path, latency: Path | None, hypothesis: str
+) -> None:
+    """Store the spec of the given files and add its partition to Dagster."""
+    apply(prepare(load_settings()))
+    basis = dict(load_definitions().availability_basis)
+    with opened() as (warehouse, _):
+        found = store.get_snapshot(warehouse, snapshot)
+        spec_hash = store_spec(
+            warehouse,
+            found["snapshot_hash"],
+            json.loads(model.read_text()),
+            json.loads(protocol.read_text()),
+            json.loads(latency.read_text()) if latency else basis,
+            hypothesis,
+        )
+    dg.DagsterInstance.get().add_dynamic_partitions(str(backtest_specs.name), [spec_hash])
+    console.print(spec_hash)
+
+
+def run_spec(console: Console, spec_hash: str) -> None:
+    """Run a stored spec in this process."""
+    with opened() as (warehouse, artifacts):
+        spec = BacktestSpec.from_dict(documents.get_document(warehouse, spec_hash, "backtest_spec"))
+        run = run_pure(warehouse, artifacts, spec, progress=console.print)
+    console.print(f"run {run.run_id}  run_hash {run.run_hash}  {run.status}")
+
+
+def list_runs(console: Console) -> None:
+    """Print the runs, newest first."""
+    with opened() as (warehouse, _):
+        rows = store.list_runs(warehouse)
+    shown = Table("run", "hypothesis", "trial", "status", "snapshot", "run_hash")
+    for row in rows:
+        shown.add_row(row["run_id"], row["hypothesis_family"], str(row["trial_number"]), row["status"],
+                      row["snapshot_id"], row["run_hash"][:16])  # fmt: skip
+    console.print(shown)
+
+
+def show_run(console: Console, name: str) -> None:
+    """Print a run's figures and its manifest."""
+    with opened() as (warehouse, _):
+        run = store.get_run(warehouse, name)
+        metrics = store.get_metrics(warehouse, run["run_id"])
+    console.print(figures_table(run["hypothesis_family"], metrics))
+    console.print_json(json.dumps(run["manifest"]))
+
+
+def figures_table(title: str, metrics: list[dict[str, Any]], evidence: tuple[str, ...] = ()) -> Table:
+    """Return the overall figures of a run: each with interval and null, or with the reason for its absence."""
+    shown = Table("evidence", "figure", "value", "interval", "null", title=title)
+    for row in metrics:
+        if row["slice_kind"] != "all" or (evidence and row["evidence"] not in evidence):
+            continue
+        value = row["reason"] or "" if row["value"] is None else f"{row['value']:.4g}"
+        interval = "" if row["low"] is None else f"{row['low']:.4g} .. {row['high']:.4g}"
+        null = "" if row["null_value"] is None else f"{row['null_value']:.4g}"
+        shown.add_row(row["evidence"], row["metric"], value, interval, null)
+    return shown
+
+
+def verify(console: Console, name: str) -> bool:
+    """Run again from the manifest, compare every byte, print the outcome."""
+    with opened() as (warehouse, artifacts):
+        report = verify_run(warehouse, artifacts, name)
+    console.print_json(json.dumps(report.to_document()))
+    return report.identical
+
+
+def diff(console: Console, first: str, second: str) -> None:
+    """Print which inputs differ and which figures moved."""
+    with opened() as (warehouse, _):
+        console.print_json(json.dumps(diff_runs(warehouse, first, second)))

@@ -1,0 +1,178 @@
+"""The commands themselves; each imports what it needs when called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+database = typer.Typer(no_args_is_help=True, help="The database: migrate it, print its schema.")
+backtests = typer.Typer(no_args_is_help=True, help="Backtests: run a spec, list, show, verify byte for byte, compare.")
+signals = typer.Typer(no_args_is_help=True, help="The signal catalogue.")
+app.add_typer(database, name="db")
+app.add_typer(backtests, name="backtest")
+app.add_typer(signals, name="signals")
+console = Console()
+
+ARCHIVE_HELP = "A recorded archive's folder; the simulated archive where none is given."
+
+
+@app.command()
+def env() -> None:
+    """Print the variables that dagster and dbt need, as shell exports: eval "$(signaldelta env)"."""
+    from signaldelta_assets.settings import load_settings
+
+    from .environment import prepare
+
+    for name, value in prepare(load_settings()).items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def demo(
+    archive: Annotated[Path | None, typer.Option(help=ARCHIVE_HELP)] = None,
+) -> None:
+    """Run the main job end to end: collect, extract, label, freeze, score, backtest, dbt; print the result."""
+    from .demo import run_demo
+
+    run_demo(archive, console)
+
+
+@app.command()
+def up(
+    archive: Annotated[Path | None, typer.Option(help=ARCHIVE_HELP)] = None,
+    live: Annotated[bool, typer.Option(help="Collect from the live services instead of an archive.")] = False,
+) -> None:
+    """Start PostgreSQL, Dagster's webserver and daemon and the API; print their addresses; Ctrl-C stops all."""
+    from .services import run_services
+
+    run_services(archive, live, console)
+
+
+@app.command()
+def down() -> None:
+    """Stop the embedded PostgreSQL of this deployment, if it runs."""
+    from signaldelta_assets.settings import load_settings
+    from signaldelta_assets.warehouse import stop_embedded
+
+    stop_embedded(load_settings().postgres_dir)
+
+
+@database.command("migrate")
+def migrate_command() -> None:
+    """Bring the database to this code's schema."""
+    from signaldelta_assets.defs.platform import database_url
+    from signaldelta_assets.settings import load_settings
+    from signaldelta_assets.warehouse import current_revision, migrate
+
+    url = database_url(load_settings())
+    migrate(url)
+    console.print(f"schema version {current_revision(url)}")
+
+
+@database.command("schema")
+def schema() -> None:
+    """Print the whole schema as SQL, made from the table registry."""
+    from signaldelta_assets.warehouse.ddl import schema_sql
+
+    print(schema_sql(), end="")
+
+
+@database.command("tables")
+def tables() -> None:
+    """List the tables with group, write home, key, and why they exist."""
+    from signaldelta_assets.warehouse import metadata
+
+    shown = Table("table", "group", "home", "key", "frozen", "why")
+    for table in metadata.sorted_tables:
+        key = ", ".join(column.name for column in table.primary_key.columns)
+        info = table.info
+        shown.add_row(table.name, info["group"], info["home"], key, "yes" if info["frozen"] else "", info["why"])
+    console.print(shown)
+
+
+@signals.command("list")
+def list_signals(
+    status: Annotated[str | None, typer.Option(help="v2.0, wired-later or planned.")] = None,
+) -> None:
+    """List the catalogue: every signal with family, tier, half-life, status and what it waits for."""
+    from signaldelta_assets.catalogue import load_definitions
+
+    definitions = load_definitions()
+    active = set(definitions.active_signals())
+    shown = Table("id", "name", "family", "source", "tier", "half-life h", "status", "active")
+    for signal_id, entry in sorted(definitions.document["signals"].items()):
+        if status is None or entry["status"] == status:
+            active = "yes" if signal_id in active else ""
+            cells = (entry["name"], entry["family"], entry["source_type"], entry["tier"], entry["half_life_hours"])
+            shown.add_row(signal_id, *map(str, cells), entry["status"], active)
+    console.print(shown)
+    console.print(f"signal_definitions_hash {definitions.hash}")
+
+
+@signals.command("show")
+def show_signal(signal_id: str) -> None:
+    """Show one signal's definition as JSON."""
+    from signaldelta_assets.catalogue import load_definitions
+
+    console.print_json(json.dumps(load_definitions().document["signals"][signal_id]))
+
+
+@backtests.command("list")
+def list_backtests() -> None:
+    """List the runs there are, newest first."""
+    from .backtests import list_runs
+
+    list_runs(console)
+
+
+@backtests.command("add")
+def add_backtest(
+    snapshot: Annotated[str, typer.Option(help="snapshot_id or snapshot_hash")],
+    model: Annotated[Path, typer.Option(help="Scoring model document (JSON).")],
+    protocol: Annotated[Path, typer.Option(help="Evaluation protocol document (JSON).")],
+    hypothesis: Annotated[str, typer.Option(help="Hypothesis family that the trial is counted under.")],
+    latency: Annotated[Path | None, typer.Option(help="Latency model; the definitions' own where none.")] = None,
+) -> None:
+    """Store a spec and its documents, add its partition to Dagster, print the spec's hash."""
+    from .backtests import add_spec
+
+    add_spec(console, snapshot, model, protocol, latency, hypothesis)
+
+
+@backtests.command("run")
+def run_backtest(spec_hash: str) -> None:
+    """Run the backtest of a stored spec now, in this process."""
+    from .backtests import run_spec
+
+    run_spec(console, spec_hash)
+
+
+@backtests.command("show")
+def show_backtest(run: str) -> None:
+    """Show a run's figures with intervals, nulls and base rates, and its manifest."""
+    from .backtests import show_run
+
+    show_run(console, run)
+
+
+@backtests.command("verify")
+def verify_backtest(run: str) -> None:
+    """Run again from the manifest and compare every byte; exit code 1 where one differs."""
+    from .backtests import verify
+
+    raise typer.Exit(0 if verify(console, run) else 1)
+
+
+@backtests.command("diff")
+def diff_backtests(first: str, second: str) -> None:
+    """Say which inputs of two runs differ and which figures moved."""
+    from .backtests import diff
+
+    diff(console, first, second)

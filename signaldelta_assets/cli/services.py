@@ -1,0 +1,105 @@
+"""`signaldelta up`: every service of one deployment as child processes, stopped together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from signaldelta_assets.settings import load_settings
+from signaldelta_assets.warehouse import stop_embedded
+
+from .demo import open_archive
+from .environment import PROJECT, apply, prepare, replay_environment
+
+
+def run_services(archive: Path | None, live: bool, console: Console) -> None:
+    """Start everything, print the addresses, wait; on Ctrl-C, or when one of them ends, stop the others."""
+    settings = apply(prepare(load_settings()))
+    with ExitStack() as stack:
+        lines = []
+        if not live:
+            server = stack.enter_context(open_archive(archive, settings, console))
+            settings = apply(replay_environment(settings, server.url))
+            lines.append(f"replay of the archive   {server.url}")
+        binaries = Path(sys.executable).parent
+        workspace = ["-w", str(PROJECT / "workspace.yaml")]
+        port = str(settings.webserver_port)
+        commands = {
+            "dagster-webserver": [str(binaries / "dagster-webserver"), "-h", "127.0.0.1", "-p", port, *workspace],
+            "dagster-daemon": [str(binaries / "dagster-daemon"), "run", *workspace],
+            "api": [sys.executable, "-m", "uvicorn", "--factory", "api.app:create",
+                    "--host", settings.api_host, "--port", str(settings.api_port)],
+        }  # fmt: skip
+        logs = settings.home_dir / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        children: dict[str, subprocess.Popen[bytes]] = {}
+        for name, command in commands.items():
+            log = stack.enter_context((logs / f"{name}.log").open("ab"))
+            children[name] = subprocess.Popen(
+                command, cwd=PROJECT, env=os.environ.copy(), stdout=log, stderr=log, start_new_session=True
+            )
+            stack.callback(_stop, children[name])
+        webserver, api = f"http://127.0.0.1:{port}", f"http://{settings.api_host}:{settings.api_port}"
+        _wait_for(f"{webserver}/server_info", children)
+        _wait_for(f"{api}/health", children)
+        lines += [
+            f"Dagster                 {webserver}",
+            f"API                     {api}/docs",
+            f"logs                    {logs}",
+        ]
+        console.print("\n".join(lines), highlight=False, soft_wrap=True)
+        console.print("Ctrl-C stops all.")
+        try:
+            _watch(children)
+        except KeyboardInterrupt:
+            console.print("stopping")
+    if settings.database_url is None:
+        stop_embedded(settings.postgres_dir)
+
+
+def _wait_for(url: str, children: dict[str, subprocess.Popen[bytes]], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        _raise_if_ended(children)
+        try:
+            if httpx.get(url, timeout=2).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.5)
+    raise SystemExit(f"{url} did not answer within {seconds:.0f} s; see the logs")
+
+
+def _raise_if_ended(children: dict[str, subprocess.Popen[bytes]]) -> None:
+    for name, child in children.items():
+        if child.poll() is not None:
+            raise SystemExit(f"{name} ended with exit code {child.returncode}; see its log")
+
+
+def _watch(children: dict[str, subprocess.Popen[bytes]]) -> None:
+    # SIGTERM is how a process manager says Ctrl-C.
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    while True:
+        _raise_if_ended(children)
+        time.sleep(1.0)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGINT)
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()

@@ -1,0 +1,85 @@
+"""The backtest asset: one dynamic partition per spec, keyed by the spec's hash."""
+
+import dagster as dg
+
+from signaldelta_assets.backtests import BacktestSpec, run_backtest
+from signaldelta_assets.versioning import code_version
+from signaldelta_assets.warehouse.stores import documents
+from signaldelta_assets.warehouse.tables import backtest_runs
+
+from .describe import OWNERS, check_result, table_metadata
+from .partitions import backtest_specs
+from .platform import Platform
+from .snapshots import SNAPSHOT_KEY
+
+RUN_KEY = dg.AssetKey(["backtests", "run"])
+MANIFEST_CHECK = "manifest_is_complete"
+DATASET_CHECK = "dataset_is_sufficient"
+
+
+def build_run() -> dg.AssetsDefinition:
+    """Return the asset of backtest runs."""
+
+    @dg.asset(
+        key=RUN_KEY,
+        deps=[SNAPSHOT_KEY],
+        partitions_def=backtest_specs,
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        group_name="backtests",
+        owners=OWNERS,
+        kinds={"python", "parquet", "postgres"},
+        description="A backtest: grid, alerts, metrics and manifest, a pure function of the hashes in its spec.",
+        code_version=code_version(["signaldelta_assets.backtests", "signaldelta_assets.scoring"]),
+        pool="heavy_cpu",
+        metadata={**table_metadata(backtest_runs), "persistence": "postgres and artifact store"},
+        check_specs=[
+            dg.AssetCheckSpec(
+                MANIFEST_CHECK, asset=RUN_KEY, blocking=True, description="Every hash a manifest must name is there."
+            ),
+            dg.AssetCheckSpec(
+                DATASET_CHECK, asset=RUN_KEY, description="Warns where the dataset is below the minimum: no metrics."
+            ),
+        ],
+    )
+    def run(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+        store = platform.artifacts()
+        with platform.warehouse() as warehouse:
+            spec = BacktestSpec.from_dict(documents.get_document(warehouse, context.partition_key))
+            result = run_backtest(
+                warehouse, store, spec, dagster_run_id=context.run_id, progress=lambda text: context.log.info(text)
+            )
+        missing = {name: int(not result.manifest.get(name)) for name in ("run_hash", "snapshot", "environment_hash")}
+        sufficient = result.status == "complete"
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(result.evaluation_hash),
+            metadata={
+                "run_id": result.run_id,
+                "run_hash": result.run_hash,
+                "status": result.status,
+                "trial_number": result.trial_number,
+                "evaluation": dg.MetadataValue.json(result.evaluation),
+                "manifest": dg.MetadataValue.json(result.manifest),
+            },
+            check_results=[
+                check_result(MANIFEST_CHECK, RUN_KEY, missing),
+                dg.AssetCheckResult(
+                    check_name=DATASET_CHECK,
+                    asset_key=RUN_KEY,
+                    passed=sufficient,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"status": result.status},
+                ),
+            ],
+        )
+
+    return run
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The run asset and the job that runs a spec."""
+    asset = build_run()
+    job = dg.define_asset_job(
+        "run_backtest", selection=dg.AssetSelection.assets(asset), description="Run the backtest of one spec."
+    )
+    return dg.Definitions(assets=[asset], jobs=[job])

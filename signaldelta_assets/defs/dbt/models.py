@@ -1,0 +1,89 @@
+"""Every dbt model as an asset: staging and marts, built and tested by `dbt build`, below the assets they read."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
+
+from signaldelta_assets.settings import load_settings
+from signaldelta_assets.warehouse.dbt import dbt_environment
+
+from ..describe import OWNERS
+from ..platform import Platform, database_url
+
+# Beside this interpreter: a virtual environment need not be activated.
+DBT = str(Path(sys.executable).with_name("dbt"))
+PROJECT_DIR = Path(__file__).resolve().parents[3] / "dbt_project"
+
+
+class Translator(DagsterDbtTranslator):
+    """Keys are [layer, model]; the group is the layer, as everywhere."""
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
+        """Return the spec of one dbt node; a source keeps the key its meta names."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        node = manifest["nodes"].get(unique_id)
+        if node is None or node["resource_type"] != "model":
+            return spec
+        layer = node["fqn"][1]
+        return spec.replace_attributes(
+            key=dg.AssetKey([layer, node["name"]]),
+            group_name=layer,
+            owners=OWNERS,
+            kinds={"dbt", "postgres"},
+            metadata={**spec.metadata, "persistence": "postgres"},
+        )
+
+
+def project() -> DbtProject:
+    """Return the dbt project with its manifest, parsing it where it is missing or older than the models."""
+    target = load_settings().home_dir / "dbt"
+    found = DbtProject(project_dir=PROJECT_DIR, profiles_dir=PROJECT_DIR, target_path=target)
+    newest = max(path.stat().st_mtime for path in PROJECT_DIR.rglob("*") if path.suffix in (".sql", ".yml"))
+    if not found.manifest_path.exists() or found.manifest_path.stat().st_mtime < newest:
+        target.mkdir(parents=True, exist_ok=True)
+        # Parsing needs the variables of the profile, not a server.
+        for name, value in dbt_environment("postgresql://postgres@localhost/postgres").items():
+            os.environ.setdefault(name, value)
+        command = DbtCliResource(project_dir=found, dbt_executable=DBT).cli(["parse", "--quiet"], target_path=target)
+        command.wait()
+        (target / "manifest.json").touch()
+        if not found.manifest_path.exists():
+            raise FileNotFoundError(f"dbt parse wrote no manifest at {found.manifest_path}")
+    return found
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The dbt models, one subset-able group of assets."""
+    parsed = project()
+    # Several tables are written by one asset: each is a source of its own to dbt, and one parent to Dagster.
+    translator = Translator(settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+
+    @dbt_assets(manifest=parsed.manifest_path, project=parsed, dagster_dbt_translator=translator, name="dbt_models")
+    def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform) -> Iterator[Any]:
+        # The profile reads its connection from the environment; it is known only now.
+        os.environ.update(dbt_environment(database_url(platform.settings())))
+        yield from dbt.cli(["build"], context=context).stream().fetch_row_counts()
+
+    job = dg.define_asset_job(
+        "build_models",
+        selection=dg.AssetSelection.groups("staging", "marts"),
+        description="dbt build: views and marts.",
+    )
+    schedule = dg.ScheduleDefinition(
+        name="build_models_hourly",
+        job=job,
+        cron_schedule="20 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="The read models, after each hour's scores.",
+    )
+    return dg.Definitions(
+        assets=[dbt_models],
+        schedules=[schedule],
+        resources={"dbt": DbtCliResource(project_dir=parsed, dbt_executable=DBT)},
+    )

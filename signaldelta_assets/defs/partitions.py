@@ -1,0 +1,55 @@
+"""Partitions: raw and extracted by UTC day, labels and snapshots by quarter, backtests by spec hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import dagster as dg
+
+from signaldelta_assets.warehouse.stores.reading import Window
+
+# Snapshots and datasets reach this many quarters back, their own included.
+QUARTERS_IN_SNAPSHOT = 4
+
+backtest_specs = dg.DynamicPartitionsDefinition(name="backtest_specs")
+
+
+def daily(first_day: str) -> dg.DailyPartitionsDefinition:
+    """Days in UTC since `first_day`, the running one included: live collection fills it while it lasts."""
+    return dg.DailyPartitionsDefinition(start_date=first_day, timezone="UTC", end_offset=1)
+
+
+def quarterly(first_day: str) -> dg.TimeWindowPartitionsDefinition:
+    """Calendar quarters in UTC, keyed by their first day, the running one included."""
+    first = date.fromisoformat(first_day)
+    quarter = date(first.year, (first.month - 1) // 3 * 3 + 1, 1)
+    return dg.TimeWindowPartitionsDefinition(
+        cron_schedule="0 0 1 */3 *", start=quarter.isoformat(), fmt="%Y-%m-%d", timezone="UTC", end_offset=1
+    )
+
+
+@dataclass(frozen=True)
+class DayWindow:
+    """The days a run is for, both included."""
+
+    first: date
+    last: date
+
+    @property
+    def days(self) -> list[date]:
+        """Every day of the window."""
+        return [self.first + timedelta(days=offset) for offset in range((self.last - self.first).days + 1)]
+
+
+def day_window(context: dg.AssetExecutionContext) -> DayWindow:
+    """Return the days of a run over daily or quarterly partitions: one partition or a range of them."""
+    window = context.partition_time_window
+    return DayWindow(window.start.date(), (window.end - timedelta(days=1)).date())
+
+
+def trailing_window(context: dg.AssetExecutionContext) -> Window:
+    """Return the days of the quarters that the run's last quarter looks back on, itself included."""
+    end = context.partition_time_window.end.date()
+    months = end.year * 12 + (end.month - 1) - 3 * QUARTERS_IN_SNAPSHOT
+    return Window(date(months // 12, months % 12 + 1, 1), end)

@@ -1,0 +1,49 @@
+"""The one resource: settings, warehouse and stores of this deployment, opened when first used."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from signaldelta_assets.settings import Settings, load_settings
+from signaldelta_assets.warehouse import ArtifactStore, Warehouse, embedded_server, migrate
+
+
+def database_url(settings: Settings) -> str:
+    """Return the URL of the deployment's PostgreSQL, starting the embedded one where none is named."""
+    return settings.database_url or embedded_server(settings.postgres_dir)
+
+
+class Platform(dg.ConfigurableResource[None]):
+    """What assets read from and write to. Its settings come from the environment (signaldelta_assets.settings)."""
+
+    def settings(self) -> Settings:
+        """The settings of this deployment."""
+        return load_settings()
+
+    @contextmanager
+    def warehouse(self) -> Iterator[Warehouse]:
+        """The database, migrated to this code's schema."""
+        url = database_url(self.settings())
+        migrate(url)
+        with Warehouse(url) as warehouse:
+            yield warehouse
+
+    def artifacts(self) -> ArtifactStore:
+        """Snapshot parts and run artifacts."""
+        return ArtifactStore(self.settings().artifacts_dir)
+
+    def archive(self) -> ArtifactStore:
+        """Raw bodies."""
+        return ArtifactStore(self.settings().archive_dir)
+
+    def now(self) -> datetime:
+        """The moment to score at: the wall clock, or the fixed clock of a replay."""
+        return self.settings().fixed_clock or datetime.now(UTC)
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The resource, and one process per run: steps are few and heavy, a process each would only reload code."""
+    return dg.Definitions(resources={"platform": Platform()}, executor=dg.in_process_executor)

@@ -1,0 +1,112 @@
+"""The live scores asset: the same kernel as every backtest, each hour, over what is available by then."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from signaldelta_assets.catalogue import load_definitions
+from signaldelta_assets.scoring import ScoringModel, default_model
+from signaldelta_assets.timeline import LatencyModel
+from signaldelta_assets.versioning import code_version
+from signaldelta_assets.warehouse.stores import documents, scores, signals
+from signaldelta_assets.warehouse.tables import score_samples
+
+from .describe import OWNERS, check_result, table_metadata
+from .live import score_entities
+from .platform import Platform
+from .signals import asset_key as signal_key
+from .signals import signals_by_domain
+
+LIVE_KEY = dg.AssetKey(["scores", "live"])
+RANGE_CHECK = "scores_are_in_range"
+
+
+class LiveScores(dg.Config):
+    """Which moment to score; the last full hour where none is given."""
+
+    at: str | None = None
+
+
+def build_live() -> dg.AssetsDefinition:
+    """Return the asset of hourly scores."""
+    definitions = load_definitions()
+
+    @dg.asset(
+        key=LIVE_KEY,
+        deps=[signal_key(domain) for domain in sorted(signals_by_domain(definitions))],
+        group_name="scores",
+        owners=OWNERS,
+        kinds={"python", "postgres"},
+        description="Scores with their explanations for every entity that has evidence, at the last full hour.",
+        code_version=code_version(["signaldelta_assets.scoring"], definitions.hash),
+        metadata={**table_metadata(score_samples), "persistence": "postgres"},
+        check_specs=[
+            dg.AssetCheckSpec(
+                RANGE_CHECK,
+                asset=LIVE_KEY,
+                blocking=True,
+                description="Magnitude in [0, 1), lean in [-1, 1], chain probabilities sum to 1.",
+            )
+        ],
+    )
+    def live(context: dg.AssetExecutionContext, config: LiveScores, platform: Platform) -> dg.MaterializeResult:
+        now = datetime.fromisoformat(config.at).astimezone(UTC) if config.at else platform.now()
+        at = now.replace(minute=0, second=0, microsecond=0)
+        model = ScoringModel.from_dict(default_model(definitions.document))
+        latency = LatencyModel.from_dict(definitions.availability_basis)
+        with platform.warehouse() as warehouse:
+            for kind, name, document in (
+                ("scoring_model", "default", model.document),
+                ("latency_model", "availability_basis", latency.document),
+                ("signal_definitions", "active", definitions.active),
+            ):
+                documents.put_document(warehouse, kind, name, document)
+            # Ten half-lives of the slowest signal: what is older weighs under a thousandth.
+            reach = timedelta(hours=10 * max(signal.half_life_hours for signal in model.signals.values()))
+            events = signals.read_events(
+                warehouse, as_of=None, window=(at - reach, at), definitions_hash=definitions.hash
+            )
+            samples = score_entities(events, model, latency, at)
+            written = scores.write_score_samples(
+                warehouse,
+                samples,
+                at=at,
+                scoring_model_hash=model.hash,
+                latency_model_hash=latency.hash,
+                definitions_hash=definitions.hash,
+            )
+        bad = {
+            "magnitude": sum(not 0 <= item.sample.magnitude < 1 for item in samples),
+            "lean": sum(not -1 <= item.sample.lean <= 1 for item in samples),
+            "chains": sum(abs(sum(item.sample.chain_probabilities.values()) - 1) > 1e-9 for item in samples),
+        }
+        return dg.MaterializeResult(
+            metadata={"dagster/row_count": len(samples), "new": written, "at": at.isoformat(), "model": model.hash},
+            check_results=[check_result(RANGE_CHECK, LIVE_KEY, bad)],
+        )
+
+    return live
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The live scores and their hourly schedule."""
+    asset = build_live()
+    job = dg.define_asset_job(
+        "score_live", selection=dg.AssetSelection.assets(asset), description="Score every entity at one hour."
+    )
+
+    @dg.schedule(
+        name="score_live_hourly",
+        job=job,
+        cron_schedule="5 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Five minutes past each hour, so that what the hour brought has been extracted.",
+    )
+    def hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        at = context.scheduled_execution_time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        return dg.RunRequest(
+            run_key=at.isoformat(), run_config={"ops": {"scores__live": {"config": {"at": at.isoformat()}}}}
+        )
+
+    return dg.Definitions(assets=[asset], schedules=[hourly])

@@ -1,0 +1,117 @@
+"""The snapshot asset: everything a backtest may read, frozen per quarter over the quarters before it."""
+
+import dagster as dg
+
+from signaldelta_assets.catalogue import load_definitions
+from signaldelta_assets.settings import load_settings
+from signaldelta_assets.snapshots import freeze_snapshot, open_snapshot
+from signaldelta_assets.versioning import code_version, hash_document
+from signaldelta_assets.warehouse.stores import labels
+from signaldelta_assets.warehouse.tables import backtest_snapshots, iald_signals
+
+from .describe import OWNERS, check_result, table_metadata
+from .labels import DATASET_KEY
+from .partitions import QUARTERS_IN_SNAPSHOT, day_window, quarterly, trailing_window
+from .platform import Platform
+from .signals import asset_key as signal_key
+from .signals import signals_by_domain
+from .versions import EMPTY, partition_versions
+
+EVIDENCE_KEY = dg.AssetKey(["snapshots", "evidence"])
+SNAPSHOT_KEY = dg.AssetKey(["snapshots", "snapshot"])
+FROZEN_CHECK = "parts_are_intact"
+
+
+def build_evidence(first_day: str) -> dg.AssetsDefinition:
+    """Return the asset that sums up a quarter's signal events by one content hash.
+
+    It stands between a snapshot of several quarters and the days below it: a partition with a hundred parents or
+    more silently ignores their data versions, and a quarter has at most 92 days.
+    """
+    definitions = load_definitions()
+    grouped = signals_by_domain(definitions)
+    signal_ids = sorted(signal_id for ids in grouped.values() for signal_id in ids)
+
+    @dg.asset(
+        key=EVIDENCE_KEY,
+        deps=[signal_key(domain) for domain in sorted(grouped)],
+        partitions_def=quarterly(first_day),
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        group_name="snapshots",
+        owners=OWNERS,
+        kinds={"postgres"},
+        description="The content hash of a quarter's signal events: what a snapshot of that quarter would freeze.",
+        code_version=definitions.hash,
+        metadata={**table_metadata(iald_signals), "persistence": "postgres"},
+    )
+    def evidence(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+        window = day_window(context)
+        keys = [day.isoformat() for day in window.days]
+        with platform.warehouse() as warehouse:
+            versions = partition_versions(warehouse, "signals", signal_ids, keys, keys[0], keys[-1], definitions.hash)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(hash_document(versions)),
+            metadata={"days_with_events": sum(version != EMPTY for version in versions.values()), "days": len(keys)},
+        )
+
+    return evidence
+
+
+def build_snapshot(first_day: str) -> dg.AssetsDefinition:
+    """Return the asset of the frozen snapshot."""
+    definitions = load_definitions()
+    looking_back = dg.TimeWindowPartitionMapping(start_offset=1 - QUARTERS_IN_SNAPSHOT, end_offset=0)
+
+    @dg.asset(
+        key=SNAPSHOT_KEY,
+        deps=[dg.AssetDep(EVIDENCE_KEY, partition_mapping=looking_back), DATASET_KEY],
+        partitions_def=quarterly(first_day),
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        group_name="snapshots",
+        owners=OWNERS,
+        kinds={"parquet", "postgres"},
+        description=f"Content-addressed Parquet parts over {QUARTERS_IN_SNAPSHOT} quarters, and their manifest.",
+        code_version=code_version(["signaldelta_assets.snapshots"], definitions.hash),
+        pool="heavy_cpu",
+        metadata={**table_metadata(backtest_snapshots), "persistence": "postgres and artifact store"},
+        check_specs=[
+            dg.AssetCheckSpec(
+                FROZEN_CHECK,
+                asset=SNAPSHOT_KEY,
+                blocking=True,
+                description="Every part, read back, has the bytes and the columns its manifest names.",
+            )
+        ],
+    )
+    def snapshot(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+        window = trailing_window(context)
+        store = platform.artifacts()
+        with platform.warehouse() as warehouse:
+            # The dataset of the same moment: freezing what is unchanged returns the version that exists.
+            as_of = warehouse.quiesce()
+            dataset = labels.freeze_dataset(warehouse, as_of=as_of, window=window, definitions_hash=definitions.hash)
+            frozen = freeze_snapshot(
+                warehouse, store, as_of=as_of, window=window, definitions_hash=definitions.hash, dataset=dataset
+            )
+        open_snapshot(store, frozen.manifest)
+        parts = frozen.manifest["parts"]
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(frozen.snapshot_hash),
+            metadata={
+                "dagster/row_count": sum(part["rows"] for part in parts),
+                "snapshot_id": frozen.snapshot_id,
+                "snapshot_hash": frozen.snapshot_hash,
+                "dataset_hash": dataset.dataset_hash,
+                "parts": parts,
+            },
+            check_results=[check_result(FROZEN_CHECK, SNAPSHOT_KEY, {"damaged_parts": 0})],
+        )
+
+    return snapshot
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The quarter's evidence and the snapshot."""
+    first_day = load_settings().first_day
+    return dg.Definitions(assets=[build_evidence(first_day), build_snapshot(first_day)])
