@@ -16,6 +16,7 @@ from typing import Any, Literal
 import pandas as pd
 from psycopg import Connection
 
+from signaldelta_assets.errors import RecordError
 from signaldelta_assets.timeline import LatencyModel
 
 from . import queries
@@ -84,7 +85,10 @@ def choose_basis(
 
 
 def available_times(model: LatencyModel, rows: list[Row]) -> list[datetime]:
-    """Return the available_time of each row (a signal event with its `frontier`), in order."""
+    """Return the available_time of each row (a signal event with its `frontier`), in order.
+
+    Raises RecordError naming an event without a frontier: nothing would say when it was available.
+    """
     if not rows:
         return []
     entries = [{"event": number, **entry} for number, row in enumerate(rows) for entry in row["frontier"]]
@@ -94,7 +98,10 @@ def available_times(model: LatencyModel, rows: list[Row]) -> list[datetime]:
     for name in ("event_time", "observed_time"):
         frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601").dt.as_unit("us")
     latest = model.available_over_frontier(frame)
-    return [moment.to_pydatetime() for moment in latest.loc[range(len(rows))]]
+    if len(latest) != len(rows):
+        bare = next(row["event_id"] for row in rows if not row["frontier"])
+        raise RecordError(f"signal event {bare}", "frontier", "at least one input", [])
+    return [moment.to_pydatetime() for moment in latest]
 
 
 def signals_page(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, LiteralString, cast
+from typing import Any
 
 from psycopg import Connection, sql
 
@@ -12,12 +12,12 @@ Row = dict[str, Any]
 
 def rows(connection: Connection[Row], statement: str, values: Mapping[str, Any]) -> list[Row]:
     """Run `statement`, which this package wrote, with `values` bound by the driver."""
-    return connection.execute(sql.SQL(cast(LiteralString, statement)), values).fetchall()
+    return connection.execute(sql.SQL(statement), values).fetchall()
 
 
 def one(connection: Connection[Row], statement: str, values: Mapping[str, Any]) -> Row | None:
     """Return the first row or None."""
-    return connection.execute(sql.SQL(cast(LiteralString, statement)), values).fetchone()
+    return connection.execute(sql.SQL(statement), values).fetchone()
 
 
 def asked(conditions: Mapping[str, str], values: Mapping[str, Any]) -> str:
