@@ -1,0 +1,35 @@
+"""Score a fixed panel and print the SHA-256 of every column's bits: run in processes that differ in all but the input.
+
+The first line says whether anything had been compiled by importing the package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from datetime import timedelta
+
+from signaldelta_assets.scoring import ScoringModel, kernel, score, score_grid
+
+from .cases import HOUR, NOW, bits, model_document, panel
+
+
+def fingerprint() -> dict[str, str]:
+    """Return the digests, by column, of three grids and the digest of an explanation."""
+    digests = {}
+    for seed in (11, 12, 13):
+        document = model_document(seed)
+        model = ScoringModel.from_dict(document)
+        events = panel(seed, document, events=90)
+        grid = score_grid(events, model, NOW - 36 * HOUR, NOW, timedelta(minutes=90))
+        digests |= {f"{seed} {name}": hashlib.sha256(data).hexdigest() for name, data in bits(grid).items()}
+        own = events.filter([name == "ENT1" for name in events["entity_id"].to_pylist()])
+        sample = repr(score(own, model, NOW, top_k=100))
+        digests[f"{seed} explanation"] = hashlib.sha256(sample.encode()).hexdigest()
+    return digests
+
+
+if __name__ == "__main__":
+    compiled = [name for name in ("grid", "explain", "anchor") if getattr(getattr(kernel, name), "signatures", [])]
+    json.dump({"compiled at import": compiled, "digests": fingerprint()}, sys.stdout)

@@ -1,0 +1,69 @@
+"""The kernel's own elementary functions against decimal arithmetic of 50 digits."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from decimal import Decimal, localcontext
+
+import pytest
+
+from signaldelta_assets.scoring import kernel
+
+
+def _ulps(got: float, exact: Decimal) -> float:
+    return float(abs(Decimal(got) - exact) / Decimal(math.ulp(float(exact))))
+
+
+def _worst(function: Callable[[float], float], exact: Callable[[Decimal], Decimal], xs: Iterator[float]) -> float:
+    with localcontext() as context:
+        context.prec = 50
+        return max(_ulps(function(x), exact(Decimal(x))) for x in xs)
+
+
+def _samples(low: float, high: float, count: int = 2500) -> Iterator[float]:
+    rng = random.Random(2)
+    yield from (low, high, low / 3, high / 3)
+    # Where the reduction changes its table entry the polynomial is at its worst.
+    for _ in range(count // 5):
+        edge = (2 * rng.randrange(math.ceil(low * 16), math.floor(high * 16) + 1) + 1) / 64
+        for x in (edge, math.nextafter(edge, -math.inf)):
+            if low <= x <= high:
+                yield x
+    yield from (rng.uniform(low, high) for _ in range(count))
+
+
+def test_exp2_is_within_one_ulp() -> None:
+    two = Decimal(2)
+    for low, high in ((-1.0, 1.0), (-60.0, 1.0), (-1022.0, 1022.9)):
+        assert _worst(kernel.exp2, lambda x: two**x, _samples(low, high)) < 0.6
+
+
+def test_exp2_of_integers_is_exact() -> None:
+    assert all(kernel.exp2(float(n)) == math.ldexp(1.0, n) for n in range(-1022, 1023))
+
+
+def test_exp2_at_the_ends() -> None:
+    assert kernel.exp2(-1022.5) == 0.0
+    assert kernel.exp2(-math.inf) == 0.0
+    assert kernel.exp2(1023.0) == math.inf
+
+
+def test_exp_and_log() -> None:
+    assert _worst(kernel.exp, Decimal.exp, _samples(-40.0, 40.0)) < 0.6
+    assert _worst(kernel.exp, Decimal.exp, _samples(-699.0, 699.0, 500)) < 0.6
+    assert _worst(kernel.log, Decimal.ln, _samples(1e-3, 1.0)) < 1.0
+    assert _worst(kernel.log, Decimal.ln, (10.0**e for e in range(-300, 300))) < 1.0
+    assert kernel.log(1.0) == 0.0
+    assert kernel.exp(0.0) == 1.0
+    assert (kernel.exp(-701.0), kernel.exp(-math.inf), kernel.exp(701.0)) == (0.0, 0.0, math.inf)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-40.0, 0.0), (-1.0, 0.0), (-1e-3, 0.0), (-1e-9, -1e-12)])
+def test_expm1_keeps_small_values(low: float, high: float) -> None:
+    rng = random.Random(3)
+    xs = (rng.uniform(low, high) for _ in range(1500))
+    assert _worst(kernel.expm1, lambda x: x.exp() - 1, xs) < 2.5
+    assert kernel.expm1(0.0) == 0.0
+    assert kernel.expm1(-1e9) == -1.0
