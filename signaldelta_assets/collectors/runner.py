@@ -107,7 +107,7 @@ def run_collector(
         "dagster_run_id": dagster_run_id,
     }
     clock = observation_clock(settings)
-    counts: Counter[str] = Counter()
+    counts: Counter[str] = Counter(dict.fromkeys(("records_written", "records_known", "records_quarantined"), 0))
     sources: Counter[str] = Counter()
     days: Counter[date] = Counter()
     failures: list[str] = []

@@ -150,7 +150,7 @@ def _rows(columns: dict[str, Any], record: str) -> tuple[pd.DataFrame, tuple[Rec
     for field, (fits, column, expected) in checks.items():
         fits = fits.astype(bool)
         bad += [
-            RecordError(f"{record}:{frame.at[at, 'accession'] or at}", field, expected, frame.at[at, column])
+            RecordError(f"{record}:{frame.at[at, 'accession']!s}[{at}]", field, expected, frame.at[at, column])
             for at in frame.index[good & ~fits]
         ]
         good &= fits
