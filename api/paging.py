@@ -19,7 +19,10 @@ from .problems import bad_parameter
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows of a page.", examples=[100])]
 CursorText = Annotated[
     str | None,
-    Query(description="`meta.next_cursor` of the page before, with the same filters; the clocks stay pinned."),
+    Query(
+        description="`meta.next_cursor` of the page before, with the same filters; the clocks stay pinned.",
+        examples=["eyJrIjpbXX0"],
+    ),
 ]
 
 

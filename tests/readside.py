@@ -260,7 +260,8 @@ def fill(warehouse: Warehouse, store: ArtifactStore, folder: Path, seed: int = 7
     run_id = content_ulid(T0, b"collector-run")
     insert(warehouse, "collector_runs", [
         {"collector_run_id": run_id, "collector": "edgar/ownership", "collector_version": "v",
-         "collection_mode": "backfill", "window_start": T0.date(), "window_end": T0.date(), "status": "failed", "error": "503"},
+         "collection_mode": "backfill", "window_start": T0.date(), "window_end": T0.date(), "status": "failed",
+         "error": "503"},
     ])  # fmt: skip
     insert(warehouse, "collector_status", [
         {"collector": "edgar/ownership", "source_types": ["ownership"], "schedule": "*/10 * * * *", "last_error": "503",

@@ -1,0 +1,49 @@
+"""A real server on a loopback port over a filled database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from api import create_app
+from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+from tests.readside import fill
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
+    return ArtifactStore(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_url: str, store: ArtifactStore) -> Iterator[Warehouse]:
+    """The writer's warehouse over a database with rows of every kind."""
+    with Warehouse(postgres_url) as opened:
+        fill(opened, store, store.root)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def app(postgres_url: str, store: ArtifactStore) -> FastAPI:
+    return create_app(Warehouse(postgres_url), store)
+
+
+@pytest.fixture(scope="module")
+def client(app: FastAPI, filled: Warehouse) -> Iterator[httpx.Client]:
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as opened:
+        yield opened
+    server.should_exit = True
+    thread.join()
