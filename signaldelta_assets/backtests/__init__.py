@@ -1,5 +1,35 @@
-"""Backtests: what may be concluded from a frozen snapshot, and by which rules (backtests.md)."""
+"""Backtests: what may be concluded from a frozen snapshot, and by which rules (backtests.md).
+
+`evaluation` and `engine` are pure; `child` runs the engine behind the `guard`, in a process that `sandbox` starts;
+`runs` and `verify` are the edge, where snapshots are opened and results are stored.
+"""
 
 from .evaluation import Evaluation, EvaluationProtocol, EvaluationProtocolError, evaluate
+from .guard import SandboxViolation
+from .manifest import RunManifestError, check_manifest
+from .runs import BacktestRun, run_backtest
+from .sandbox import BacktestFailedError
+from .spec import BacktestSpec, BacktestSpecError, run_environment, run_hash
+from .verify import Difference, RunDiff, VerifyReport, diff_runs, verify_run
 
-__all__ = ["Evaluation", "EvaluationProtocol", "EvaluationProtocolError", "evaluate"]
+__all__ = [
+    "BacktestFailedError",
+    "BacktestRun",
+    "BacktestSpec",
+    "BacktestSpecError",
+    "Difference",
+    "Evaluation",
+    "EvaluationProtocol",
+    "EvaluationProtocolError",
+    "RunDiff",
+    "RunManifestError",
+    "SandboxViolation",
+    "VerifyReport",
+    "check_manifest",
+    "diff_runs",
+    "evaluate",
+    "run_backtest",
+    "run_environment",
+    "run_hash",
+    "verify_run",
+]

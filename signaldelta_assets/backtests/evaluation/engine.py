@@ -195,7 +195,7 @@ def _months(protocol: EvaluationProtocol) -> dict[str, tuple[int, int]]:
 
 
 def _microseconds(moment: pd.Timestamp) -> int:
-    return int(moment.as_unit("us").value)
+    return int(moment.timestamp()) * 1_000_000
 
 
 def _dataset(panel: Panel, claims: Claims, protocol: EvaluationProtocol) -> dict[str, dict[str, int]]:

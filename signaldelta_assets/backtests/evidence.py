@@ -1,0 +1,104 @@
+"""Which evidence a run scores with: everything that was available, and what is left without circular evidence.
+
+A label and a signal can come from the same filing. For an event type, evidence is circular that belongs to a family
+named for it (signals.md section 5, in the definitions; the protocol may name others), or that was computed from a raw
+record on which one of its labels rests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from signaldelta_assets.errors import SignalDeltaError
+from signaldelta_assets.timeline import LatencyModel
+
+from .evaluation import EvaluationProtocol
+
+
+class EngineError(SignalDeltaError):
+    """Input that a run cannot be computed from: the run fails, it never goes on with less."""
+
+
+def available_events(events: pa.Table, frontier: pa.Table, latency: LatencyModel) -> pa.Table:
+    """Return `events` with available_time: the latency model's latest over the frontier of each (signals.md 4.0).
+
+    events: the snapshot's signal_events; frontier: its signal_frontier. Raises `EngineError` for an event without
+    frontier, and for a frontier without event.
+    """
+    by_event = latency.available_over_frontier(frontier, event="event_id")
+    known = pa.array(by_event.index, pa.string())
+    ids = events["event_id"].combine_chunks()
+    place = pc.index_in(ids, value_set=known)
+    if place.null_count:
+        raise EngineError(f"signal event {ids.filter(place.is_null())[0]}: field 'frontier': expected at least one row")
+    if len(known) != len(ids):
+        raise EngineError(f"signal_frontier: expected rows of {len(ids)} events, found rows of {len(known)}")
+    times: Any = pa.Array.from_pandas(by_event).cast(pa.timestamp("us", "UTC"))
+    return events.append_column("available_time", times.take(place))
+
+
+def covered_entities(coverage: pa.Table, protocol: EvaluationProtocol) -> list[str]:
+    """Return the entities that some source covers at some time of the protocol's grid, sorted."""
+    first, last = _day(protocol.start), _day(protocol.end)
+    inside = pc.and_(
+        pc.less_equal(coverage["first_day"], pa.scalar(last, pa.date32())),
+        pc.greater_equal(coverage["last_day"], pa.scalar(first, pa.date32())),
+    )
+    names: Any = pc.unique(coverage.filter(inside)["entity_id"]).to_pylist()
+    return sorted(names)
+
+
+def _day(microseconds: int) -> date:
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).date()
+
+
+@dataclass(frozen=True, slots=True)
+class Circular:
+    """The evidence that is circular for some event types: where it is, and how much of it for which reason."""
+
+    mask: np.ndarray[Any, np.dtype[np.bool_]]
+    families: tuple[str, ...]
+    by_family: int
+    by_record: int
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the counts as a document: `by_record` are those of other families."""
+        return {"families": list(self.families), "events_by_family": self.by_family, "events_by_record": self.by_record}
+
+
+def circular_evidence(
+    events: pa.Table,
+    labels: pa.Table,
+    event_types: Iterable[str],
+    protocol: EvaluationProtocol,
+    definitions: Mapping[str, Any],
+) -> Circular:
+    """Return which of `events` (signal_events) are circular for any of `event_types`."""
+    names = list(event_types)
+    families = sorted({family for name in names for family in left_out_families(name, protocol, definitions)})
+    by_family = pc.is_in(events["family"], value_set=pa.array(families, pa.string())).to_numpy().astype(np.bool_)
+    of_types = labels.filter(pc.is_in(labels["event_type"], value_set=pa.array(names, pa.string())))
+    records = pc.unique(pc.list_flatten(of_types["raw_record_ids"]))
+    flat: Any = events["raw_record_ids"].combine_chunks()
+    carried: Any = pc.is_in(flat.flatten(), value_set=records)
+    shared: Any = pc.list_parent_indices(flat).filter(carried)
+    by_record = np.zeros(len(events), dtype=np.bool_)
+    by_record[shared.to_numpy()] = True
+    only_record = by_record & ~by_family
+    return Circular(by_family | by_record, tuple(families), int(by_family.sum()), int(only_record.sum()))
+
+
+def left_out_families(event_type: str, protocol: EvaluationProtocol, definitions: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the families left out for an event type: the protocol's word, else the definitions'."""
+    named = protocol.circular_families.get(event_type)
+    if named is not None:
+        return tuple(named)
+    family = definitions.get("labels", {}).get(event_type, {}).get("family_left_out")
+    return () if family is None else (str(family),)

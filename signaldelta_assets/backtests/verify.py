@@ -1,0 +1,141 @@
+"""Running a stored run again and comparing every byte; and saying in what two runs differ."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from signaldelta_assets.versioning import hash_document
+from signaldelta_assets.warehouse import ArtifactStore, IntegrityError, Warehouse
+from signaldelta_assets.warehouse.stores import backtests, documents
+
+from .manifest import check_manifest
+from .runs import SUFFIXES, load_inputs
+from .sandbox import Progress, execute
+from .spec import BacktestSpec, run_environment, run_hash
+
+_ABSENT = "(absent)"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What running a run again has shown. `equal` only where nothing differs; `differences` name what does."""
+
+    run_id: str
+    run_hash: str
+    equal: bool
+    environment_equal: bool
+    differences: tuple[str, ...]
+
+
+def verify_run(warehouse: Warehouse, store: ArtifactStore, run: str, progress: Progress | None = None) -> VerifyReport:
+    """Run the run of this id or hash again from its manifest and compare every byte it made.
+
+    Compared are the stored artifacts with their names, the new ones with the old, and the run hash with its inputs.
+    Another environment is said and is no difference by itself: equal bytes in another environment are equal.
+    """
+    row = backtests.get_run(warehouse, run)
+    manifest = check_manifest(row["manifest"])
+    spec = BacktestSpec.from_dict(manifest.spec)
+    inputs = load_inputs(warehouse, store, spec)
+    differences = []
+    name = run_hash(spec, inputs.definitions_hash, manifest.environment_hash)
+    if not name == manifest.run_hash == row["run_hash"]:
+        differences.append(f"run_hash: expected {name} from the inputs, found {row['run_hash']}")
+    for output in manifest.outputs:
+        try:
+            store.verify(output.file_hash, SUFFIXES[output.media_type])
+        except IntegrityError as error:
+            differences.append(f"artifact {output.name}: {error}")
+    with tempfile.TemporaryDirectory(prefix="signaldelta-verify-") as raw:
+        again = execute(Path(raw).resolve(), inputs.files, inputs.documents, progress)
+    found = {output.name: output for output in again.outputs}
+    for output in manifest.outputs:
+        other = found.pop(output.name, None)
+        for field in ("content_hash", "file_hash"):
+            value = _ABSENT if other is None else getattr(other, field)
+            if value != getattr(output, field):
+                differences.append(f"{output.name}: field {field!r}: expected {getattr(output, field)}, found {value}")
+    differences.extend(f"{name}: an artifact that the stored run does not have" for name in found)
+    if again.output("evaluation").file_hash != row["evaluation_hash"]:
+        differences.extend(_moved(row["evaluation"], again.evaluation))
+    environment = hash_document(run_environment())
+    return VerifyReport(
+        row["run_id"], row["run_hash"], not differences, environment == manifest.environment_hash, tuple(differences)
+    )
+
+
+def _moved(stored: Any, found: Any) -> list[str]:
+    pairs = _differences(stored, found)
+    return [f"evaluation.{path}: expected {old!r}, found {new!r}" for path, old, new in pairs][:100]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing in which two runs differ: its path, and what it is in either."""
+
+    path: str
+    a: Any
+    b: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RunDiff:
+    """`inputs` that differ (documents down to the field, snapshots down to the part), and `figures` that moved."""
+
+    inputs: tuple[Difference, ...]
+    figures: tuple[Difference, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether the runs have the same inputs and the same figures."""
+        return not self.inputs and not self.figures
+
+
+def diff_runs(warehouse: Warehouse, a: str, b: str) -> RunDiff:
+    """Say which input differs between two runs (ids or hashes), and which figures it moved."""
+    rows = [backtests.get_run(warehouse, run) for run in (a, b)]
+    inputs: list[Difference] = []
+    for kind, column in (
+        ("signal_definitions", "definitions_hash"),
+        ("scoring_model", "scoring_model_hash"),
+        ("latency_model", "latency_model_hash"),
+        ("evaluation_protocol", "protocol_hash"),
+        ("environment", "environment_hash"),
+    ):
+        one, other = (row[column] for row in rows)
+        if one != other:
+            found = (documents.get_document(warehouse, name, kind) for name in (one, other))
+            inputs.extend(Difference(f"{kind}.{path}", old, new) for path, old, new in _differences(*found))
+    parts = [
+        {f"{item['kind']}/{item['partition']}": item["content_hash"] for item in row["manifest"]["inputs"]}
+        for row in rows
+    ]
+    inputs.extend(Difference(f"snapshot.{path}", old, new) for path, old, new in _differences(*parts))
+    figures = [
+        {
+            "/".join((row["evidence"], row["slice_kind"], row["slice_value"], row["metric"])): row["value"]
+            for row in backtests.read_metrics(warehouse, run["run_id"])
+        }
+        for run in rows
+    ]
+    moved = [Difference(path, old, new) for path, old, new in _differences(*figures)]
+    if rows[0]["status"] != rows[1]["status"]:
+        moved.insert(0, Difference("status", rows[0]["status"], rows[1]["status"]))
+    return RunDiff(tuple(inputs), tuple(moved))
+
+
+def _differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (path, a, b) of every leaf that differs."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in sorted(set(a) | set(b)):
+            below = f"{path}.{key}" if path else str(key)
+            yield from _differences(a.get(key, _ABSENT), b.get(key, _ABSENT), below)
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for place, (one, other) in enumerate(zip(a, b, strict=True)):
+            yield from _differences(one, other, f"{path}[{place}]")
+    elif a != b:
+        yield path, a, b
