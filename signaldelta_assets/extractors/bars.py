@@ -9,16 +9,18 @@ Rolling figures are taken over whole windows, never updated along a series, so t
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..contracts import SecurityContext, SignalEvent
+from ..contracts import CollectionMode, FrontierEntry, SecurityContext, SignalEvent, merge_frontier
 from ..timeline import sessions
 from .base import Extraction, SignalParams
 from .frames import Record, by_entity, first_available, frontier, rows
@@ -27,6 +29,53 @@ from .scales import Floats
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 NEVER = np.iinfo(np.int64).max
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """The prepared bars as columns; a record is made of a row only where an event needs it."""
+
+    frame: pd.DataFrame
+    t: Ints
+    k: Ints
+    observed: Ints
+    slot: Ints
+    slots: list[tuple[str, CollectionMode]]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Bars:
+        """Return the columns of a prepared frame; `slot` numbers its (form, mode) pairs."""
+        pairs = frame["form"].fillna("").astype(str) + "|" + frame["collection_mode"].astype(str)
+        slot, names = pd.factorize(pairs, sort=True)
+        parts = [name.rpartition("|") for name in names.tolist()]
+        return cls(
+            frame=frame,
+            t=frame["t"].to_numpy(np.int64),
+            k=frame["k"].to_numpy(np.int64),
+            observed=frame["observed_time"].dt.tz_localize(None).astype("datetime64[us]").astype("int64").to_numpy(),
+            slot=slot.astype(np.int64),
+            slots=[(form, CollectionMode(mode)) for form, _, mode in parts],
+        )
+
+    def records(self, wanted: Iterable[int]) -> dict[int, Record]:
+        """Return the bars of those rows by row."""
+        order = sorted(set(wanted))
+        return dict(zip(order, rows(self.frame.iloc[order]), strict=True))
+
+    def edge(self, used: Ints) -> tuple[FrontierEntry, ...]:
+        """Return the frontier of the bars in the rows `used`: one entry per form and mode."""
+        entries = []
+        for number in np.unique(self.slot[used]):
+            own = used[self.slot[used] == number]
+            form, mode = self.slots[int(number)]
+            happened, observed = _utc(int(self.t[own].max())), _utc(int(self.observed[own].max()))
+            entries.append(FrontierEntry("daily_bar", form, mode, happened, observed))
+        return tuple(entries)
+
+
+def _utc(micros: int) -> datetime:
+    return EPOCH + timedelta(microseconds=micros)
 
 
 @dataclass(frozen=True)
@@ -170,12 +219,12 @@ def _columns(frame: pd.DataFrame, counts: Counter[str]) -> pd.DataFrame:
     return bars
 
 
-def read_series(records: pd.DataFrame, params: SignalParams, counts: Counter[str]) -> tuple[list[Series], list[Record]]:
-    """Return the series of the frame's `daily_bar` rows, ordered by entity, ticker, vintage, and the bars' records."""
+def read_series(records: pd.DataFrame, params: SignalParams, counts: Counter[str]) -> tuple[list[Series], Bars]:
+    """Return the series of the frame's `daily_bar` rows, ordered by entity, ticker, vintage, and the bars."""
     frame = first_available(records[records["source_type"] == "daily_bar"], counts).reset_index(drop=True)
     bars = _columns(frame, counts)
     if bars.empty:
-        return [], []
+        return [], Bars.of(frame)
     all_days = sessions(bars["day"].min().date(), bars["day"].max().date())
     splits = by_entity(rows(first_available(records[records["source_type"] == "split"], Counter())))
     found = []
@@ -199,7 +248,7 @@ def read_series(records: pd.DataFrame, params: SignalParams, counts: Counter[str
             Series(str(entity), str(ticker), str(vintage), first, days, close, volume, k, row, factor, tuple(applied),
                    params["max_gap_sessions"])
         )  # fmt: skip
-    return found, rows(frame)
+    return found, Bars.of(frame)
 
 
 def _late(series: Series, reach: int) -> Bools:
@@ -227,13 +276,14 @@ def after_refractory(starts: Ints, gap: int, walk: int) -> Ints:
     how far back a run reads.
     """
     kept = []
-    for i, start in enumerate(starts):
-        last = -NEVER
-        for other in starts[np.searchsorted(starts, start - walk) : i + 1]:
-            if other - last >= gap:
-                last = int(other)
+    places = [int(start) for start in starts]
+    for i, start in enumerate(places):
+        last: int | None = None
+        for other in places[bisect_left(places, start - walk) : i + 1]:
+            if last is None or other - last >= gap:
+                last = other
         if last == start:
-            kept.append(int(start))
+            kept.append(start)
     return np.asarray(kept, dtype=np.int64)
 
 
@@ -290,22 +340,29 @@ def _speaks(series: Series, at: int, group: list[Series], primary: str | None, w
     )
 
 
+def _used(series: Series, firing: Firing, bars: Bars, reach: int) -> Ints:
+    """Return the rows of the bars that a firing was computed from, its own last."""
+    used = series.row[max(0, firing.at - reach) : firing.at + 1]
+    used = used[used >= 0]
+    return used[bars.k[used] <= series.k[firing.at]]
+
+
 def _event(
-    series: Series, firing: Firing, trigger: Record, bars: list[Record], params: SignalParams, reach: int
+    series: Series, firing: Firing, bars: Bars, read: Mapping[int, Record], params: SignalParams, reach: int
 ) -> SignalEvent:
-    low, at = max(0, firing.at - reach), firing.at
-    inputs = [bars[row] for row in series.row[low : at + 1] if row >= 0 and bars[row].k <= trigger.k]
-    splits = [record for place, record in series.splits if low <= place <= at]
-    day = str(series.days[at].date())
+    used = _used(series, firing, bars, reach)
+    edge = bars.edge(used)
+    splits = [record for place, record in series.splits if firing.at - reach <= place <= firing.at]
+    day = str(series.days[firing.at].date())
     return params.event(
-        trigger,
+        read[int(used[-1])],
         [day],
         strength=firing.strength,
         direction=firing.direction,
         reliability=params["reliability"] * firing.factor,
         # The ids name the bars of the return itself; the frontier covers the whole window.
-        inputs=[*inputs[-2:-1], *splits],
-        edge=frontier([*inputs, *splits]),
+        inputs=[*(read[int(row)] for row in used[-2:-1]), *splits],
+        edge=merge_frontier([*edge, *frontier(splits)]) if splits else edge,
         attributes={**firing.figures, "session": day, "ticker": series.ticker, "vintage": series.vintage},
     )
 
@@ -323,6 +380,8 @@ def bar_events(
     """
     out = Extraction()
     found, bars = read_series(records, params, out.counts)
+    is_trigger = bars.frame["is_trigger"].to_numpy(bool)
+    fired: list[tuple[Series, Firing]] = []
     groups: dict[str, list[Series]] = {}
     for series in found:
         groups.setdefault(series.entity_id, []).append(series)
@@ -330,11 +389,12 @@ def bar_events(
         primary = getattr(context.get(entity), "primary_ticker", None)
         for series in group:
             for firing in _fires(series, params, measure, reach):
-                trigger = bars[series.row[firing.at]]
-                if not trigger.is_trigger:
+                if not is_trigger[series.row[firing.at]]:
                     continue
                 if _speaks(series, firing.at, group, primary, params["walk"]):
-                    out.events.append(_event(series, firing, trigger, bars, params, reach))
+                    fired.append((series, firing))
                 else:
                     out.counts["other_vintage_or_class"] += 1
+    read = bars.records(int(row) for series, firing in fired for row in _used(series, firing, bars, reach)[-2:])
+    out.events = [_event(series, firing, bars, read, params, reach) for series, firing in fired]
     return out

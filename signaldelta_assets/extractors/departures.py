@@ -38,7 +38,7 @@ def departures(text: str, patterns: Mapping[str, re.Pattern[str]]) -> Departures
             scheduled = patterns["RX_ANNUAL_MEETING"].search(sentence) is not None
             for name in found:
                 persons[name] = persons.get(name, True) and scheduled
-            chief = chief or (bool(found) and patterns["RX_CHIEF"].search(sentence) is not None)
+            chief = chief or patterns["RX_CHIEF"].search(sentence) is not None
     later = tuple(sorted(name for name, is_scheduled in persons.items() if is_scheduled))
     return Departures(matched, tuple(sorted(persons)), later, chief)
 

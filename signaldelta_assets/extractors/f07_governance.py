@@ -1,8 +1,9 @@
 """F07, governance and people: S039 officer_director_departure, S040 holder_rights_change (signals.md 4.4).
 
-Traps. S039: half of 5.02 filings are elections or pay plans, so the text decides where it is recorded; a biography's
-`retired` and a severance definition name no person that departs, and count as `no_departure`. S040: a change of charter
-at a closing (2.01, 5.01) and a reverse split yield nothing.
+Traps. S039: half of 5.02 filings are elections or pay plans, so the text decides where it is recorded. A biography's
+`retired` and a severance definition match RX_DEPART as well; they name no person, and so are neither raised in strength
+nor counted by GOVERNANCE_COLLAPSE, but no rule of the text drops them without dropping real exits. S040: a change of
+charter at a closing (2.01, 5.01) and a reverse split yield nothing.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ class OfficerDirectorDeparture:
             attributes: dict[str, object] = {"read": False}
             if text is not None:
                 found = departures(text, params.definitions.patterns)
-                if not found.persons:
-                    out.counts["no_person_departs" if found.matched else "no_departure"] += 1
+                if not found.matched:
+                    out.counts["no_departure"] += 1
                     continue
-                strength = params["first"] + params["further"] * (len(found.persons) - 1)
+                # Many who leave are written with first and family name, which RX_PERSON does not see: one at least.
+                strength = params["first"] + params["further"] * max(0, len(found.persons) - 1)
                 strength = min(1.0, strength + (params["chief"] if found.chief else 0.0))
                 attributes = {"read": True, "persons": list(found.persons), "chief": found.chief}
             event = params.event(

@@ -38,9 +38,8 @@ def _crowded_days(year: int) -> frozenset[date]:
 def _factor(days: pd.DatetimeIndex, crowded: float) -> Floats:
     """Return what reliability is multiplied by on each session: `crowded` on half days and crowded ones, else 1."""
     closes = new_york(session_close(days))
-    special = (closes.dt.hour < 16).to_numpy() | np.fromiter(
-        (day.date() in _crowded_days(day.year) for day in days), dtype=bool, count=len(days)
-    )
+    known = [day for year in range(days[0].year, days[-1].year + 1) for day in sorted(_crowded_days(year))]
+    special = (closes.dt.hour < 16).to_numpy() | days.isin(pd.DatetimeIndex(known))
     return np.where(special, crowded, 1.0)
 
 
