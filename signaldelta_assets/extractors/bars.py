@@ -344,7 +344,8 @@ def _used(series: Series, firing: Firing, bars: Bars, reach: int) -> Ints:
     """Return the rows of the bars that a firing was computed from, its own last."""
     used = series.row[max(0, firing.at - reach) : firing.at + 1]
     used = used[used >= 0]
-    return used[bars.k[used] <= series.k[firing.at]]
+    known: Ints = used[bars.k[used] <= series.k[firing.at]]
+    return known
 
 
 def _event(

@@ -1,4 +1,4 @@
-"""The recorded inputs as frames, through the collectors' own parsers: index rows, 8-K texts, ownership, bars, releases."""
+"""The recorded inputs as frames, through the collectors' parsers: index rows, 8-K texts, ownership, bars, releases."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def filing_index() -> pd.DataFrame:
             if rows.empty:
                 continue
             rows = rows.assign(filing_date=pd.to_datetime(rows["filing_date"]), filed=rows["filing_date"])
-            decision = decide_clock(rows[["accession", "form", "filing_date", "accepted_raw"]], settled="-submissions-" in path.name)
+            decision = decide_clock(
+                rows[["accession", "form", "filing_date", "accepted_raw"]], settled="-submissions-" in path.name
+            )
             if decision.clock == "undecided":
                 continue
             times = acceptance_times(rows, decision.clock)
@@ -74,7 +76,8 @@ def filing_index() -> pd.DataFrame:
     return _frame(
         [
             (
-                f"index-{row.cik}-{row.accession}", "filing_index", row.cik, row.accession, row.form, row.accepted_at, FETCHED,
+                f"index-{row.cik}-{row.accession}", "filing_index", row.cik, row.accession, row.form, row.accepted_at,
+                FETCHED,
                 "backfill",
                 {"accession": row.accession, "form": row.form, "items": [i for i in row.items.split(",") if i],
                  "filing_date": row.filed, "report_date": row.report_date or None},
@@ -155,7 +158,8 @@ def releases() -> pd.DataFrame:
     table = table.assign(released=local.dt.tz_convert("UTC"), local=local).replace({np.nan: None})
     return _frame(
         [
-            (f"{row.ticker}-{row.earnings_date}-{place}", "earnings_actual", row.ticker, f"{row.ticker}|{row.earnings_date}", None,
+            (f"{row.ticker}-{row.earnings_date}-{place}", "earnings_actual", row.ticker, f"{row.ticker}|{row.earnings_date}",
+             None,
              row.released, FETCHED, "backfill",
              {"ticker": row.ticker, "date": str(row.local.date()), "time": str(row.local.time()),
               "actual_eps": row.reported_eps, "estimated_eps": row.eps_estimate, "fiscal_year": None,
