@@ -47,5 +47,6 @@ def send(request: Request, store: ArtifactStore, file_hash: str, filename: str, 
     for suffix in dict.fromkeys((Path(filename).suffix, ".parquet", ".json", "")):
         if store.path(file_hash, suffix).is_file():
             path = store.verify(file_hash, suffix)
+            filename = filename if Path(filename).suffix else f"{filename}{suffix}"
             return answer_file(request, path, name=file_hash, filename=filename, media_type=media_type)
     raise not_found("file in the artifact store", file_hash)

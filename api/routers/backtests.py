@@ -32,7 +32,7 @@ from ..schemas.results import (
 router = APIRouter(prefix="/backtests", tags=["backtests"])
 _READS = reads("backtest_runs", "backtest_artifacts")
 Family = Annotated[str | None, Query(examples=["insider-buys"])]
-Evidence = Annotated[str | None, Query(description="Which evidence counted.", examples=["all"])]
+Evidence = Annotated[str | None, Query(description="Which evidence counted.", examples=["all_evidence"])]
 Slice = Annotated[str | None, Query(description="What the figures are divided by.", examples=["event_type"])]
 
 

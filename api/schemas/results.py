@@ -100,7 +100,7 @@ class RunPage(Schema):
 class Figure(Schema):
     """One metric with interval and null; a figure that does not exist is null with its reason."""
 
-    evidence: str = Field(description="Which evidence counted.", examples=["all"])
+    evidence: str = Field(description="Which evidence counted.", examples=["all_evidence"])
     slice_kind: str = Field(examples=["event_type"])
     slice_value: Text
     metric: str = Field(examples=["auc"])

@@ -12,8 +12,10 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
+from fastapi.testclient import TestClient
 from psycopg.rows import dict_row
 
+from api import create_app
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse, metadata
 from signaldelta_assets.warehouse.dbt import SOURCE_ASSETS, dbt_environment, source_names, sources_document
 from tests.paths import ROOT
@@ -66,6 +68,16 @@ def test_source_names_are_registered_tables() -> None:
     assert set(SOURCE_ASSETS) <= registered
     names = [name for table in SOURCE_ASSETS for name in source_names(table)]
     assert len(names) == len(set(names))
+
+
+def test_writers_are_the_running_assets() -> None:
+    """The map of writers follows the catalogue: a family or label that becomes active must be put in."""
+    from signaldelta_assets.catalogue import load_definitions
+    from signaldelta_assets.defs.signals import signals_by_domain
+
+    definitions = load_definitions()
+    assert set(SOURCE_ASSETS["iald_signals"]) == {f"signals/{name}/events" for name in signals_by_domain(definitions)}
+    assert set(SOURCE_ASSETS["labeled_events"]) == {f"labels/{name.lower()}" for name in definitions.active_labels()}
 
 
 @pytest.mark.parametrize(
@@ -167,6 +179,22 @@ class TestBuild:
         [first] = [row for row in rows if (row["metric"], row["trial_number"]) == ("auc", 1)]
         assert first["null_outside_interval"] and first["difference_from_null"] == pytest.approx(0.1)
         assert {row["reason"] for row in rows if row["metric"] == "precision"} == {"no alert"}
+
+    def test_the_api_reads_the_marts(self, built: str, work: Path) -> None:
+        with Warehouse(built) as warehouse:
+            client = TestClient(create_app(warehouse, ArtifactStore(work / "store")))
+            for path, total in (("backtests/leaderboard", 2), ("labels/coverage", 5)):
+                walked: list[Any] = []
+                cursor: dict[str, str] = {}
+                while True:
+                    response = client.get(f"/api/v2/{path}", params={"limit": "1"} | cursor)
+                    assert response.status_code == 200, response.text
+                    walked += response.json()["data"]
+                    if response.json()["meta"]["next_cursor"] is None:
+                        break
+                    cursor = {"cursor": response.json()["meta"]["next_cursor"]}
+                assert walked == client.get(f"/api/v2/{path}").json()["data"]
+                assert len(walked) == total, walked
 
     def test_dbt_finds_what_is_wrong(self, built: str, work: Path) -> None:
         """The tests are alive: a strength the database would refuse, slipped in behind a dropped constraint."""
