@@ -135,6 +135,8 @@ CREATE INDEX ix_iald_signals_entity_id_event_time ON signaldelta.iald_signals (e
 
 CREATE INDEX ix_iald_signals_event_key ON signaldelta.iald_signals (event_key);
 
+CREATE INDEX ix_iald_signals_event_time_event_id ON signaldelta.iald_signals (event_time, event_id);
+
 CREATE INDEX ix_iald_signals_signal_id_partition_date ON signaldelta.iald_signals (signal_id, partition_date);
 
 CREATE TRIGGER iald_signals_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON signaldelta.iald_signals

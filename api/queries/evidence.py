@@ -42,8 +42,10 @@ def newest_definitions(
     assert table in ("iald_signals", "labeled_events")
     row = one(
         connection,
-        f"""SELECT document_hash FROM documents WHERE kind = 'signal_definitions' AND ingest_time <= %(known)s
-            AND EXISTS (SELECT FROM {table} WHERE definitions_hash = document_hash AND ingest_time <= %(known)s)
+        # LIMIT inside keeps the planner from joining: the scan ends at the first row found.
+        f"""SELECT document_hash FROM documents d WHERE kind = 'signal_definitions' AND ingest_time <= %(known)s
+            AND (SELECT true FROM {table} t
+                 WHERE t.definitions_hash = d.document_hash AND t.ingest_time <= %(known)s LIMIT 1)
             ORDER BY ingest_time DESC, document_hash LIMIT 1""",
         {"known": known_as_of},
     )

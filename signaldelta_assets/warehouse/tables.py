@@ -306,6 +306,7 @@ iald_signals = _table(
     Index(None, "signal_id", "partition_date"),
     Index(None, "event_key"),
     Index(None, "entity_id", "event_time"),
+    Index(None, "event_time", "event_id"),
     group="signals",
     why="Signal events. Another content under the same event_key is a further revision; nothing is ever updated.",
     frozen=True,
