@@ -158,7 +158,8 @@ def releases() -> pd.DataFrame:
     table = table.assign(released=local.dt.tz_convert("UTC"), local=local).replace({np.nan: None})
     return _frame(
         [
-            (f"{row.ticker}-{row.earnings_date}-{place}", "earnings_actual", row.ticker, f"{row.ticker}|{row.earnings_date}",
+            (f"{row.ticker}-{row.earnings_date}-{place}", "earnings_actual", row.ticker,
+             f"{row.ticker}|{row.earnings_date}",
              None,
              row.released, FETCHED, "backfill",
              {"ticker": row.ticker, "date": str(row.local.date()), "time": str(row.local.time()),
