@@ -67,7 +67,7 @@ def write_cursor(parameters: Mapping[str, str]) -> str:
 def read_cursor(cursor: str) -> dict[str, str]:
     """Return what a cursor carries; `BadRequest` for one that was not issued here."""
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
         return dict(parse_qsl(text, strict_parsing=True))
     except (ValueError, binascii.Error) as error:
         raise BadRequest("cursor is invalid") from error

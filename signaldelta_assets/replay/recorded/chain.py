@@ -60,8 +60,22 @@ class RecordedChain:
 
     @cached_property
     def _pairs(self) -> dict[str, dict[str, Any]]:
+        """pool -> tokens and creation block: the pool table, then what feature tables of others say of more pools."""
         path = next(iter(listing(self._folder / "uniswap_v2_meta", "*pool_dict.json*")), None)
-        return {k.lower(): v for k, v in json.loads(read(path)).items()} if path else {}
+        found = {k.lower(): v for k, v in json.loads(read(path)).items()} if path else {}
+        for row in self._features:
+            # These tables name the coin of interest first; the contract orders tokens by address. Where both tables
+            # have a pool they agree on tokens and block.
+            token0, token1 = sorted((row["token00.id"].lower(), row["token11.id"].lower()))
+            pair = {"token0": token0, "token1": token1, "creation": int(row["createdAtBlockNumber"])}
+            found.setdefault(row["id"].lower(), pair)
+        return found
+
+    @cached_property
+    def _features(self) -> list[dict[str, str]]:
+        """Rows about recorded pools in `labels_bob_team/*_feature_*`: facts of the chain, not the labels."""
+        paths = listing(self._folder / "labels_bob_team", "*_feature_*.csv*")
+        return [row for path in paths for row in rows(path) if row["id"].lower() in self._pool_files]
 
     @cached_property
     def _decimals(self) -> dict[str, int]:
@@ -70,6 +84,10 @@ class RecordedChain:
             for row in rows(path):
                 if row["decimals"].isdigit():
                     found[row["token_address"].lower()] = int(row["decimals"])
+        for row in self._features:
+            for side in ("token00", "token11"):
+                if row.get(f"{side}.decimals", "").isdigit():
+                    found.setdefault(row[f"{side}.id"].lower(), int(row[f"{side}.decimals"]))
         return found
 
     @cached_property
@@ -166,6 +184,11 @@ class RecordedChain:
                 }
             )
         tally = Tally()
+        tally.add(
+            "onchain/uniswap_v2_*",
+            sum(address not in self._pairs for address in self._pool_files),
+            "pools whose tokens were not recorded: their logs are served, their creation is not",
+        )
         tally.add(
             "onchain/uniswap_v2_meta",
             len(self._pairs.keys() - self._pool_files.keys()),

@@ -201,7 +201,7 @@ def releases(plan: SimulationPlan, stories: list[Story]) -> list[Release]:
     found = []
     for story in stories:
         chance = Chance(plan.seed, "litigation", story.entity.number)
-        if chance.happens(1 / 12):
+        if story.entity.number % 12 == 5:
             day = days.on_or_after(plan.start + timedelta(days=chance.integer(10, plan.days - 10)))
             found.append(
                 (datetime.combine(day, datetime.min.time()) + timedelta(seconds=chance.integer(36_000, 61_200)), story)
