@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -80,6 +80,20 @@ def fresh_postgres_url(postgres_server: str, postgres_template: str) -> Iterator
     name = f"signaldelta_test_{new_ulid().lower()}"
     yield _create(postgres_server, name, postgres_template)
     _drop(postgres_server, name)
+
+
+@pytest.fixture
+def make_postgres_url(postgres_server: str, postgres_template: str) -> Iterator[Callable[[], str]]:
+    """Makes fresh, migrated databases, for a test that compares several; each call gives the URL of another."""
+    names: list[str] = []
+
+    def make() -> str:
+        names.append(f"signaldelta_test_{new_ulid().lower()}")
+        return _create(postgres_server, names[-1], postgres_template)
+
+    yield make
+    for name in names:
+        _drop(postgres_server, name)
 
 
 @pytest.fixture

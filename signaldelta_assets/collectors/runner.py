@@ -28,6 +28,15 @@ from .universe import UniverseEntity, load_universe
 # A whole answer may take this many of the timeouts that hold for each part of it.
 _DEADLINE_TIMEOUTS = 5
 
+_ALWAYS_COUNTED = (
+    "documents_read",
+    "documents_archived",
+    "records_written",
+    "records_known",
+    "records_quarantined",
+    "clock_decisions",
+)
+
 Progress = Callable[[int, int, str], None]
 
 
@@ -107,7 +116,7 @@ def run_collector(
         "dagster_run_id": dagster_run_id,
     }
     clock = observation_clock(settings)
-    counts: Counter[str] = Counter(dict.fromkeys(("records_written", "records_known", "records_quarantined"), 0))
+    counts: Counter[str] = Counter(dict.fromkeys(_ALWAYS_COUNTED, 0))
     sources: Counter[str] = Counter()
     days: Counter[date] = Counter()
     failures: list[str] = []

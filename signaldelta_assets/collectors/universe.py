@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,3 +54,36 @@ def load_universe(path: Path) -> tuple[UniverseEntity, ...]:
         return parse_universe(orjson.loads(path.read_bytes()))
     except (OSError, orjson.JSONDecodeError) as error:
         raise DocumentError("universe", f"a JSON file at {path.name}", error) from error
+
+
+def resolve_tickers(
+    rows: Sequence[Mapping[str, Any]], company_tickers: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Give every row a CIK and its tickers by the SEC's own list; return (rows by CIK, tickers nobody is known by).
+
+    `rows` have cik (or None), tickers and name; `company_tickers` is the body of files/company_tickers.json: cik_str,
+    ticker, title per entry, as of today. Rows of one CIK become one. The list has no dates, so a ticker that changed
+    hands before it was made may name the wrong issuer: prefer a row that brings its CIK.
+    """
+    by_ticker: dict[str, int] = {}
+    listed: dict[int, list[str]] = {}
+    names: dict[int, str] = {}
+    for entry in company_tickers.values():
+        by_ticker.setdefault(str(entry["ticker"]), int(entry["cik_str"]))
+        listed.setdefault(int(entry["cik_str"]), []).append(str(entry["ticker"]))
+        names.setdefault(int(entry["cik_str"]), str(entry["title"]))
+    found: dict[int, dict[str, Any]] = {}
+    unknown: list[str] = []
+    # Rows with a CIK first: what they say of their tickers comes before what the list says.
+    for row in sorted(rows, key=lambda one: one.get("cik") is None):
+        tickers = [str(ticker) for ticker in row.get("tickers") or []]
+        ciks = {int(row["cik"])} if row.get("cik") is not None else {by_ticker[t] for t in tickers if t in by_ticker}
+        unknown += [ticker for ticker in tickers if row.get("cik") is None and ticker not in by_ticker]
+        for cik in sorted(ciks):
+            kept = found.setdefault(cik, {"cik": f"{cik:010d}", "name": "", "tickers": []})
+            own = tickers if row.get("cik") is not None else [t for t in tickers if by_ticker.get(t) == cik]
+            kept["tickers"] = list(dict.fromkeys([*kept["tickers"], *own]))
+            kept["name"] = kept["name"] or row.get("name") or names.get(cik, "")
+    for cik, kept in found.items():
+        kept["tickers"] = kept["tickers"] or listed.get(cik, [])
+    return [found[cik] for cik in sorted(found)], sorted(set(unknown))
