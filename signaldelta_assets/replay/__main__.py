@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +39,8 @@ def serve(
     root: Annotated[Path | None, typer.Option(help="Where to write a new simulated archive.")] = None,
 ) -> None:
     """Answer the upstreams' endpoints from an archive on a loopback port."""
+    # Without a handler a termination would leave the temporary folder behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.ExitStack() as stack:
         try:
             opened = _open(archive, root, stack)

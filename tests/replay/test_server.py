@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -19,11 +20,14 @@ def _command(*arguments: str) -> list[str]:
 
 
 @pytest.mark.platform
-def test_the_command_serves_a_simulation_and_ends_when_told(tmp_path: Path) -> None:
-    ready, root = tmp_path / "ready", tmp_path / "archive"
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_command_serves_a_simulation_and_ends_when_told(tmp_path: Path, kept: bool) -> None:
+    ready, root, scratch = tmp_path / "ready", tmp_path / "archive", tmp_path / "scratch"
+    scratch.mkdir()
     wish = "simulated:seed=5,entities=3,days=130,pools=1"
     process = subprocess.Popen(
-        _command("--archive", wish, "--port", "0", "--ready-file", str(ready), "--root", str(root)),
+        _command("--archive", wish, "--ready-file", str(ready), *(["--root", str(root)] if kept else [])),
+        env={**os.environ, "TMPDIR": str(scratch)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -37,11 +41,15 @@ def test_the_command_serves_a_simulation_and_ends_when_told(tmp_path: Path) -> N
         url = ready.read_text().strip()
         # The address is bound before the file appears: a request may wait, it is never refused.
         assert httpx.get(f"{url}/__replay__/health", timeout=30).json() == {"status": "ok", "archive": "simulated"}
-        assert (root / "plan.json").is_file()
+        written = root if kept else next(scratch.iterdir())
+        assert (written / "plan.json").is_file()
     finally:
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=30)
     assert out.strip() == url
+    # A folder that nobody named is gone with the server.
+    assert (root / "plan.json").is_file() == kept
+    assert list(scratch.iterdir()) == []
 
 
 @pytest.mark.platform

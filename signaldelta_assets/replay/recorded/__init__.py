@@ -50,7 +50,7 @@ class RecordedArchive:
         return {
             "archive": self.name,
             "entities": _entities(edgar, market),
-            "date_range": self._date_range(edgar, market),
+            "date_range": self._date_range(edgar, market, chain),
             "edgar": edgar,
             "market": market,
             "chain": chain,
@@ -61,10 +61,12 @@ class RecordedArchive:
         """Return all the archive holds: entities with their feeds, ranges of dates, and what cannot be served."""
         return self._universe
 
-    def _date_range(self, edgar: dict[str, Any], market: dict[str, Any]) -> dict[str, list[str | None]]:
+    def _date_range(
+        self, edgar: dict[str, Any], market: dict[str, Any], chain: dict[str, Any]
+    ) -> dict[str, list[str | None]]:
         filed = [row["filed"] for row in edgar["filings"] if row["filed"]]
         starts, ends = [row["from"] for row in market["prices"]], [row["to"] for row in market["prices"]]
-        blocks = [self.chain.block(n) for n in (self.chain.inventory()["blocks"][k] for k in ("first", "last")) if n]
+        blocks = [self.chain.block(n) for n in (chain["blocks"]["first"], chain["blocks"]["last"]) if n]
         return {
             "filings": [min(filed, default=None), max(filed, default=None)],
             "prices": [min(starts, default=None), max(ends, default=None)],
