@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from signaldelta_assets.backtests.evaluation.alerts import fire
 from signaldelta_assets.backtests.evaluation.inputs import read_panel
+from signaldelta_assets.backtests.evaluation.matching import followed
 from signaldelta_assets.backtests.evaluation.nulls import (
     _choose,
+    _positives,
     _scatter,
     random_alerts,
     shift_events,
@@ -108,3 +110,18 @@ def test_random_alarms_reach_recall_069_and_101_hours() -> None:
     null = random_alerts(layout, claims, draw_sample(layout, claims, np.zeros(len(panel.at), dtype=bool)))
     assert null.figures["recall"].mean() == pytest.approx(0.69, abs=0.05)
     assert null.figures["lead_time_hours"][:, 1].mean() == pytest.approx(101, abs=10)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(0, 8))
+def test_rows_followed_by_an_event_found_from_either_side(seed: int, hours: int, events: int) -> None:
+    # Half of the events stand on a grid point exactly, where (t, t + H] has its edges.
+    rng = np.random.default_rng(seed)
+    at = np.sort(rng.choice(60, size=2 * hours, replace=False)) * 10
+    starts = np.array([0, hours, 2 * hours])
+    moments = np.sort(rng.integers(0, 60, (2, events)) * 10 + rng.integers(0, 2, (2, events)) * 3, axis=1).ravel()
+    event_starts = np.array([0, events, 2 * events])
+    uncensored = at <= 500
+    rows = _positives(starts, at, event_starts, moments, 70, uncensored)
+    expected = followed(starts, at, event_starts, moments, 70) & uncensored
+    assert rows.tolist() == np.flatnonzero(expected).tolist()
