@@ -11,15 +11,18 @@ from typing import Any
 
 from .chain import RecordedChain
 from .edgar import RecordedEdgar
+from .files import listing
 from .market import RecordedMarket
 from .submissions import SUBMISSION_FOLDERS
 
 # Tables made by others from documents that are not here: no upstream endpoint serves them.
 _NO_ENDPOINT = {
-    "insider_parsed": "rows parsed by others, no document",
-    "sec/form345_2024q3": "quarterly data set, not one of the endpoints",
-    "reference/sp500_constituents": "reference table",
-    "reference/sp500_history": "reference table",
+    "insider_parsed": ("**/*", "rows parsed by others, no document"),
+    "finnhub": ("insider_transactions*", "rows parsed by others, no document"),
+    "polygon/rest_mocks": ("**/*.json", "the vendor's own test mocks: only its splits are answered"),
+    "sec/form345_2024q3": ("*", "quarterly data set, not one of the endpoints"),
+    "reference/sp500_constituents": ("*", "reference table"),
+    "reference/sp500_history": ("*", "reference table"),
 }
 
 
@@ -43,8 +46,8 @@ class RecordedArchive:
     def _universe(self) -> dict[str, Any]:
         edgar, market, chain = self.edgar.inventory(), self.market.inventory(), self.chain.inventory()
         unserved = [*edgar.pop("unserved"), *market.pop("unserved"), *chain.pop("unserved")]
-        for folder, reason in _NO_ENDPOINT.items():
-            count = len([path for path in (self.root / folder).rglob("*") if path.is_file()])
+        for folder, (pattern, reason) in _NO_ENDPOINT.items():
+            count = len(listing(self.root / folder, pattern))
             if count:
                 unserved.append({"folder": folder, "count": count, "reason": reason})
         return {
