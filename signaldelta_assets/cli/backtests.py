@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +87,19 @@ def run_spec(console: Console, spec_hash: str) -> None:
     """Run a stored spec in this process."""
     with opened() as (warehouse, artifacts):
         spec = BacktestSpec.from_dict(documents.get_document(warehouse, spec_hash, "backtest_spec"))
-        run = run_pure(warehouse, artifacts, spec, progress=console.print)
+        run = run_pure(
+            warehouse, artifacts, spec, progress=lambda done, total, text: console.print(f"{done}/{total} {text}")
+        )
     console.print(f"run {run.run_id}  run_hash {run.run_hash}  {run.status}")
 
 
 def list_runs(console: Console) -> None:
     """Print the runs, newest first."""
-    with opened() as (warehouse, _):
-        rows = store.list_runs(warehouse)
+    with opened() as (warehouse, _), warehouse.read() as connection:
+        rows = connection.execute(
+            "SELECT run_id, hypothesis_family, trial_number, status, snapshot_id, run_hash FROM backtest_runs "
+            "ORDER BY ingest_time DESC"
+        ).fetchall()
     shown = Table("run", "hypothesis", "trial", "status", "snapshot", "run_hash")
     for row in rows:
         shown.add_row(row["run_id"], row["hypothesis_family"], str(row["trial_number"]), row["status"],
@@ -105,7 +111,7 @@ def show_run(console: Console, name: str) -> None:
     """Print a run's figures and its manifest."""
     with opened() as (warehouse, _):
         run = store.get_run(warehouse, name)
-        metrics = store.get_metrics(warehouse, run["run_id"])
+        metrics = store.read_metrics(warehouse, run["run_id"])
     console.print(figures_table(run["hypothesis_family"], metrics))
     console.print_json(json.dumps(run["manifest"]))
 
@@ -127,11 +133,11 @@ def verify(console: Console, name: str) -> bool:
     """Run again from the manifest, compare every byte, print the outcome."""
     with opened() as (warehouse, artifacts):
         report = verify_run(warehouse, artifacts, name)
-    console.print_json(json.dumps(report.to_document()))
-    return report.identical
+    console.print_json(json.dumps(asdict(report)))
+    return report.equal
 
 
 def diff(console: Console, first: str, second: str) -> None:
     """Print which inputs differ and which figures moved."""
     with opened() as (warehouse, _):
-        console.print_json(json.dumps(diff_runs(warehouse, first, second)))
+        console.print_json(json.dumps(asdict(diff_runs(warehouse, first, second))))

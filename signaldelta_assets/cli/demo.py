@@ -221,10 +221,10 @@ def run_demo(archive: Path | None, console: Console) -> None:
             _report(warehouse, console, definitions=load_definitions(), runs=runs)
             with console.status("verify"):
                 report = verify_run(warehouse, artifacts, runs[-1])
-            word = "identical to the byte" if report.identical else "DIFFERENT"
+            word = "identical to the byte" if report.equal else "DIFFERENT"
             console.print(f"verify {runs[-1]}: run again from its manifest, {word}", highlight=False)
     console.print(f"all of it took {time.perf_counter() - began:.0f} s", highlight=False)
-    if not report.identical:
+    if not report.equal:
         raise SystemExit(1)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 
 import httpx
 import psycopg
 
+from signaldelta_assets.collectors.universe import resolve_tickers
 from signaldelta_assets.defs.platform import database_url
 from signaldelta_assets.settings import Settings, load_settings
 from signaldelta_assets.warehouse import migrate, sqlalchemy_url
@@ -17,6 +19,7 @@ from signaldelta_assets.warehouse.postgres import plain_url
 
 PROJECT = Path(__file__).resolve().parents[2]
 DAGSTER_SCHEMA = "dagster"
+CONTACT = "SignalDelta replay replay@signaldelta.invalid"
 
 
 def prepare(settings: Settings) -> dict[str, str]:
@@ -45,7 +48,16 @@ def prepare(settings: Settings) -> dict[str, str]:
 
 def replay_environment(settings: Settings, base_url: str) -> dict[str, str]:
     """Return the variables that point every collector at a replay server, and write the archive's universe."""
-    universe = httpx.get(f"{base_url}/__replay__/universe", timeout=120).raise_for_status().json()
+    with httpx.Client(base_url=base_url, timeout=120, headers={"User-Agent": CONTACT}) as client:
+        offered = client.get("/__replay__/universe").raise_for_status().json()["entities"]
+        listed = client.get("/www.sec.gov/files/company_tickers.json")
+    universe, unknown = resolve_tickers(offered, listed.json() if listed.is_success else {})
+    if unknown:
+        logging.getLogger(__name__).warning(
+            "%d tickers of the archive have no issuer in company_tickers.json and are left out: %s ...",
+            len(unknown),
+            ", ".join(unknown[:10]),
+        )
     target = settings.home_dir / "universe.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(universe, indent=1, sort_keys=True))
@@ -57,7 +69,7 @@ def replay_environment(settings: Settings, base_url: str) -> dict[str, str]:
         # An archive of our own on loopback: nobody to be fair to.
         "SIGNALDELTA_EDGAR_REQUESTS_PER_SECOND": "2000",
         "SIGNALDELTA_POLYGON_REQUESTS_PER_SECOND": "2000",
-        "SIGNALDELTA_EDGAR_CONTACT": "SignalDelta replay replay@signaldelta.invalid",
+        "SIGNALDELTA_EDGAR_CONTACT": CONTACT,
         "SIGNALDELTA_POLYGON_API_KEY": "replay",
         "SIGNALDELTA_UNIVERSE": str(target),
     }

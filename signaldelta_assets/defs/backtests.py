@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from signaldelta_assets.backtests import BacktestSpec, run_backtest
+from signaldelta_assets.backtests import BacktestSpec, check_manifest, run_backtest
 from signaldelta_assets.versioning import code_version
 from signaldelta_assets.warehouse.stores import documents
 from signaldelta_assets.warehouse.tables import backtest_runs
@@ -44,11 +44,16 @@ def build_run() -> dg.AssetsDefinition:
     def run(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
         store = platform.artifacts()
         with platform.warehouse() as warehouse:
-            spec = BacktestSpec.from_dict(documents.get_document(warehouse, context.partition_key))
+            spec = BacktestSpec.from_dict(documents.get_document(warehouse, context.partition_key, "backtest_spec"))
             result = run_backtest(
-                warehouse, store, spec, dagster_run_id=context.run_id, progress=lambda text: context.log.info(text)
+                warehouse,
+                store,
+                spec,
+                dagster_run_id=context.run_id,
+                progress=lambda done, total, text: context.log.info(f"{done}/{total} {text}"),
             )
-        missing = {name: int(not result.manifest.get(name)) for name in ("run_hash", "snapshot", "environment_hash")}
+        # Read back as stored: raises naming the field where one is missing.
+        check_manifest(result.manifest)
         sufficient = result.status == "complete"
         return dg.MaterializeResult(
             data_version=dg.DataVersion(result.evaluation_hash),
@@ -61,7 +66,7 @@ def build_run() -> dg.AssetsDefinition:
                 "manifest": dg.MetadataValue.json(result.manifest),
             },
             check_results=[
-                check_result(MANIFEST_CHECK, RUN_KEY, missing),
+                check_result(MANIFEST_CHECK, RUN_KEY, {"missing_fields": 0}),
                 dg.AssetCheckResult(
                     check_name=DATASET_CHECK,
                     asset_key=RUN_KEY,

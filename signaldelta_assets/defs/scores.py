@@ -4,15 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from signaldelta_assets.backtests import score_live
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.scoring import ScoringModel, default_model
 from signaldelta_assets.timeline import LatencyModel
 from signaldelta_assets.versioning import code_version
 from signaldelta_assets.warehouse.stores import documents, scores, signals
+from signaldelta_assets.warehouse.stores.reading import Window
 from signaldelta_assets.warehouse.tables import score_samples
 
 from .describe import OWNERS, check_result, table_metadata
-from .live import score_entities
 from .platform import Platform
 from .signals import asset_key as signal_key
 from .signals import signals_by_domain
@@ -38,7 +39,7 @@ def build_live() -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"python", "postgres"},
         description="Scores with their explanations for every entity that has evidence, at the last full hour.",
-        code_version=code_version(["signaldelta_assets.scoring"], definitions.hash),
+        code_version=code_version(["signaldelta_assets.scoring"], {"definitions": definitions.hash}),
         metadata={**table_metadata(score_samples), "persistence": "postgres"},
         check_specs=[
             dg.AssetCheckSpec(
@@ -63,25 +64,28 @@ def build_live() -> dg.AssetsDefinition:
                 documents.put_document(warehouse, kind, name, document)
             # Ten half-lives of the slowest signal: what is older weighs under a thousandth.
             reach = timedelta(hours=10 * max(signal.half_life_hours for signal in model.signals.values()))
-            events = signals.read_events(
-                warehouse, as_of=None, window=(at - reach, at), definitions_hash=definitions.hash
-            )
-            samples = score_entities(events, model, latency, at)
+            window = Window((at - reach).date(), at.date() + timedelta(days=1))
+            events = signals.read_events(warehouse, definitions_hash=definitions.hash, window=window)
+            rows = score_live(events, model, latency, at)
             written = scores.write_score_samples(
                 warehouse,
-                samples,
-                at=at,
+                rows,
                 scoring_model_hash=model.hash,
                 latency_model_hash=latency.hash,
                 definitions_hash=definitions.hash,
             )
         bad = {
-            "magnitude": sum(not 0 <= item.sample.magnitude < 1 for item in samples),
-            "lean": sum(not -1 <= item.sample.lean <= 1 for item in samples),
-            "chains": sum(abs(sum(item.sample.chain_probabilities.values()) - 1) > 1e-9 for item in samples),
+            "magnitude": sum(not 0 <= row.sample.magnitude < 1 for row in rows),
+            "lean": sum(not -1 <= row.sample.lean <= 1 for row in rows),
+            "chains": sum(abs(sum(row.sample.chain_probabilities.values()) - 1) > 1e-9 for row in rows),
         }
         return dg.MaterializeResult(
-            metadata={"dagster/row_count": len(samples), "new": written, "at": at.isoformat(), "model": model.hash},
+            metadata={
+                "dagster/row_count": len(rows),
+                "new": written.written,
+                "at": at.isoformat(),
+                "model": model.hash,
+            },
             check_results=[check_result(RANGE_CHECK, LIVE_KEY, bad)],
         )
 

@@ -71,7 +71,7 @@ def build_snapshot(first_day: str) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"parquet", "postgres"},
         description=f"Content-addressed Parquet parts over {QUARTERS_IN_SNAPSHOT} quarters, and their manifest.",
-        code_version=code_version(["signaldelta_assets.snapshots"], definitions.hash),
+        code_version=code_version(["signaldelta_assets.snapshots"], {"definitions": definitions.hash}),
         pool="heavy_cpu",
         metadata={**table_metadata(backtest_snapshots), "persistence": "postgres and artifact store"},
         check_specs=[
