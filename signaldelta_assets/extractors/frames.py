@@ -92,7 +92,7 @@ def prepare(
     when = frame["event_time"].fillna(frame["observed_time"])
     frame["is_trigger"] = (when >= low) & (when < high)
     untimed = frame["event_time"].isna()
-    known = frame["entity_id"].map(dict.fromkeys(context.securities, True)).fillna(False).astype(bool)
+    known = frame["entity_id"].isin(list(context.securities))
     counts["no_event_time"] += int((untimed & frame["is_trigger"]).sum())
     counts["entity_not_in_context"] += int((~untimed & ~known & frame["is_trigger"]).sum())
     frame = frame[~untimed & known].reset_index(drop=True)

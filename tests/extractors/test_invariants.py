@@ -1,0 +1,192 @@
+"""What must hold for every signal on any records: windows, order, later records, ranges (signals.md 4.0)."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from signaldelta_assets.contracts import SignalEvent
+from signaldelta_assets.extractors import Extraction, required_window, run_extractor
+from signaldelta_assets.timeline import LatencyModel, sessions
+from tests.extractors.make import ACME, OTHER, bar, context, definitions, earnings, eight_k, form4, frame, index, line
+
+START, END = date(2023, 9, 1), date(2024, 3, 1)
+ITEMS = ["1.01", "1.02", "2.02", "2.03", "2.05", "3.01", "3.03", "4.01", "4.02", "5.01", "5.02", "9.01"]
+TEXT = (
+    "Item 5.02 Departure of Directors\nMr. {} resigned.\nItem 1.01 Entry\nA {} contract.\nItem 4.01 Auditor\nresigned."
+)
+FILINGS = ("S001", "S002", "S003", "S004", "S016", "S018", "S022", "S023", "S028", "S033", "S034", "S035", "S036",
+           "S039", "S040")  # fmt: skip
+BARS = ("S059", "S060", "S064", "S065", "S069")
+
+
+def filings(seed: int, n: int = 70) -> list[dict[str, Any]]:
+    """Return random filings, trades and releases of two issuers over nine months, some seen late, some amended."""
+    rng = np.random.default_rng(seed)
+    made: list[dict[str, Any]] = []
+    for i in range(n):
+        when = datetime(2023, 6, 1, tzinfo=UTC) + timedelta(minutes=int(rng.integers(0, 270 * 24 * 60)))
+        entity = (ACME, OTHER)[int(rng.integers(2))]
+        more: dict[str, Any] = {"entity": entity}
+        if rng.random() < 0.3:
+            more |= {"mode": "live", "observed": when + timedelta(minutes=int(rng.integers(1, 5 * 24 * 60)))}
+        kind, name, report = int(rng.integers(6)), f"k-{i:03d}", f"2023-{int(rng.integers(6, 10)):02d}-01"
+        items = sorted(rng.choice(ITEMS, 3, replace=False).tolist())
+        form = "8-K" if rng.random() < 0.7 else "8-K/A"
+        if kind == 0:
+            made.append(index(name, when, form, items, report, **more))
+        elif kind == 1:
+            text = TEXT.format("Smith" if i % 2 else "Jones", "credit agreement" if i % 3 else "supply")
+            made.append(eight_k(name, when, items, text, form, report, **more))
+        elif kind == 2:
+            made.append(index(name, when, str(rng.choice(["NT 10-K", "NT 10-Q", "8-A12B"])), **more))
+        elif kind == 3 and i % 2:
+            made.append(earnings(str(when.date()), float(rng.normal(1, 0.3)), 1.0, f"{when:%H:%M}", f"Q{i}", **more))
+        else:
+            code = "P" if rng.random() < 0.5 else "S"
+            trade = line(code, int(rng.integers(1, 4)) * 20_000, 10.0, str(when.date() - timedelta(days=1)))
+            kind_ = "4" if rng.random() < 0.8 else "4/A"
+            made.append(form4(name, when, [trade], [str(int(rng.integers(1, 9)))], document_type=kind_, **more))
+    return made
+
+
+def bars(seed: int) -> list[dict[str, Any]]:
+    """Return bars of one issuer in two vintages with jumps, thin days, gaps, and some seen late."""
+    rng = np.random.default_rng(seed)
+    made: list[dict[str, Any]] = []
+    for vintage in ("v1", "v2")[: 1 + seed % 2]:
+        days = sessions(date(2021, 12, 1), date(2024, 3, 1))
+        # Spells of four times the usual movement with a drift, so that every rule has something to fire on.
+        spell = (np.arange(len(days)) // 25) % 4 == 3
+        returns = rng.standard_t(3, len(days)) * np.where(spell, 0.03, 0.008) + np.where(spell, 0.02, 0.0)
+        closes, volumes = 50 * np.exp(np.cumsum(returns)), np.exp(rng.standard_t(3, len(days)) * 0.5 + 14)
+        for day, close, volume in zip(days, closes, volumes, strict=True):
+            if rng.random() < 0.02:
+                continue
+            more: dict[str, Any] = {}
+            if rng.random() < 0.01:
+                seen = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=int(rng.integers(1, 9)))
+                more = {"mode": "live", "observed": seen}
+            made.append(bar(day.date(), float(close), float(volume), vintage=vintage, **more))
+    return made
+
+
+def extract(signal: str, records: list[dict[str, Any]], start: date = START, end: date = END) -> Extraction:
+    return run_extractor(signal, frame(records), context(), definitions(), start, end)
+
+
+def content(events: list[SignalEvent]) -> list[tuple[str, str, object]]:
+    return [(event.event_id, event.content_hash, event.frontier) for event in events]
+
+
+def loaded(signal: str, records: list[dict[str, Any]], start: date, end: date) -> list[dict[str, Any]]:
+    """Return what a loader would read for the window: partitions by UTC date, declared source types."""
+    window = required_window(signal, start, end, definitions())
+    return [
+        one for one in records
+        if one["source_type"] in window.source_types and window.start <= one["event_time"].date() < window.end
+    ]  # fmt: skip
+
+
+def check_windows(signal: str, records: list[dict[str, Any]], cuts: list[int]) -> int:
+    whole = extract(signal, records)
+    edges = sorted({START, END, *(START + timedelta(days=cut) for cut in cuts)})
+    events: list[SignalEvent] = []
+    counts: dict[str, int] = {}
+    for low, high in pairwise(edges):
+        part = extract(signal, loaded(signal, records, low, high), low, high)
+        events += part.events
+        for reason, n in part.counts.items():
+            counts[reason] = counts.get(reason, 0) + n
+    assert content(events) == content(whole.events)
+    assert counts == dict(whole.counts)
+    return len(events)
+
+
+cuts_ = st.lists(st.integers(1, (END - START).days - 1), max_size=4)
+quick = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
+@quick
+@given(seed=st.integers(0, 10_000), cuts=cuts_, signal=st.sampled_from(FILINGS))
+def test_split_windows_give_the_same_filing_events(seed: int, cuts: list[int], signal: str) -> None:
+    check_windows(signal, filings(seed), cuts)
+
+
+@pytest.mark.parametrize("signal", FILINGS)
+def test_every_day_alone_gives_the_same_filing_events(signal: str) -> None:
+    assert check_windows(signal, filings(11, 280), list(range(1, (END - START).days, 9))) > 0
+
+
+@pytest.mark.parametrize("signal", BARS)
+def test_split_windows_give_the_same_bar_events(signal: str) -> None:
+    assert sum(check_windows(signal, bars(seed), [1, 18, 60, 125]) for seed in (1,)) > 0
+
+
+@quick
+@given(seed=st.integers(0, 10_000), signal=st.sampled_from(FILINGS))
+def test_order_of_records_never_matters(seed: int, signal: str) -> None:
+    records = filings(seed)
+    shuffled = [records[i] for i in np.random.default_rng(seed).permutation(len(records))]
+    first, second = extract(signal, records), extract(signal, shuffled)
+    assert content(first.events) == content(second.events) and first.counts == second.counts
+
+
+def _until(records: list[dict[str, Any]], moment: datetime) -> list[dict[str, Any]]:
+    known = LatencyModel.from_dict(definitions().availability_basis).available_time(frame(records))
+    return [one for one, when in zip(records, known, strict=True) if when <= moment]
+
+
+def _check_no_look_ahead(signal: str, records: list[dict[str, Any]], moment: datetime) -> None:
+    """Events that were available at `moment` are the same whether or not later records are there."""
+    model = LatencyModel.from_dict(definitions().availability_basis)
+
+    def known(events: list[SignalEvent]) -> list[SignalEvent]:
+        found = []
+        for event in events:
+            rows = [entry.to_document() | {"event": 0} for entry in event.frontier]
+            table = frame([])[["source_type", "form", "event_time", "observed_time", "collection_mode"]]
+            for row in rows:
+                table.loc[len(table)] = [row["source_type"], row["form"], row["event_time"], row["observed_time"],
+                                         row["collection_mode"]]  # fmt: skip
+            for name in ("event_time", "observed_time"):
+                table[name] = np.asarray([datetime.fromisoformat(value) for value in table[name]], dtype=object)
+                table[name] = table[name].astype("datetime64[us, UTC]")
+            if model.available_time(table).max() <= moment:
+                found.append(event)
+        return found
+
+    whole, part = extract(signal, records).events, extract(signal, _until(records, moment)).events
+    assert content(known(whole)) == content(known(part))
+
+
+@quick
+@given(seed=st.integers(0, 10_000), day=st.integers(30, 170), signal=st.sampled_from(FILINGS))
+def test_later_records_never_move_earlier_filing_events(seed: int, day: int, signal: str) -> None:
+    moment = datetime(START.year, START.month, START.day, 14, tzinfo=UTC) + timedelta(days=day)
+    _check_no_look_ahead(signal, filings(seed), moment)
+
+
+@pytest.mark.parametrize("signal", BARS)
+def test_later_records_never_move_earlier_bar_events(signal: str) -> None:
+    for day in (40, 111):
+        _check_no_look_ahead(signal, bars(4), datetime(2023, 9, 1, 22, tzinfo=UTC) + timedelta(days=day))
+
+
+@quick
+@given(seed=st.integers(0, 10_000), signal=st.sampled_from(FILINGS))
+def test_figures_are_in_range_and_rounded(seed: int, signal: str) -> None:
+    events = extract(signal, filings(seed)).events
+    assert len({event.event_id for event in events}) == len(events)
+    for event in events:
+        for figure in (event.strength_norm, event.reliability):
+            assert 0 <= figure <= 1 and figure == round(figure, 6)
+        fixed = definitions().signal(signal).direction
+        assert event.direction == fixed or (fixed == "sign" and event.direction in (-1, 0, 1))
+        assert all(entry.event_time is not None and entry.event_time <= event.event_time for entry in event.frontier)
