@@ -34,8 +34,8 @@ from .parsers import SubmissionsFile, parse_main, parse_page
 SOURCE = "filing_index"
 # Filing dates lie up to this many days around the UTC day of acceptance: evening filings get the next business day.
 _DAYS_BEFORE, _DAYS_AFTER = 1, 6
-# How many headers are fetched where a file does not tell its clock.
-_HEADERS = 3
+# How many headers are fetched where a file does not tell its clock, and among how many of its newest filings.
+_HEADERS, _NEWEST = 3, 200
 
 
 @register_collector
@@ -124,12 +124,14 @@ class SubmissionsCollector(Collector):
         filed = pd.to_datetime(rows["filing_date"], format="%Y-%m-%d")
         clock_rows = rows[["accession", "form", "accepted_raw"]].assign(filing_date=filed)
         near = filed.between(*_bounds(window.widened(_DAYS_BEFORE, _DAYS_AFTER)))
-        decision = decide_clock(clock_rows)
+        settled = "-submissions-" in fetched.url
+        decision = decide_clock(clock_rows, observed_time=fetched.observed_time, settled=settled)
         headers: dict[str, datetime] = {}
-        if decision.clock == "undecided" and near.any():
-            headers = self._headers(context, entity, rows[near])
+        if (decision.doubtful & near).any():
+            # The filings asked for depend on the file alone, never on the window: days together are the range.
+            headers = self._headers(context, entity, _telling(rows, filed, decision))
             if headers:
-                decision = decide_clock(clock_rows, headers)
+                decision = decide_clock(clock_rows, headers, observed_time=fetched.observed_time, settled=settled)
         batch.clocks.append(
             ClockRow(
                 fetched.body_hash,
@@ -165,12 +167,10 @@ class SubmissionsCollector(Collector):
                 )
             )
 
-    def _headers(self, context: CollectContext, entity: UniverseEntity, rows: pd.DataFrame) -> dict[str, datetime]:
-        """Return Eastern acceptance times of some small filings, from their submission headers."""
-        sizes = pd.to_numeric(rows["size"], errors="coerce").fillna(0).astype(int)
-        small = rows.assign(size=sizes).sort_values(["size", "accession"]).head(_HEADERS)
+    def _headers(self, context: CollectContext, entity: UniverseEntity, accessions: list[str]) -> dict[str, datetime]:
+        """Return the Eastern acceptance times that the submission headers of these filings give."""
         found: dict[str, datetime] = {}
-        for accession in small["accession"]:
+        for accession in accessions:
             try:
                 document = get_submission(context, entity.cik, accession)
             except RecordError:
@@ -180,6 +180,20 @@ class SubmissionsCollector(Collector):
             if document is not None and document[1].accepted_at is not None:
                 found[accession] = document[1].accepted_at.astimezone(NEW_YORK).replace(tzinfo=None)
         return found
+
+
+def _telling(rows: pd.DataFrame, filed: pd.Series[Any], decision: ClockDecision) -> list[str]:
+    """Return the filings whose headers would tell most, a few of them.
+
+    Of a decided file the newest doubtful ones: a header that fits proves everything before it. Of an undecided file
+    the smallest among the newest: any of them would do.
+    """
+    newest = rows.assign(filed=filed)[decision.doubtful].sort_values(["filed", "accession"], ascending=False)
+    if decision.clock == "undecided":
+        newest = newest.head(_NEWEST)
+        sizes = pd.to_numeric(newest["size"], errors="coerce").fillna(0)
+        newest = newest.assign(size=sizes).sort_values(["size", "accession"])
+    return [str(accession) for accession in newest["accession"].head(_HEADERS)]
 
 
 def _bounds(window: Window) -> tuple[pd.Timestamp, pd.Timestamp]:
