@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import os
 import platform
@@ -40,6 +42,8 @@ def test_plainest_processor_and_another_environment(tmp_path: Path) -> None:
     found = _elsewhere(
         tmp_path,
         NPY_DISABLE_CPU_FEATURES=" ".join(dispatched),
+        # glibc picks its libm by processor too; other C libraries do not read this.
+        GLIBC_TUNABLES="glibc.cpu.hwcaps=-AVX512F,-AVX2,-AVX,-FMA,-FMA4",
         NUMBA_CPU_NAME=plainest,
         NUMBA_CPU_FEATURES="",
         NUMBA_CACHE_DIR=str(tmp_path / "compiled"),
@@ -58,6 +62,22 @@ def test_the_interpreter_computes_the_same_bits(tmp_path: Path) -> None:
     # CPython's floats are IEEE operations one by one: nothing contracted, reassociated or vectorised.
     found = _elsewhere(tmp_path, NUMBA_DISABLE_JIT="1", PYTHONHASHSEED="1", PYTHONWARNINGS="ignore")
     assert found["digests"] == fingerprint()
+
+
+def test_the_kernel_calls_nothing_that_rounds_as_the_processor_likes() -> None:
+    # libm, numpy's ufuncs and ** do; what is allowed here is exact, or rounds as IEEE says.
+    allowed = {"math": {"floor", "sqrt", "inf", "nan"}, "np": {"empty", "int64", "float64"}}
+    functions = [
+        node
+        for node in ast.parse(inspect.getsource(kernel)).body
+        if isinstance(node, ast.FunctionDef) and {ast.unparse(name) for name in node.decorator_list} & {"_jit", "_part"}
+    ]
+    assert len(functions) > 15
+    for function in functions:
+        for node in [inner for statement in function.body for inner in ast.walk(statement)]:
+            assert not isinstance(node, ast.Pow), function.name
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in allowed:
+                assert node.attr in allowed[node.value.id], f"{function.name}: {ast.unparse(node)}"
 
 
 def test_warm_up_leaves_nothing_to_compile() -> None:

@@ -32,6 +32,28 @@ def test_order_of_the_events_never_matters(case: Case, rng: random.Random) -> No
     assert bits(grids[0]) == bits(grids[1])
 
 
+def test_ties_in_time_are_summed_by_event_id() -> None:
+    document = model_document(3)
+    rng = random.Random(1)
+    signal = sorted(document["signals"])[0]
+    events = [
+        {
+            "event_id": f"{rng.getrandbits(60)}",
+            "signal_id": signal,
+            "available_time": NOW - rng.randrange(3) * HOUR,
+            "strength_norm": rng.random(),
+            "reliability": rng.random(),
+            "direction": rng.uniform(-1, 1),
+        }
+        for _ in range(60)
+    ]
+    model = ScoringModel.from_dict(document)
+    expected = bits(score_grid(table(events), model, NOW - HOUR, NOW, HOUR))
+    for _ in range(10):
+        rng.shuffle(events)
+        assert bits(score_grid(table(events), model, NOW - HOUR, NOW, HOUR)) == expected
+
+
 @given(scored_cases(least=1), st.integers(-60, 20))
 @settings(max_examples=60, deadline=None)
 def test_an_event_after_t_changes_nothing_at_t(case: Case, hours: int) -> None:
