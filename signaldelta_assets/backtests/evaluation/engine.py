@@ -158,7 +158,7 @@ def _study(name: str, layout: Layout, claims: Claims, outcome: npt.NDArray[np.bo
     nulls = {}
     if layout.protocol.null_draws:
         nulls[RANDOM_ALERTS] = random_alerts(layout, claims, sample)
-        nulls[SHIFTED_EVENTS] = shifted_events(layout, claims)
+        nulls[SHIFTED_EVENTS] = shifted_events(layout, claims, kind)
     return Study(name, sample, claims, kind, nulls)
 
 

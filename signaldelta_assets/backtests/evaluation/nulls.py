@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .figures import QUARTILES
+from .figures import QUARTILES, Kind
 from .inputs import Floats, Ints
 from .intervals import generator
 from .matching import starts_of
@@ -192,7 +192,7 @@ class _Scores:
         self._uncensored = int(layout.uncensored.sum())
         self._above = int((layout.uncensored & layout.above).sum())
 
-    def figures(self, rows: Ints) -> dict[str, float]:
+    def figures(self, rows: Ints, kind: Kind = Kind.ALL) -> dict[str, float]:
         layout = self._layout
         negatives = self._uncensored - len(rows)
         out = {"base_rate": len(rows) / self._uncensored} if self._uncensored else {}
@@ -201,7 +201,7 @@ class _Scores:
         rows = rows[self._group[rows] >= 0]
         hits = np.bincount(self._group[rows], minlength=len(self._points))
         out["auc"], out["average_precision"] = _grouped(self._points, hits)
-        if self._count:
+        if self._count and kind is Kind.ALL:
             p = layout.probability[rows]
             gain = np.cumsum(1.0 - 2.0 * p)[-1:].sum()
             loss = np.cumsum(layout.loss_if_event[rows] - layout.loss_if_none[rows])[-1:].sum()
@@ -235,7 +235,7 @@ def shift_events(layout: Layout, claims: Claims, offset: Floats) -> tuple[Ints, 
     return entity[order], turned[order]
 
 
-def shifted_events(layout: Layout, claims: Claims) -> NullDraws:
+def shifted_events(layout: Layout, claims: Claims, kind: Kind = Kind.ALL) -> NullDraws:
     """Return the null in which the events are shifted in time: by another offset per entity, or by a common one.
 
     Scores keep their autocorrelation, events their spacing and each entity its rates; only their relation in time
@@ -258,7 +258,7 @@ def shifted_events(layout: Layout, claims: Claims) -> NullDraws:
             layout.uncensored,
         )
         outcome[rows] += 1.0
-        for name, value in scores.figures(rows).items():
+        for name, value in scores.figures(rows, kind).items():
             totals.figures.setdefault(name, np.full(protocol.null_draws, np.nan))[draw] = value
     expected = draw_sample(layout, claims, outcome / max(protocol.null_draws, 1))
     return NullDraws(totals.figures, expected.with_sums(totals.expected()))

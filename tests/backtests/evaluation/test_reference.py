@@ -40,7 +40,7 @@ def panels(draw: st.DrawFn) -> tuple[list, list, dict]:
     return grid, draw(st.lists(event, max_size=12)), doc
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(panels())
 def test_against_the_plain_reference(panel: tuple[list, list, dict]) -> None:
     grid, events, doc = panel
