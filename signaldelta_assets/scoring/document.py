@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Set
 from typing import Any
 
 from .errors import ScoringModelError
+
+# No figure of the kernel overflows, and none divides by a vanishing number, while a model stays within these.
+SMALLEST = 1e-9
+LARGEST = 1e9
 
 
 class Section:
@@ -48,11 +51,15 @@ class Section:
         """Return the object at `key`."""
         return Section(self.at(key), self.value(key))
 
-    def number(self, key: str, *, low: float = -math.inf, high: float = math.inf, above: float = -math.inf) -> float:
-        """Return the finite number at `key`, in [low, high] and greater than `above`."""
-        return check_number(self.at(key), self.value(key), low=low, high=high, above=above)
+    def number(self, key: str, *, low: float = -LARGEST, high: float = LARGEST) -> float:
+        """Return the number at `key`, in [low, high]."""
+        return check_number(self.at(key), self.value(key), low=low, high=high)
 
-    def integer(self, key: str, *, low: int, high: float = math.inf) -> int:
+    def positive(self, key: str) -> float:
+        """Return the number at `key`, at least `SMALLEST`."""
+        return self.number(key, low=SMALLEST)
+
+    def integer(self, key: str, *, low: int, high: float = LARGEST) -> int:
         """Return the whole number at `key`, in [low, high]."""
         number = self.number(key, low=low, high=high)
         if number != int(number):
@@ -79,15 +86,9 @@ class Section:
         return list(value)
 
 
-def check_number(
-    path: str, value: object, *, low: float = -math.inf, high: float = math.inf, above: float = -math.inf
-) -> float:
-    """Return `value` as a float if it is a finite number in [low, high] and greater than `above`; booleans are not."""
-    bounds = [f"above {above:g}"] * (above > -math.inf) + [f"from {low:g}"] * (low > -math.inf)
-    expected = " ".join(["a finite number", *bounds, *([f"to {high:g}"] * (high < math.inf))])
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
-        raise ScoringModelError(path, expected, repr(value))
-    number = float(value)
-    if not (math.isfinite(number) and low <= number <= high and number > above):
-        raise ScoringModelError(path, expected, repr(value))
-    return number
+def check_number(path: str, value: object, *, low: float, high: float) -> float:
+    """Return `value` as a float if it is a number in [low, high]: no NaN, no infinity, no boolean."""
+    # Compared before it is converted: a JSON integer may be beyond any float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ScoringModelError(path, f"a number from {low:g} to {high:g}", repr(value))
+    return float(value)

@@ -104,6 +104,8 @@ def score_grid(
     if isinstance(entities, str) or not all(isinstance(name, str) and name for name in entities):
         raise ScoringInputError("grid", "entities", "a sequence of non-empty texts", entities)
     evidence = gather(events, model, entities, ignore_unknown_signals=ignore_unknown_signals)
+    if threads is not None and threads < 1:
+        raise ScoringInputError("grid", "threads", "at least one", threads)
     if threads is None:
         # The setting is defined by numba's option parser, which its stubs do not see.
         threads = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]

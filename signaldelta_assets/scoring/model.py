@@ -21,6 +21,8 @@ UNKNOWN = "UNKNOWN"
 # Least eigenvalue that still counts as zero: families all correlated 1 are allowed, and rounding must not refuse them.
 _EIGENVALUE_TOLERANCE = 1e-9
 _MICROSECONDS_PER_HOUR = 3_600_000_000.0
+# Squares of the least budgeted evidence must stay normal numbers.
+_LEAST_FLOOR = 1e-30
 # 3.6 s: no clock behind the events is finer, and half-lives counted in microseconds would leave the int range.
 _LEAST_HALF_LIFE_HOURS = 0.001
 
@@ -101,15 +103,15 @@ class ScoringModel:
             correlation=_frozen(_correlation(root.object("correlation"), index)),
             min_families=_frozen(np.array(min_families, np.int64)),
             cuts=_frozen(_cuts(legacy)),
-            evidence_floor=root.number("evidence_floor", above=0.0),
-            k=magnitude.number("k", above=0.0),
+            evidence_floor=root.number("evidence_floor", low=_LEAST_FLOOR),
+            k=magnitude.positive("k"),
             theta=magnitude.number("theta", low=0.0),
             quality_exponent=confidence.number("a", low=0.0),
             diversity_exponent=confidence.number("b", low=0.0),
             ordering_exponent=confidence.number("c", low=0.0),
-            diversity_half_point=confidence.number("diversity_half_point", above=0.0),
+            diversity_half_point=confidence.positive("diversity_half_point"),
             ordering_floor=confidence.number("ordering_floor", low=0.0, high=1.0),
-            ordering_tolerance=confidence.number("ordering_tolerance_hours", above=0.0) * _MICROSECONDS_PER_HOUR,
+            ordering_tolerance=confidence.positive("ordering_tolerance_hours") * _MICROSECONDS_PER_HOUR,
             temperature=temperature,
             unknown_logit=unknown_logit,
             gamma=legacy.number("gamma", low=0.0),
@@ -149,7 +151,7 @@ def _families(section: Section) -> dict[str, FamilySpec]:
     for name in section.names():
         family = section.object(name)
         family.keys({"budget", "stage"})
-        families[name] = FamilySpec(family.number("budget", above=0.0), family.integer("stage", low=1, high=3))
+        families[name] = FamilySpec(family.positive("budget"), family.integer("stage", low=1, high=3))
     if not families:
         raise ScoringModelError(section.path, "at least one family", "nothing")
     return families
@@ -176,7 +178,7 @@ def _chains(section: Section) -> tuple[tuple[str, ...], list[int], float, float]
     return (
         types,
         [least.integer(name, low=1) for name in types],
-        section.number("temperature", above=0.0),
+        section.positive("temperature"),
         section.number("unknown_logit"),
     )
 

@@ -241,6 +241,7 @@ def test_score_takes_one_entity() -> None:
         ({"at": pd.DatetimeIndex([NOW, None])}, "at"),
         ({"at": [NOW], "entities": "ACME"}, "entities"),
         ({"at": [NOW], "entities": [""]}, "entities"),
+        ({"at": [NOW], "threads": 0}, "threads"),
     ],
 )
 def test_wrong_grids_are_named(arguments: dict[str, Any], field: str) -> None:

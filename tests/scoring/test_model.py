@@ -104,6 +104,8 @@ def test_a_model_travels_to_another_process() -> None:
         ("evidence_floor", 0, "evidence_floor"),
         ("families", {}, "families"),
         ("families/F01/budget", 0.0, "families.F01.budget"),
+        ("families/F01/budget", 1e300, "families.F01.budget"),
+        ("families/F01/budget", 5e-324, "families.F01.budget"),
         ("families/F01/stage", 0, "families.F01.stage"),
         ("families/F01/stage", 4, "families.F01.stage"),
         ("families/F01/stage", 1.5, "families.F01.stage"),

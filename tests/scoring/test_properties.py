@@ -205,3 +205,32 @@ def test_decades_and_short_half_lives_do_not_overflow() -> None:
     assert sample.n_events == weeks
     for figure in FIGURES:
         assert same(getattr(sample, figure), getattr(last, figure)), figure
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e9])
+@pytest.mark.parametrize("rho", [0.0, 1.0])
+def test_figures_are_finite_at_the_ends_of_what_a_model_may_say(size: float, rho: float) -> None:
+    document = model_document(7) | {"correlation": {"F01|F02": rho}, "evidence_floor": 1e-30}
+    document["families"] = {name: {"budget": size, "stage": stage} for stage, name in ((1, "F01"), (3, "F02"))}
+    document["magnitude"] = {"k": size, "theta": size}
+    document["chains"] |= {"temperature": size, "unknown_logit": -size}
+    document["confidence"] |= {"a": size, "diversity_half_point": size, "ordering_tolerance_hours": size}
+    for i, signal in enumerate(document["signals"].values()):
+        signal |= {"family": f"F0{1 + i % 2}", "weight": size, "half_life_hours": max(size, 0.001)}
+    events = [
+        {
+            "event_id": f"{name} {age}",
+            "signal_id": name,
+            "available_time": NOW - age * HOUR,
+            "strength_norm": 1.0,
+            "reliability": 1.0,
+            "direction": -1.0,
+        }
+        for name in document["signals"]
+        for age in (0, 1, 100_000)
+    ]
+    sample = score(table(events), ScoringModel.from_dict(document), NOW)
+    assert all(math.isfinite(getattr(sample, name)) for name in FIGURES)
+    assert sample.evidence > 0
+    assert 0 <= sample.magnitude < 1
+    assert math.isclose(sum(sample.chain_probabilities.values()), 1)
