@@ -6,6 +6,7 @@
 
 from .evaluation import Evaluation, EvaluationProtocol, EvaluationProtocolError, evaluate
 from .guard import SandboxViolation
+from .live import score_live
 from .manifest import RunManifestError, check_manifest
 from .runs import BacktestRun, run_backtest
 from .sandbox import BacktestFailedError
@@ -31,5 +32,6 @@ __all__ = [
     "run_backtest",
     "run_environment",
     "run_hash",
+    "score_live",
     "verify_run",
 ]

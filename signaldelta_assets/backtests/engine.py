@@ -6,7 +6,7 @@ no id and no moment of the run ever enters here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,8 +20,17 @@ from signaldelta_assets.scoring import ScoringModel, score, score_grid
 from signaldelta_assets.timeline import LatencyModel
 from signaldelta_assets.versioning import content_hash, sha256_hex
 
-from .evaluation import Evaluation, EvaluationProtocol, alerts_from_grid, evaluate
-from .evidence import Circular, EngineError, available_events, circular_evidence, covered_entities
+from .evaluation import (
+    Evaluation,
+    EvaluationProtocol,
+    Pair,
+    alerts_from_grid,
+    audit_moments,
+    evaluate,
+    first_difference,
+    side_by_side,
+)
+from .evidence import EngineError, available_events, circular_evidence, covered_entities
 
 EVALUATION_SCHEMA = "signaldelta.backtest_evaluation/1"
 SAMPLES_SCHEMA = "signaldelta.backtest_samples/1"
@@ -33,7 +42,7 @@ GRID_SAMPLES = 50
 Progress = Callable[[int, int, str], None]
 _EVENT_COLUMNS = ["entity_id", "event_id", "signal_id", "available_time", "strength_norm", "reliability", "direction"]
 _COMPARED = ("evidence", "magnitude", "lean", "confidence", "n_events", "verdict")
-_TIME = pa.timestamp("us", tz="UTC")
+_TIME: pa.DataType = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +91,21 @@ def compute(
     progress(2, steps, "scoring again with inputs cut short")
     audit = leak_audit(events, model, protocol, entities, grid, alerts)
     progress(3, steps, "evaluating without circular evidence")
+    study = _Study(events, labels, model, protocol, definitions, tuple(entities), grid)
     document: dict[str, Any] = {
         "schema": EVALUATION_SCHEMA,
         "protocol_hash": protocol.hash,
         "entities": len(entities),
         "left_out": {"signal events of entities without coverage": everything.num_rows - events.num_rows},
         "leak_audit": audit,
-        "all_evidence": {"overall": whole.to_document(), "by_event_type": {}},
-        "without_circular_evidence": {"overall": None, "by_event_type": {}},
-        "circular_evidence": {},
+        "overall": _twice(study, whole, types, protocol),
+        "by_event_type": {},
     }
-    if whole.status == "evaluated":
-        plain, independent = document["all_evidence"], document["without_circular_evidence"]
-        circular, independent["overall"] = _independent(events, labels, types, model, protocol, protocol, entities,
-                                                        definitions)  # fmt: skip
-        document["circular_evidence"]["overall"] = circular.to_document()
-        for place, name in enumerate(types if len(types) > 1 else ()):
+    if whole.status == "evaluated" and len(types) > 1:
+        for place, name in enumerate(types):
             progress(4 + place, steps, f"evaluating {name} alone")
             own = only(protocol, name)
-            plain["by_event_type"][name] = evaluate(_question(grid), labels, own).to_document()
-            circular, independent["by_event_type"][name] = _independent(events, labels, [name], model, protocol, own,
-                                                                        entities, definitions)  # fmt: skip
-            document["circular_evidence"][name] = circular.to_document()
+            document["by_event_type"][name] = _twice(study, evaluate(_question(grid), labels, own), [name], own)
     samples = _samples(events, model, grid, alerts, protocol)
     progress(steps, steps, "computed")
     status = "complete" if whole.status == "evaluated" else "insufficient"
@@ -153,20 +155,49 @@ def only(protocol: EvaluationProtocol, event_type: str) -> EvaluationProtocol:
     return EvaluationProtocol.from_dict(document)
 
 
-def _independent(
-    events: pa.Table,
-    labels: pa.Table,
-    types: Any,
-    model: ScoringModel,
-    scored: EvaluationProtocol,
-    asked: EvaluationProtocol,
-    entities: list[str],
-    definitions: Mapping[str, Any],
-) -> tuple[Circular, dict[str, Any]]:
-    """Score and evaluate without the evidence that is circular for `types`."""
-    circular = circular_evidence(events, labels, types, scored, definitions)
-    grid = _grid(events.filter(pa.array(~circular.mask)), model, scored, entities)
-    return circular, evaluate(_question(grid), labels, asked).to_document()
+@dataclass(frozen=True, slots=True)
+class _Study:
+    """What every evaluation of a run shares: the evidence with its times, the truth, the model, the whole grid."""
+
+    events: pa.Table
+    labels: pa.Table
+    model: ScoringModel
+    protocol: EvaluationProtocol
+    definitions: Mapping[str, Any]
+    entities: tuple[str, ...]
+    grid: pa.Table
+
+
+def _twice(
+    study: _Study, whole: Evaluation, event_types: Sequence[str], protocol: EvaluationProtocol
+) -> dict[str, Any]:
+    """`whole`, from all evidence, beside the same question without the evidence that is circular for its types."""
+    if whole.status != "evaluated":
+        return {"all_evidence": whole.to_document(), "without_circular_evidence": None, "difference": None,
+                "circular_evidence": None}  # fmt: skip
+    circular = circular_evidence(study.events, study.labels, event_types, protocol, study.definitions)
+    # Without circular evidence there is nothing to score again: the second figure is the first.
+    rest = whole
+    if circular.mask.any():
+        events = study.events.filter(pa.array(~circular.mask))
+        rest = evaluate(_question(_grid(events, study.model, protocol, list(study.entities))), study.labels, protocol)
+    pairs = side_by_side(whole, rest, protocol.level)
+    return {
+        "all_evidence": whole.to_document(),
+        "without_circular_evidence": rest.to_document(),
+        "difference": {name: _difference(pair) for name, pair in pairs.items()},
+        "circular_evidence": circular.to_document(),
+    }
+
+
+def _difference(pair: Pair) -> dict[str, Any]:
+    """Second figure minus first, with the interval of the paired replicates."""
+    spread = pair.difference_interval
+    return {
+        "value": pair.difference,
+        "interval": None if spread is None else {"lo": spread.lo, "hi": spread.hi},
+        "reason": pair.reason,
+    }
 
 
 def leak_audit(
@@ -183,24 +214,23 @@ def leak_audit(
     `events` carry available_time; `grid` and `alerts` are those of the whole input. Raises `EngineError` at the first
     moment where anything differs: such a run has seen the future and may not exist.
     """
-    random = np.random.Generator(np.random.PCG64(protocol.seed))
-    cuts = np.sort(random.integers(protocol.start, protocol.end + 1, moments)).tolist()
     report = []
-    for cut in cuts:
-        moment = pa.scalar(cut, pa.int64()).cast(_TIME)
+    for cut in audit_moments(protocol, moments):
+        moment = pa.scalar(cut, _TIME)
         known = events.filter(pc.less_equal(events["available_time"], moment))
         again = _grid(known, model, protocol, entities)
-        again = again.filter(pc.less_equal(again["at"], moment))
-        before = grid.filter(pc.less_equal(grid["at"], moment))
         fired = alerts_from_grid(_question(again), protocol)
-        earlier = alerts.filter(pc.less_equal(alerts["at"], moment))
-        for name, found, expected in (("scores", again, before), ("alerts", fired, earlier)):
-            if content_hash(found) != content_hash(expected):
+        for name, whole, part in (("scores", grid, again), ("alerts", alerts, fired)):
+            # Up to the moment: what lies after it has lost its evidence, and may differ.
+            seen = part.filter(pc.less_equal(part["at"], moment))
+            found = first_difference(whole, seen, cut)
+            if found is not None:
                 raise EngineError(
-                    f"leak audit: {name} up to {_moment(cut).isoformat()} change when the input ends there"
+                    f"leak audit: {name} before {cut.isoformat()} change when the input ends there: {found}"
                 )
+        before = grid.filter(pc.less_equal(grid["at"], moment))
         report.append(
-            {"at": _moment(cut).isoformat(), "events": known.num_rows, "points": before.num_rows,
+            {"at": cut.isoformat(), "events": known.num_rows, "points": before.num_rows,
              "content_hash": content_hash(before)}
         )  # fmt: skip
     return {"seed": protocol.seed, "equal": True, "moments": report}

@@ -1,8 +1,8 @@
 """What a run may not do, and what happens when it does: the guard inside the sandbox's process.
 
 `arm` cannot be undone. From then on a socket, a file outside the run's own, another process, the clock or the
-system's randomness raises `SandboxViolation` naming the call. The call is written down as well, so that code which
-swallows the exception fails the run all the same.
+system's randomness raises `SandboxViolation` naming the call. The call is also written to standard output, where the
+parent reads it and ends the process: code that swallows the exception, or a thread that dies of it, fails the run too.
 """
 
 from __future__ import annotations
@@ -42,16 +42,17 @@ class _Guard:
     """The rules of one process, once armed."""
 
     def __init__(self, readable: Iterable[Path], folder: Path) -> None:
-        self.violations: list[str] = []
-        self._armed = False
         self._files = {os.path.realpath(path) for path in readable}
         self._folder = os.path.realpath(folder) + os.sep
         self._libraries = tuple(os.path.realpath(path) + os.sep for path in _library_folders())
         self._listable = {os.path.realpath(path or ".") for path in sys.path}
         self._forbidden = _forbidden_builtins()
+        self._lock_clock = time.monotonic
 
     def refuse(self, call: str) -> NoReturn:
-        self.violations.append(call)
+        call = f"{call} (from {_caller()})"
+        # The parent hears of it at once, whatever the code here makes of the exception.
+        os.write(1, b"!" + call.encode(errors="replace").replace(b"\n", b" ") + b"\n")
         raise SandboxViolation(f"a backtest run may not call {call}")
 
     def arm(self) -> None:
@@ -61,7 +62,6 @@ class _Guard:
         # The profiler sees every call of a builtin from Python, also by a name imported before the patches.
         threading.setprofile(self._profile)
         sys.setprofile(self._profile)
-        self._armed = True
         sys.addaudithook(self._audit)
 
     def _refusing(self, call: str) -> Any:
@@ -70,13 +70,20 @@ class _Guard:
 
         return refuse
 
-    def _profile(self, _frame: FrameType, event: str, called: Any) -> None:
-        if event == "c_call" and called in self._forbidden:
-            self.refuse(self._forbidden[called])
+    def _profile(self, frame: FrameType, event: str, called: Any) -> None:
+        if event != "c_call" or called not in self._forbidden:
+            return
+        # A lock's own time-out (a thread pool takes one of 0 s) asks the clock and tells nobody.
+        if called is self._lock_clock and frame.f_globals.get("__name__") == "threading":
+            return
+        self.refuse(self._forbidden[called])
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
             self._open(args[0], args[2] if isinstance(args[2], int) else 0)
+        elif event == "sys.setprofile" and sys._getframe(1).f_globals.get("__name__") == "threading":
+            # A new thread putting on the guard's own profile.
+            return
         elif event.startswith(_REFUSED_PREFIXES) or event in _REFUSED:
             self.refuse(f"{event}{_shown(args)}")
         elif event in _ON_PATHS:
@@ -106,6 +113,14 @@ class _Guard:
     def _listed(self, path: Any) -> bool:
         real = os.path.realpath(_text(path))
         return real in self._listable or (real + os.sep).startswith((self._folder, *self._libraries))
+
+
+def _caller() -> str:
+    """The innermost frame that is not the guard's own."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return "unknown" if frame is None else f"{frame.f_globals.get('__name__')}:{frame.f_lineno}"
 
 
 def _text(path: Any) -> str:
@@ -149,12 +164,10 @@ def _patch_pandas_clock(guard: _Guard) -> None:
             setattr(pandas.Timestamp, name, staticmethod(guard._refusing(f"pandas.Timestamp.{name}")))
 
 
-def arm(readable: Iterable[Path], folder: Path) -> list[str]:
+def arm(readable: Iterable[Path], folder: Path) -> None:
     """Close this process: only `readable`, `folder` and the libraries may be opened, only `folder` written.
 
-    Returns the list to which every refused call is added. Import and compile everything before.
+    Import and compile everything before.
     """
     sys.dont_write_bytecode = True
-    guard = _Guard(readable, folder)
-    guard.arm()
-    return guard.violations
+    _Guard(readable, folder).arm()

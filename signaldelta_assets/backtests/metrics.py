@@ -24,14 +24,15 @@ def metric_rows(evaluation: Mapping[str, Any]) -> Iterator[Row]:
     if evaluation["status"] != "complete":
         return
     for evidence in EVIDENCE:
-        overall = evaluation[evidence]["overall"]
-        if overall is None:
-            continue
+        overall = evaluation["overall"][evidence]
         yield from _section(evidence, "all", "all", overall, overall)
         for name, section in overall["by_month"].items():
             yield from _section(evidence, "month", name, section, section["figures"])
-        for name, alone in evaluation[evidence]["by_event_type"].items():
-            yield from _section(evidence, "event_type", name, alone, alone)
+        for name, study in evaluation["by_event_type"].items():
+            alone = study[evidence]
+            # Too few events of the type: counts in the document, no figures.
+            if alone is not None and alone["status"] == "evaluated":
+                yield from _section(evidence, "event_type", name, alone, alone)
 
 
 def _section(

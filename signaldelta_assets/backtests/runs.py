@@ -45,11 +45,12 @@ class BacktestRun:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything a run reads, by value: the snapshot's row and verified files, and the documents."""
+    """Everything a run reads, by value: the snapshot's row and verified files, the documents and their names."""
 
     snapshot: Mapping[str, Any]
     files: tuple[SnapshotFile, ...]
     documents: Mapping[str, dict[str, Any]]
+    names: Mapping[str, str]
 
     @property
     def definitions_hash(self) -> str:
@@ -61,9 +62,10 @@ def load_inputs(warehouse: Warehouse, store: ArtifactStore, spec: BacktestSpec) 
     """Fetch what `spec` names; every part of the snapshot is verified. Raises where anything is missing or damaged."""
     snapshot = backtests.get_snapshot(warehouse, spec.snapshot_hash)
     found = {kind: documents.get_document(warehouse, getattr(spec, name), kind) for kind, name in _DOCUMENTS.items()}
+    names = {kind: documents.document_name(warehouse, getattr(spec, name)) for kind, name in _DOCUMENTS.items()}
     definitions = documents.get_document(warehouse, snapshot["definitions_hash"], "signal_definitions")
     files = snapshot_files(store, snapshot["manifest"])
-    return Inputs(snapshot, files, {**found, "signal_definitions": definitions})
+    return Inputs(snapshot, files, {**found, "signal_definitions": definitions}, names)
 
 
 def run_backtest(
@@ -138,7 +140,7 @@ def _rows(
                 "id": inputs.snapshot["dataset_id"],
                 "hash": inputs.snapshot["manifest"]["dataset_hash"],
             },
-            **{kind: {"id": kind, "hash": getattr(spec, field)} for kind, field in _DOCUMENTS.items()},
+            **{kind: {"id": inputs.names[kind], "hash": getattr(spec, field)} for kind, field in _DOCUMENTS.items()},
             "signal_definitions_hash": inputs.definitions_hash,
             "environment_hash": environment_hash,
             "inputs": list(_inputs(inputs.snapshot["manifest"]["parts"])),

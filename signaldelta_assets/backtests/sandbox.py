@@ -106,6 +106,9 @@ def execute(
     try:
         assert process.stdout is not None
         for line in process.stdout:
+            if line.startswith(b"!"):
+                call = line[1:].decode(errors="replace").strip()
+                raise BacktestFailedError(f"a backtest run may not call {call}", [call])
             if progress is not None and line.startswith(b"["):
                 progress(*orjson.loads(line))
         status = process.wait()
@@ -123,8 +126,6 @@ def _failure(folder: Path, status: int) -> BacktestFailedError:
     if not path.is_file():
         return BacktestFailedError(f"the run's process ended with status {status} and without a word")
     failure = json.loads(path.read_text())
-    if failure["violations"]:
-        return BacktestFailedError(f"a backtest run may not call {failure['violations'][0]}", failure["violations"])
     return BacktestFailedError(f"{failure['error']}: {failure['message']}\n{failure['traceback']}")
 
 

@@ -108,13 +108,13 @@ def diff_runs(warehouse: Warehouse, a: str, b: str) -> RunDiff:
     ):
         one, other = (row[column] for row in rows)
         if one != other:
-            found = (documents.get_document(warehouse, name, kind) for name in (one, other))
-            inputs.extend(Difference(f"{kind}.{path}", old, new) for path, old, new in _differences(*found))
+            before, after = (documents.get_document(warehouse, name, kind) for name in (one, other))
+            inputs.extend(Difference(f"{kind}.{path}", old, new) for path, old, new in _differences(before, after))
     parts = [
         {f"{item['kind']}/{item['partition']}": item["content_hash"] for item in row["manifest"]["inputs"]}
         for row in rows
     ]
-    inputs.extend(Difference(f"snapshot.{path}", old, new) for path, old, new in _differences(*parts))
+    inputs.extend(Difference(f"snapshot.{path}", old, new) for path, old, new in _differences(parts[0], parts[1]))
     figures = [
         {
             "/".join((row["evidence"], row["slice_kind"], row["slice_value"], row["metric"])): row["value"]
@@ -122,7 +122,7 @@ def diff_runs(warehouse: Warehouse, a: str, b: str) -> RunDiff:
         }
         for run in rows
     ]
-    moved = [Difference(path, old, new) for path, old, new in _differences(*figures)]
+    moved = [Difference(path, old, new) for path, old, new in _differences(figures[0], figures[1])]
     if rows[0]["status"] != rows[1]["status"]:
         moved.insert(0, Difference("status", rows[0]["status"], rows[1]["status"]))
     return RunDiff(tuple(inputs), tuple(moved))

@@ -4,9 +4,9 @@
 as of a moment, `reading` opens them again after every byte is checked. Nothing here computes a score.
 """
 
-from .freeze import Snapshot, freeze_snapshot
+from .freeze import Snapshot, freeze_snapshot, frontier_rows
 from .manifest import SnapshotManifestError, snapshot_hash
-from .parts import PARTS, PartFile, content_hash, read_parquet, write_parquet
+from .parts import PARTS, PartFile, read_parquet, write_parquet
 from .reading import OpenSnapshot, SnapshotFile, open_snapshot, snapshot_files
 
 __all__ = [
@@ -16,8 +16,8 @@ __all__ = [
     "Snapshot",
     "SnapshotFile",
     "SnapshotManifestError",
-    "content_hash",
     "freeze_snapshot",
+    "frontier_rows",
     "open_snapshot",
     "read_parquet",
     "snapshot_files",

@@ -110,21 +110,28 @@ def _months(table: pa.Table) -> list[str]:
 
 
 def _frontier(events: pa.Table, months: list[str]) -> tuple[pa.Table, list[str]]:
-    """The frontier of each event as flat rows, in the order of the events, with the month of the event."""
+    """The frontier rows, with the month of the event of each."""
+    rows = frontier_rows(events)
+    month_of: dict[Any, str] = dict(zip(events["event_id"].to_pylist(), months, strict=True))
+    return rows, [month_of[event_id] for event_id in rows["event_id"].to_pylist()]
+
+
+def frontier_rows(events: pa.Table) -> pa.Table:
+    """Return the frontier of each event as flat rows, in the order of the events: event_id and the entry's columns.
+
+    events: rows of `signals.read_events`, whose frontier is JSON text.
+    """
     names = ("source_type", "form", "collection_mode", "event_time", "observed_time")
     columns: dict[str, list[Any]] = {name: [] for name in ("event_id", *names)}
-    month_of: list[str] = []
-    rows: Any = zip(events["event_id"].to_pylist(), events["frontier"].to_pylist(), months, strict=True)
-    for event_id, frontier, month in rows:
+    for event_id, frontier in zip(events["event_id"].to_pylist(), events["frontier"].to_pylist(), strict=True):
         for entry in orjson.loads(frontier):
             columns["event_id"].append(event_id)
-            month_of.append(month)
             for name in names:
                 columns[name].append(entry[name])
     arrays: dict[str, Any] = {name: pa.array(values, pa.string()) for name, values in columns.items()}
     for name in ("event_time", "observed_time"):
         arrays[name] = arrays[name].cast(TIME)
-    return pa.table(arrays), month_of
+    return pa.table(arrays)
 
 
 def _stretches(table: pa.Table, months: list[str] | None) -> Iterator[tuple[str, pa.Table]]:

@@ -8,9 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from signaldelta_assets.snapshots import PARTS, SnapshotManifestError, content_hash, open_snapshot, snapshot_hash
+from signaldelta_assets.snapshots import PARTS, SnapshotManifestError, open_snapshot, snapshot_hash
 from signaldelta_assets.snapshots.freeze import SnapshotError
 from signaldelta_assets.snapshots.parts import SUFFIX
+from signaldelta_assets.versioning import content_hash
 from signaldelta_assets.warehouse import IntegrityError
 from signaldelta_assets.warehouse.stores import backtests
 from tests.snapshots.world import DEFINITIONS_HASH, WINDOW, World

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signaldelta_assets.snapshots import content_hash, read_parquet, write_parquet
-from signaldelta_assets.versioning import sha256_file
+from signaldelta_assets.snapshots import read_parquet, write_parquet
+from signaldelta_assets.versioning import content_hash, sha256_file
 from signaldelta_assets.warehouse import IntegrityError
 
 SCHEMA = pa.schema(

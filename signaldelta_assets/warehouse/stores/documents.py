@@ -55,6 +55,15 @@ def get_document(warehouse: Warehouse, document_hash: str, kind: str | None = No
     return document
 
 
+def document_name(warehouse: Warehouse, document_hash: str) -> str:
+    """Return what the document named `document_hash` is called. Raises `UnknownDocumentError`."""
+    with warehouse.read() as connection:
+        row = connection.execute("SELECT name FROM documents WHERE document_hash = %s", (document_hash,)).fetchone()
+    if row is None:
+        raise UnknownDocumentError(f"document {document_hash}: no such document")
+    return str(row["name"])
+
+
 def list_documents(warehouse: Warehouse, kind: str) -> list[dict[str, Any]]:
     """Return document_hash, name and ingest_time of every document of `kind`, newest first."""
     with warehouse.read() as connection:
