@@ -173,10 +173,28 @@ def test_later_records_never_move_earlier_filing_events(seed: int, day: int, sig
     _check_no_look_ahead(signal, filings(seed), moment)
 
 
+def test_a_filing_seen_late_is_not_in_earlier_figures() -> None:
+    """The first notice was seen only after the second, which therefore repeats nothing."""
+    first, second = (datetime(2023, 10, day, 15, tzinfo=UTC) for day in (2, 20))
+    seen_late = index("n-1", first, "NT 10-K", mode="live", observed=second + timedelta(days=1))
+    records = [seen_late, index("n-2", second, "NT 10-K")]
+    assert [event.strength_norm for event in extract("S016", records).events] == [0.8, 0.8]
+    records[0] = index("n-1", first, "NT 10-K", mode="live", observed=first)
+    assert [event.strength_norm for event in extract("S016", records).events] == [0.8, 1.0]
+
+
 @pytest.mark.parametrize("signal", BARS)
 def test_later_records_never_move_earlier_bar_events(signal: str) -> None:
-    for day in (40, 111):
-        _check_no_look_ahead(signal, bars(4), datetime(2023, 9, 1, 22, tzinfo=UTC) + timedelta(days=day))
+    """Each moment lies between the close of a session that fires and the arrival of a bar from just before it."""
+    records = [one for one in bars(4) if one["collection_mode"] == "backfill"]
+    fired = extract(signal, records).events
+    assert fired
+    for event in fired[:3]:
+        place = next(i for i, one in enumerate(records) if one["event_time"] == event.event_time)
+        late = event.event_time + timedelta(days=20)
+        slow = [*records]
+        slow[place - 1] = records[place - 1] | {"collection_mode": "live", "observed_time": late}
+        _check_no_look_ahead(signal, slow, event.event_time + timedelta(hours=1))
 
 
 @quick
