@@ -17,7 +17,7 @@ from .cases import HOUR, NOW, bits, model_document, panel
 
 def fingerprint() -> dict[str, str]:
     """Return the digests, by column, of three grids and the digest of an explanation."""
-    digests = {}
+    digests: dict[str, str] = {}
     for seed in (11, 12, 13):
         document = model_document(seed)
         model = ScoringModel.from_dict(document)

@@ -76,7 +76,8 @@ def triple(
     T = c["ordering_floor"] + (1 - c["ordering_floor"]) * (1 + tau) / 2
     C = Q ** c["a"] * V ** c["b"] * T ** c["c"]
 
-    z, backing = dict.fromkeys(types, 0.0), {name: set() for name in types}
+    z = dict.fromkeys(types, 0.0)
+    backing: dict[str, set[str]] = {name: set() for name in types}
     for s, sums in by_signal.items():
         f = document["signals"][s]["family"]
         for name, affinity in document["signals"][s]["chain_affinity"].items():

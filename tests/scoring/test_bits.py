@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import os
@@ -38,7 +39,7 @@ def _elsewhere(folder: Path, **environment: str) -> dict[str, Any]:
 
 def test_plainest_processor_and_another_environment(tmp_path: Path) -> None:
     plainest = "x86-64" if platform.machine() in ("x86_64", "AMD64") else "generic"
-    dispatched = np._core._multiarray_umath.__cpu_dispatch__  # type: ignore[attr-defined]
+    dispatched: list[str] = importlib.import_module("numpy._core._multiarray_umath").__cpu_dispatch__
     found = _elsewhere(
         tmp_path,
         NPY_DISABLE_CPU_FEATURES=" ".join(dispatched),
@@ -82,8 +83,8 @@ def test_the_kernel_calls_nothing_that_rounds_as_the_processor_likes() -> None:
 
 def test_warm_up_leaves_nothing_to_compile() -> None:
     warm_up()
-    entries = (kernel.grid, kernel.explain, kernel.anchor)
-    before = [list(entry.signatures) for entry in entries]  # type: ignore[attr-defined]
+    entries: tuple[Any, ...] = (kernel.grid, kernel.explain, kernel.anchor)
+    before = [list(entry.signatures) for entry in entries]
     assert all(len(signatures) == 1 for signatures in before)
     document = model_document(6)
     model = ScoringModel.from_dict(document)
@@ -92,7 +93,7 @@ def test_warm_up_leaves_nothing_to_compile() -> None:
         score_grid(frame, model, NOW - HOUR, NOW, HOUR, entities=["X"])
         score_grid(frame, model, at=np.array([NOW.replace(tzinfo=None)], "datetime64[ns]"), threads=2)
     score(table([]), model, NOW)
-    assert [list(entry.signatures) for entry in entries] == before  # type: ignore[attr-defined]
+    assert [list(entry.signatures) for entry in entries] == before
 
 
 @pytest.mark.parametrize("copy", range(2))
