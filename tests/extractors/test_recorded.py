@@ -1,7 +1,7 @@
 """The rules on the recorded inputs, against the counts of the design (signals.md 6) and single filings read by eye.
 
-The counts are bands around the design's: its triggers leave out exclusions that are built here, and its clocks were
-decided by an earlier rule.
+The counts are bands around the design's, set with the counts found here in view: they guard against change, and where
+the two differ they do not say which is right. S064 has no band: it fires a fifth more often than in the design.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def classify(event_type: str, records: pd.DataFrame) -> Labeling:
     ],
 )  # fmt: skip
 def test_index_counts_are_the_designs(signal: str, events: int, entities: int) -> None:
-    """S040: the design's 84 less the 8 closings. S018: the design does not say how it takes holidays' eves."""
+    """S040: the design's 84 less the 8 closings. S018: 483 here, 17 of them on the eves of holidays."""
     found = extract(signal, recorded.filing_index()).events
     tolerance = 0.15 if signal == "S018" else 0.02
     assert len(found) == pytest.approx(events, rel=tolerance, abs=2)
@@ -75,7 +75,7 @@ def test_surprises() -> None:
 
 
 def test_surprise_labels() -> None:
-    """10,273 in the design; 10,615 here: figures a tenth off to the cent are taken as a tenth off."""
+    """10,273 in the design, 10,615 here; the cause of the difference is not known."""
     made = classify("EARNINGS_SURPRISE", recorded.releases())
     assert len(made.events) == pytest.approx(10_273, rel=0.04)
     negative = sum(label.subtype == "negative" for label in made.events)
