@@ -23,6 +23,7 @@ from rich.table import Table
 
 from signaldelta_assets.backtests import verify_run
 from signaldelta_assets.catalogue import SignalDefinitions, load_definitions
+from signaldelta_assets.defs.partitions import QUARTERS_IN_SNAPSHOT
 from signaldelta_assets.scoring import default_model
 from signaldelta_assets.settings import Settings, load_settings
 from signaldelta_assets.warehouse import Warehouse
@@ -55,16 +56,30 @@ QUESTIONS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """The window of one archive: days to collect, quarters to label, the moment to look from."""
+    """The window of one archive: days to collect, quarters to label and freeze, and how far back results reach.
+
+    A surprise is measured against eight quarters before it, so earnings are collected from `earnings_first`.
+    """
 
     first: date
     last: date
+    earnings_first: date
     quarters: tuple[str, ...]
 
 
 # The recorded inputs are densest here: 8-K texts from 2023-11, ownership documents and prices throughout.
-RECORDED = Plan(date(2023, 7, 1), date(2025, 9, 30), ("2024-10-01", "2025-01-01", "2025-04-01", "2025-07-01"))
-SIMULATED = Plan(date(2024, 6, 30), date(2025, 6, 30), ("2024-07-01", "2024-10-01", "2025-01-01", "2025-04-01"))
+RECORDED = Plan(
+    date(2023, 10, 1),
+    date(2025, 9, 30),
+    date(2021, 1, 1),
+    ("2023-10-01", "2024-01-01", "2024-04-01", "2024-07-01", "2024-10-01", "2025-01-01", "2025-04-01", "2025-07-01"),
+)
+SIMULATED = Plan(
+    date(2024, 6, 30),
+    date(2025, 6, 30),
+    date(2022, 4, 1),
+    ("2024-07-01", "2024-10-01", "2025-01-01", "2025-04-01"),
+)
 
 
 def plan_of(archive: Path | None) -> Plan:
@@ -97,6 +112,7 @@ def open_archive(archive: Path | None, settings: Settings, console: Console) -> 
         [sys.executable, "-m", "signaldelta_assets.replay", "--archive", str(archive.resolve()), "--port", "0",
          "--ready-file", str(ready)],
         start_new_session=True,
+        stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 60
@@ -140,6 +156,8 @@ class Launcher:
                 tags=tags,
                 asset_selection=list(keys),
                 raise_on_error=False,
+                # What each step did is in Dagster's event log; here a line per run is enough.
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
         elapsed = time.perf_counter() - began
         self.seconds[title] = self.seconds.get(title, 0.0) + elapsed
@@ -185,10 +203,11 @@ def protocol_document(question: Question, first: date, last: date) -> dict[str, 
 
 
 def model_document(question: Question, definitions: SignalDefinitions) -> dict[str, Any]:
-    """Return the default model, cut to the question's signals."""
+    """Return the default model; where a question has its own signals, all others are named with weight 0."""
     model = default_model(definitions.document)
-    if question.signals:
-        model["signals"] = {name: model["signals"][name] for name in question.signals}
+    for name, signal in model["signals"].items():
+        if question.signals and name not in question.signals:
+            signal["weight"] = 0.0
     return model
 
 
@@ -205,6 +224,8 @@ def run_demo(archive: Path | None, console: Console) -> None:
         settings = apply(replay_environment(settings, server.url) | {"SIGNALDELTA_FIXED_CLOCK": moment.isoformat()})
         launcher = Launcher(console)
         span = (plan.first.isoformat(), plan.last.isoformat())
+        before = (plan.earnings_first.isoformat(), (plan.first - timedelta(days=1)).isoformat())
+        launcher.run("collect earlier earnings", [dg.AssetKey(["raw", "polygon", "earnings"])], span=before)
         launcher.run("collect", launcher.keys("raw"), span=span)
         launcher.run("extract", launcher.keys("signals"), span=span)
         types = [key for key in launcher.keys("labels") if key.path[-1] != "dataset"]
@@ -230,7 +251,7 @@ def run_demo(archive: Path | None, console: Console) -> None:
 
 def _backtests(launcher: Launcher, plan: Plan) -> list[str]:
     definitions = load_definitions()
-    first = date.fromisoformat(plan.quarters[0])
+    first = date.fromisoformat(plan.quarters[-QUARTERS_IN_SNAPSHOT])
     specs: dict[str, Question] = {}
     with opened() as (warehouse, _):
         snapshot = tables.newest_snapshot(warehouse)

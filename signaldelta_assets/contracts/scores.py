@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+
+
+class _Named(Mapping[str, float | str]):
+    """Reads a frozen value by name as well as by attribute, as the JSON form of the same explanation does."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> float | str:
+        if name not in {field.name for field in fields(self)}:  # type: ignore[arg-type]
+            raise KeyError(name)
+        value: float | str = getattr(self, name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (field.name for field in fields(self))  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(fields(self))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyDelta:
+class FamilyDelta(_Named):
     """What one family contributes: the score minus the score recomputed without it (scoring.md section 15)."""
 
     magnitude: float
@@ -16,7 +34,7 @@ class FamilyDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class Contributor:
+class Contributor(_Named):
     """What one event contributes to the magnitude: M minus M recomputed without it."""
 
     event_id: str

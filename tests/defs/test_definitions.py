@@ -1,0 +1,144 @@
+"""The definitions as a whole: golden file, layers, what every asset must say of itself, the map that dbt reads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from signaldelta_assets.warehouse.dbt import SOURCE_ASSETS
+from tests.defs.golden import definitions_document
+from tests.paths import ROOT
+
+pytestmark = pytest.mark.platform
+
+GOLDEN = Path(__file__).with_name("definitions.json")
+LAYERS = ["raw", "signals", "labels", "snapshots", "backtests", "scores", "staging", "marts"]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> dg.RepositoryDefinition:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIGNALDELTA_HOME", str(tmp_path_factory.mktemp("home")))
+        from signaldelta_assets.definitions import defs
+
+        return defs().get_repository_def()
+
+
+def test_definitions_are_those_of_the_golden_file(repository: dg.RepositoryDefinition) -> None:
+    found = json.loads(json.dumps(definitions_document(repository)))
+    assert found == json.loads(GOLDEN.read_text()), "review the change, then: python -m tests.defs.golden"
+
+
+def test_every_asset_describes_itself(repository: dg.RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    for key in graph.executable_asset_keys:
+        node = graph.get(key)
+        assert node.group_name == key.path[0], f"{key}: the group is the layer"
+        assert node.description, f"{key}: no description"
+        assert node.owners, f"{key}: no owner"
+        assert node.code_version, f"{key}: no code version"
+        assert "persistence" in node.metadata, f"{key}: does not say where it is kept"
+        if key.path[0] not in ("staging", "marts"):
+            assert "dagster/column_schema" in node.metadata, f"{key}: no table schema"
+
+
+def test_lineage_runs_from_raw_to_marts_and_never_back(repository: dg.RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    order = {layer: number for number, layer in enumerate(LAYERS)}
+    for key in graph.executable_asset_keys:
+        for parent in graph.get(key).parent_keys:
+            assert order[parent.path[0]] <= order[key.path[0]], f"{key} reads {parent}"
+    raw = {key for key in graph.executable_asset_keys if key.path[0] == "raw"}
+    marts = [key for key in graph.executable_asset_keys if key.path[0] == "marts"]
+    for mart in marts:
+        above = set()
+        front = {mart}
+        while front:
+            above |= front
+            front = {parent for key in front for parent in graph.get(key).parent_keys} - above
+        assert above & raw, f"{mart} does not descend from a raw asset"
+
+
+def test_a_partition_has_fewer_than_a_hundred_parents(repository: dg.RepositoryDefinition) -> None:
+    """A partition with 100 parents or more silently ignores upstream data versions."""
+    graph = repository.asset_graph
+    quarter = dg.TimeWindowPartitionsDefinition(
+        cron_schedule="0 0 1 */3 *", start="2024-01-01", fmt="%Y-%m-%d", timezone="UTC"
+    )
+    for key in graph.executable_asset_keys:
+        node = graph.get(key)
+        if not isinstance(node.partitions_def, dg.TimeWindowPartitionsDefinition):
+            continue
+        partition = quarter.get_partition_keys()[0]
+        for parent in node.parent_keys:
+            parents = graph.get_parent_partition_keys_for_child(partition, parent, key).partitions_subset
+            assert len(list(parents.get_partition_keys())) < 100, f"{key} has a hundred partitions of {parent}"
+
+
+def test_dbt_sources_name_assets_that_exist(repository: dg.RepositoryDefinition) -> None:
+    keys = {key.to_user_string() for key in repository.asset_graph.executable_asset_keys}
+    named = {asset for assets in SOURCE_ASSETS.values() for asset in assets}
+    assert named <= keys
+    signals = {key for key in keys if key.startswith("signals/")}
+    assert signals == set(SOURCE_ASSETS["iald_signals"])
+
+
+def test_schedules_run_by_themselves(repository: dg.RepositoryDefinition) -> None:
+    for schedule in repository.schedule_defs:
+        assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING, f"{schedule.name} would never run"
+
+
+IMPORT_WITHOUT_IO = """
+import importlib, os, pkgutil, sys
+OURS = tuple(os.path.join(os.getcwd(), name) + os.sep for name in ("signaldelta_assets", "api"))
+
+def by_us():
+    # Whose code asked: the nearest frame outside the standard library. Libraries have their own habits at import.
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(OURS):
+            return True
+        if "site-packages" in name:
+            return False
+        frame = frame.f_back
+    return False
+
+def refuse(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "open") and by_us():
+        # Sources being imported, and the time zone data, which belongs to the interpreter as its own library does.
+        if event == "open" and (str(args[0]).endswith((".py", ".pyc")) or "zoneinfo" in str(args[0])):
+            return
+        raise AssertionError(f"importing does I/O: {event} {args[:2]}")
+
+seen = []
+original = os._Environ.__getitem__
+
+def watched(self, key):
+    if by_us():
+        seen.append(key)
+    return original(self, key)
+
+os._Environ.__getitem__ = watched
+sys.addaudithook(refuse)
+for package in ("signaldelta_assets", "api"):
+    root = importlib.import_module(package)
+    for found in pkgutil.walk_packages(root.__path__, package + "."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+assert not seen, f"importing reads the environment: {seen}"
+print("imported")
+"""
+
+
+def test_importing_any_module_does_no_io_and_reads_no_setting() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", IMPORT_WITHOUT_IO], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip().endswith("imported")
