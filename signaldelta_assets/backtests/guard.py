@@ -34,6 +34,8 @@ _ON_PATHS = {"os.chmod", "os.chown", "os.link", "os.mkdir", "os.remove", "os.ren
              "os.truncate", "os.utime", "shutil.rmtree", "shutil.move", "shutil.copyfile"}  # fmt: skip
 _LISTING = {"os.listdir", "os.scandir", "glob.glob"}
 
+_STANDARD = sysconfig.get_path("stdlib") + os.sep
+
 _CLOCKS = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "clock_gettime",
            "clock_gettime_ns", "localtime", "gmtime", "ctime")  # fmt: skip
 
@@ -48,6 +50,7 @@ class _Guard:
         self._listable = {os.path.realpath(path or ".") for path in sys.path}
         self._forbidden = _forbidden_builtins()
         self._lock_clock = time.monotonic
+        self._pending = threading.local()
 
     def refuse(self, call: str) -> NoReturn:
         call = f"{call} (from {_caller()})"
@@ -76,11 +79,16 @@ class _Guard:
         # A lock's own time-out (a thread pool takes one of 0 s) asks the clock and tells nobody.
         if called is self._lock_clock and frame.f_globals.get("__name__") == "threading":
             return
+        self._pending.call = self._forbidden[called]
         self.refuse(self._forbidden[called])
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
             self._open(args[0], args[2] if isinstance(args[2], int) else 0)
+        elif event == "sys.setprofile" and getattr(self._pending, "call", None):
+            # The interpreter takes off a profile that raised: refused in its turn, and under the first call's name.
+            call, self._pending.call = self._pending.call, None
+            raise SandboxViolation(f"a backtest run may not call {call} (from {_caller()})")
         elif event == "sys.setprofile" and sys._getframe(1).f_globals.get("__name__") == "threading":
             # A new thread putting on the guard's own profile.
             return
@@ -116,9 +124,11 @@ class _Guard:
 
 
 def _caller() -> str:
-    """The innermost frame that is not the guard's own."""
+    """The innermost frame that is neither the guard's own nor the standard library's."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename == __file__:
+    while frame is not None and (
+        frame.f_code.co_filename == __file__ or frame.f_code.co_filename.startswith((_STANDARD, "<frozen"))
+    ):
         frame = frame.f_back
     return "unknown" if frame is None else f"{frame.f_globals.get('__name__')}:{frame.f_lineno}"
 

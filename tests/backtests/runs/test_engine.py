@@ -1,0 +1,107 @@
+"""The pure engine on made-up tables: what it refuses, what is circular, and that the audit finds a leak."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from signaldelta_assets.backtests.engine import _grid, _question, compute, leak_audit
+from signaldelta_assets.backtests.evaluation import EvaluationProtocol, alerts_from_grid
+from signaldelta_assets.backtests.evidence import EngineError, available_events, circular_evidence, covered_entities
+from signaldelta_assets.backtests.metrics import metric_rows
+from signaldelta_assets.backtests.warmup import _MODEL, _protocol, _tables
+from signaldelta_assets.scoring import ScoringModel
+from signaldelta_assets.timeline import LatencyModel
+from signaldelta_assets.versioning import canonical_json
+
+MODEL = ScoringModel.from_dict(_MODEL)
+PROTOCOL = EvaluationProtocol.from_dict(_protocol("none"))
+DEFINITIONS = {"labels": {"X": {"family_left_out": "F2"}}}
+LATENCY = LatencyModel.from_dict(
+    {
+        "schema": "signaldelta.latency_model/1",
+        "default": {"rule": "lag", "lag_seconds": 60, "processing_seconds": 0},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pa.Table]:
+    return _tables()
+
+
+def _run(tables: dict[str, pa.Table]) -> Any:
+    return compute(tables, MODEL, LATENCY, PROTOCOL, DEFINITIONS)
+
+
+def test_the_order_of_rows_changes_no_byte(tables: dict[str, pa.Table]) -> None:
+    one = _run(tables)
+    random = np.random.Generator(np.random.PCG64(3))
+    other = _run({kind: table.take(random.permutation(table.num_rows)) for kind, table in tables.items()})
+    assert canonical_json(one.evaluation) == canonical_json(other.evaluation)
+    assert canonical_json(one.samples) == canonical_json(other.samples)
+    assert all(one.tables[name].equals(other.tables[name]) for name in one.tables)
+    assert one.tables["alerts"].num_rows > 0 and one.status == "complete"
+
+
+def test_available_time_is_the_latest_over_the_frontier(tables: dict[str, pa.Table]) -> None:
+    events, frontier = tables["signal_events"], tables["signal_frontier"]
+    later = frontier.set_column(
+        frontier.schema.get_field_index("event_time"),
+        frontier.schema.field("event_time"),
+        pc.add(frontier["event_time"], pa.scalar(7_200_000_000, pa.duration("us"))),
+    )
+    found = available_events(events, pa.concat_tables([later, frontier]), LATENCY)
+    lag = pc.subtract(found["available_time"], found["event_time"])
+    live = pa.scalar("live")
+    assert set(lag.filter(pc.not_equal(frontier["collection_mode"], live)).cast(pa.int64()).to_pylist()) == {7260000000}
+    with pytest.raises(EngineError, match="expected at least one row"):
+        available_events(events, frontier.slice(1), LATENCY)
+    with pytest.raises(EngineError, match="expected rows of 23 events"):
+        available_events(events.slice(1), frontier, LATENCY)
+
+
+def test_evidence_is_circular_by_family_or_by_record(tables: dict[str, pa.Table]) -> None:
+    events, labels = tables["signal_events"], tables["labeled_events"]
+    none = labels.slice(0, 0)
+    by_family = circular_evidence(events, none, ["X"], PROTOCOL, DEFINITIONS)
+    assert by_family.mask.tolist() == [family == "F2" for family in events["family"].to_pylist()]
+    assert (by_family.families, by_family.by_record) == (("F2",), 0)
+    both = circular_evidence(events, labels.slice(0, 1), ["X"], PROTOCOL, DEFINITIONS)
+    assert both.mask.sum() == by_family.mask.sum() + 1 and both.mask[0] and both.by_record == 1
+    # Neither family nor record of another event type counts.
+    assert circular_evidence(events, labels.slice(0, 1), ["Y"], PROTOCOL, DEFINITIONS).mask.sum() == 0
+    named = EvaluationProtocol.from_dict(_protocol("none") | {"circularity": {"Y": ["F1"]}})
+    assert circular_evidence(events, none, ["Y"], named, DEFINITIONS).families == ("F1",)
+
+
+def test_the_audit_finds_a_score_that_has_seen_the_future(tables: dict[str, pa.Table]) -> None:
+    events = available_events(tables["signal_events"], tables["signal_frontier"], LATENCY)
+    entities = covered_entities(tables["coverage"], PROTOCOL)
+    grid = _grid(events, MODEL, PROTOCOL, entities)
+    alerts = alerts_from_grid(_question(grid), PROTOCOL)
+    assert leak_audit(events, MODEL, PROTOCOL, entities, grid, alerts)["equal"]
+    # Every event twenty hours early: at some moment the whole input shows what the shortened one cannot have.
+    early = pc.subtract(events["available_time"], pa.scalar(3_600_000_000 * 20, pa.duration("us")))
+    leaking = events.set_column(events.schema.get_field_index("available_time"), "available_time", early)
+    seen = _grid(leaking, MODEL, PROTOCOL, entities)
+    with pytest.raises(EngineError, match="leak audit: scores before"):
+        leak_audit(events, MODEL, PROTOCOL, entities, seen, alerts)
+
+
+def test_nobody_covered_is_an_error_and_insufficient_has_no_figures(tables: dict[str, pa.Table]) -> None:
+    old = tables["coverage"].set_column(
+        tables["coverage"].schema.get_field_index("last_day"),
+        tables["coverage"].schema.field("last_day"),
+        pa.array([0, 0, 0], pa.int32()).cast(pa.date32()),
+    )
+    with pytest.raises(EngineError, match="coverage"):
+        _run(tables | {"coverage": old})
+    short = _run(tables | {"labeled_events": tables["labeled_events"].slice(0, 0)})
+    assert short.status == "insufficient" and list(metric_rows(short.evaluation)) == []
+    rows = list(metric_rows(_run(tables).evaluation))
+    assert len({row[:4] for row in rows}) == len(rows) and {row[1] for row in rows} == {"all", "month", "event_type"}
