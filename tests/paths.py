@@ -12,5 +12,9 @@ SHARED = Path(os.environ.get("SIGNALDELTA_SHARED", ROOT.parent / "shared"))
 DATA = SHARED / "data"
 GOLDEN = SHARED / "golden"
 
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the recorded inputs are not there: {DATA.name}/ beside the checkout")
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"the golden cases are not there: {GOLDEN.name}/ beside the checkout")
+needs_data = pytest.mark.skipif(
+    not DATA.is_dir(), reason=f"the recorded inputs are not there: {DATA.name}/ beside the checkout"
+)
+needs_golden = pytest.mark.skipif(
+    not GOLDEN.is_dir(), reason=f"the golden cases are not there: {GOLDEN.name}/ beside the checkout"
+)

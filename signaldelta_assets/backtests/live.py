@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,8 +29,11 @@ def score_live(events: pa.Table, model: ScoringModel, latency: LatencyModel, at:
     timed = available_events(known, frontier_rows(known), latency)
     timed = timed.filter(pc.less_equal(timed["available_time"], pa.scalar(at, pa.timestamp("us", "UTC"))))
     rows = []
-    for entity in sorted(pc.unique(timed["entity_id"]).to_pylist()):
-        mine = timed.filter(pc.equal(timed["entity_id"], entity))
-        digest = hash_document(sorted(mine["content_hash"].to_pylist()))
+    found: Any = timed["entity_id"].to_pylist()
+    entities: list[str] = sorted(set(found))
+    for entity in entities:
+        mine = timed.filter(pc.equal(timed["entity_id"], pa.scalar(entity)))
+        contents: Any = mine["content_hash"].to_pylist()
+        digest = hash_document(sorted(contents))
         rows.append(ScoreRow(entity, at, score(mine, model, at), digest))
     return rows

@@ -109,9 +109,9 @@ def list_signals(
     shown = Table("id", "name", "family", "source", "tier", "half-life h", "status", "active")
     for signal_id, entry in sorted(definitions.document["signals"].items()):
         if status is None or entry["status"] == status:
-            active = "yes" if signal_id in active else ""
+            built = "yes" if signal_id in active else ""
             cells = (entry["name"], entry["family"], entry["source_type"], entry["tier"], entry["half_life_hours"])
-            shown.add_row(signal_id, *map(str, cells), entry["status"], active)
+            shown.add_row(signal_id, *map(str, cells), entry["status"], built)
     console.print(shown)
     console.print(f"signal_definitions_hash {definitions.hash}")
 

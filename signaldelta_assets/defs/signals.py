@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -51,6 +52,11 @@ SELECT (SELECT count(*) FROM (SELECT DISTINCT unnest(raw_record_ids) AS id FROM 
 FROM iald_signals
 WHERE signal_id = ANY(%(names)s) AND partition_date BETWEEN %(first)s AND %(last)s
 """
+
+
+def changed_content() -> dg.AutomationCondition[Any]:
+    """True where a parent's partition has come with another data version."""
+    return dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
 
 
 def asset_key(domain: str) -> dg.AssetKey:
@@ -133,9 +139,8 @@ def build_asset(
         + ", ".join(f"{signal_id} {definitions.signal(signal_id).name}" for signal_id in signal_ids)
         + ".",
         code_version=hash_document({name: definitions.document["signals"][name] for name in signal_ids}),
-        automation_condition=dg.AutomationCondition.any_deps_match(
-            dg.AutomationCondition.data_version_changed().since_last_handled()
-        )
+        # A parent came with other content. Bounded to the newest partition: older ones are backfilled on purpose.
+        automation_condition=changed_content().since_last_handled()
         & dg.AutomationCondition.in_latest_time_window()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress(),

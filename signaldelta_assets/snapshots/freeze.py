@@ -123,7 +123,8 @@ def frontier_rows(events: pa.Table) -> pa.Table:
     """
     names = ("source_type", "form", "collection_mode", "event_time", "observed_time")
     columns: dict[str, list[Any]] = {name: [] for name in ("event_id", *names)}
-    for event_id, frontier in zip(events["event_id"].to_pylist(), events["frontier"].to_pylist(), strict=True):
+    pairs: Any = zip(events["event_id"].to_pylist(), events["frontier"].to_pylist(), strict=True)
+    for event_id, frontier in pairs:
         for entry in orjson.loads(frontier):
             columns["event_id"].append(event_id)
             for name in names:

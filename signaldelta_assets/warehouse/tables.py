@@ -6,6 +6,8 @@ DDL, `migrations/schema.sql`, dbt sources and the docs page are made from this o
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -25,6 +27,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.types import TypeEngine
 
 SCHEMA = "signaldelta"
 
@@ -39,7 +42,7 @@ metadata = MetaData(
     },
 )
 
-UTC_TIME = TIMESTAMP(timezone=True)
+UTC_TIME: TypeEngine[Any] = TIMESTAMP(timezone=True)
 NOW = text("clock_timestamp()")
 
 # Who may write a group, of the two places the schema is deployed to (overview.md, meta-plan "Write Home").

@@ -13,7 +13,7 @@ import dagster as dg
 
 
 def definitions_document(repository: dg.RepositoryDefinition) -> dict[str, Any]:
-    """Return every asset's key, group, owners, kinds, partitions, parents, checks and code version; and the schedules."""
+    """Return what every asset is: group, owners, partitions, parents, checks, code version; and the schedules."""
     graph = repository.asset_graph
     assets = {}
     for key in sorted(graph.executable_asset_keys):
