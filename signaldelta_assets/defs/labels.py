@@ -9,8 +9,7 @@ from signaldelta_assets.contracts import SecurityContext
 from signaldelta_assets.labels import required_label_window, run_classifier
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.versioning import hash_document
-from signaldelta_assets.warehouse.stores import documents, labels, raw, reference
-from signaldelta_assets.warehouse.stores.counts import record_counts
+from signaldelta_assets.warehouse.stores import documents, labels, raw, reference, signals
 from signaldelta_assets.warehouse.stores.reading import Window
 from signaldelta_assets.warehouse.tables import labeled_event_datasets, labeled_events
 
@@ -83,7 +82,7 @@ def build_asset(definitions: SignalDefinitions, event_type: str, first_day: str)
             securities = SecurityContext(reference.read_securities(warehouse))
             made = run_classifier(event_type, records, securities, definitions, window.start, window.end)
             written = labels.write_labels(warehouse, made.events, window, [event_type], definitions.hash)
-            record_counts(warehouse, "label", event_type, window, made.counts)
+            signals.write_counts(warehouse, "label", event_type, window, made.counts)
             found = partition_versions(
                 warehouse,
                 "labels",

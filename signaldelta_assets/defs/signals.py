@@ -13,7 +13,6 @@ from signaldelta_assets.settings import load_settings
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import documents, raw, reference, signals
-from signaldelta_assets.warehouse.stores.counts import record_counts
 from signaldelta_assets.warehouse.stores.reading import Window
 from signaldelta_assets.warehouse.stores.revisions import WriteCounts
 from signaldelta_assets.warehouse.tables import iald_signals
@@ -91,7 +90,7 @@ def extract_window(
         for name in sharing:
             made = run_extractor(name, records, context, definitions, window.start, window.end)
             written[name] = signals.write_events(warehouse, made.events, window, [name], definitions.hash)
-            record_counts(warehouse, "signal", name, window, made.counts)
+            signals.write_counts(warehouse, "signal", name, window, made.counts)
             reasons[name] = dict(made.counts)
             events[name] = len(made.events)
     return written, reasons, events

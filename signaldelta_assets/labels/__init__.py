@@ -1,12 +1,11 @@
-"""Labels: raw records in, labeled events out, by rule and with an authoritative time; and the frozen sets of them.
+"""Labels: raw records in, labeled events out, by rule and with an authoritative time.
 
 Pure, registered per event type (signals.md 5). A label may rest on later records than its event; a signal never does.
-What is rejected is counted by reason; no label is ever made by hand.
+What is rejected is counted by reason; no label is ever made by hand. Frozen datasets are kept by the warehouse (`stores.labels`).
 """
 
 from . import earnings_surprise, governance_collapse, insider_disclosure, mna_announcement
 from .base import Classifier, Labeling, LabelParams, get_classifier, register_label, registered_labels
-from .datasets import LEAST_EVENTS, DatasetDiff, DatasetDocument, diff, freeze
 from .frames import Evidence
 from .runner import required_label_window, run_classifier
 
@@ -14,16 +13,11 @@ from .runner import required_label_window, run_classifier
 RULES = (earnings_surprise, governance_collapse, insider_disclosure, mna_announcement)
 
 __all__ = [
-    "LEAST_EVENTS",
     "RULES",
     "Classifier",
-    "DatasetDiff",
-    "DatasetDocument",
     "Evidence",
     "LabelParams",
     "Labeling",
-    "diff",
-    "freeze",
     "get_classifier",
     "register_label",
     "registered_labels",
