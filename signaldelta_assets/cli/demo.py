@@ -6,6 +6,7 @@ labels, dataset and snapshot, one run per backtest spec, live scores, dbt. The s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -129,12 +130,13 @@ def open_archive(archive: Path | None, settings: Settings, console: Console) -> 
 class Launcher:
     """Runs assets in this process on the deployment's Dagster instance, as `dagster asset materialize` does."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, log: Path) -> None:
         from signaldelta_assets.definitions import defs
 
         self._repository = defs().get_repository_def()
         self._instance = dg.DagsterInstance.get()
         self._console = console
+        self._log = log
         self.seconds: dict[str, float] = {}
 
     def add_partitions(self, name: str, keys: Sequence[str]) -> None:
@@ -149,7 +151,9 @@ class Launcher:
         assert job is not None, f"{title}: the assets share no partitions definition"
         tags = {RANGE_START: span[0], RANGE_END: span[1]} if span else {}
         began = time.perf_counter()
-        with self._console.status(f"{title} {partition or (span and ' to '.join(span)) or ''}"):
+        status = self._console.status(f"{title} {partition or (span and ' to '.join(span)) or ''}")
+        # dbt speaks to standard output, a line per test: that goes to a file.
+        with status, self._log.open("a") as log, contextlib.redirect_stdout(log):
             result = job.execute_in_process(
                 instance=self._instance,
                 partition_key=partition,
@@ -184,13 +188,15 @@ def protocol_document(question: Question, first: date, last: date) -> dict[str, 
         "name": question.hypothesis,
         "grid": {"start": int(start.timestamp()), "end": int(end.timestamp()), "step_seconds": 3600},
         "horizon_hours": 24 * question.horizon_days,
-        "alert": {"threshold": 0.05, "rearm_below": 0.03, "refractory_hours": 24},
+        # A fresh full-strength tier-1 event alone gives about 0.2; half a half-life of a weaker one still stands above.
+        "alert": {"threshold": 0.02, "rearm_below": 0.012, "refractory_hours": 24},
         "event_types": list(question.event_types),
         "embargo_hours": 24 * question.horizon_days,
         "folds": 4,
         "calibration": {"method": "platt"},
         "bootstrap": {"cluster_hours": 168, "level": 0.95, "replicates": 400, "seed": 20250701},
-        "nulls": {"draws": 200, "seed": 20250702, "shift": "entity"},
+        # All entities together: announcements come in seasons, and a null that breaks these up would call them skill.
+        "nulls": {"draws": 200, "seed": 20250702, "shift": "common"},
         # The meta-plan's minimum speaks of a dataset over several types; a question about one type asks the rest of it.
         "minimum_dataset": {
             "entities": 100 if several else 20,
@@ -214,6 +220,8 @@ def model_document(question: Question, definitions: SignalDefinitions) -> dict[s
 def run_demo(archive: Path | None, console: Console) -> None:
     """Run everything on `archive` and print what came of it."""
     began = time.perf_counter()
+    # Bound now: runs redirect standard output.
+    console.file = sys.stdout
     plan = plan_of(archive)
     settings = load_settings()
     settings.home_dir.mkdir(parents=True, exist_ok=True)
@@ -222,7 +230,7 @@ def run_demo(archive: Path | None, console: Console) -> None:
         # The archive was recorded before now: the moment of observation is the same for whoever replays it.
         moment = datetime(plan.last.year, plan.last.month, plan.last.day, tzinfo=UTC) + timedelta(days=1)
         settings = apply(replay_environment(settings, server.url) | {"SIGNALDELTA_FIXED_CLOCK": moment.isoformat()})
-        launcher = Launcher(console)
+        launcher = Launcher(console, settings.home_dir / "demo.log")
         span = (plan.first.isoformat(), plan.last.isoformat())
         before = (plan.earnings_first.isoformat(), (plan.first - timedelta(days=1)).isoformat())
         launcher.run("collect earlier earnings", [dg.AssetKey(["raw", "polygon", "earnings"])], span=before)
@@ -285,9 +293,14 @@ def _report(warehouse: Warehouse, console: Console, *, definitions: SignalDefini
         for row in rows:
             shown.add_row(*(str(value) for value in row))
         console.print(shown)
-    for run in runs:
-        found, metrics = tables.run_figures(warehouse, run)
-        console.print(figures_table(f"{found['hypothesis_family']} ({found['status']})", metrics))
-    found, _ = tables.run_figures(warehouse, runs[-1])
-    console.print("manifest of the last run")
-    console.print_json(json.dumps(found["manifest"]))
+    found, metrics = tables.run_figures(warehouse, runs[-1])
+    console.print(figures_table(f"{found['hypothesis_family']} ({found['status']})", metrics))
+    title, columns, rows = tables.answers([tables.run_figures(warehouse, run)[0] for run in runs])
+    shown = Table(*columns, title=title)
+    for row in rows:
+        shown.add_row(*map(str, row))
+    console.print(shown)
+    manifest = {key: value for key, value in found["manifest"].items() if key not in ("inputs", "outputs", "spec")}
+    console.print(f"manifest of {found['hypothesis_family']}, without its lists of parts", highlight=False)
+    console.print_json(json.dumps(manifest))
+    console.print(f"all of it, and every figure: signaldelta backtest show {runs[-1]}", highlight=False)

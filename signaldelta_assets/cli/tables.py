@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from signaldelta_assets.backtests.evaluation import holm
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import backtests
 
@@ -20,12 +21,23 @@ def documents(warehouse: Warehouse) -> Shown:
     rows = _rows(
         warehouse,
         """
-        SELECT collector, count(*), sum(documents_read), sum(records_written), sum(records_known),
-               sum(records_quarantined), min(status) FILTER (WHERE status <> 'complete')
+        SELECT collector, count(*) AS runs, sum(documents_read) AS documents, sum(records_written) AS new,
+               sum(records_known) AS known, sum(records_quarantined) AS quarantined,
+               count(*) FILTER (WHERE status <> 'complete') AS failed,
+               sum((counts->>'documents_absent')::int) AS absent
         FROM collector_runs GROUP BY collector ORDER BY collector
         """,
     )
-    names = ("collector", "runs", "documents read", "records new", "known", "quarantined", "failed")
+    names = (
+        "collector",
+        "runs",
+        "documents read",
+        "records new",
+        "known",
+        "quarantined",
+        "failed runs",
+        "not in the archive",
+    )
     return "documents per feed", names, rows
 
 
@@ -34,7 +46,7 @@ def quarantine(warehouse: Warehouse) -> Shown:
     rows = _rows(
         warehouse,
         """
-        SELECT collector, source_type, field, expected, count(*), min(record)
+        SELECT collector, source_type, field, expected, count(*) AS records, min(record) AS example
         FROM quarantined_records GROUP BY 1, 2, 3, 4 ORDER BY 1, 5 DESC LIMIT 30
         """,
     )
@@ -43,7 +55,7 @@ def quarantine(warehouse: Warehouse) -> Shown:
 
 def clocks(warehouse: Warehouse) -> Shown:
     """Decisions on the clock of submissions files."""
-    rows = _rows(warehouse, "SELECT clock, count(*) FROM clock_decisions GROUP BY 1 ORDER BY 1")
+    rows = _rows(warehouse, "SELECT clock, count(*) AS files FROM clock_decisions GROUP BY 1 ORDER BY 1")
     return "clock of submissions files", ("clock", "files"), rows
 
 
@@ -52,7 +64,7 @@ def events_by_year(warehouse: Warehouse, definitions_hash: str) -> Shown:
     rows = _rows(
         warehouse,
         """
-        SELECT signal_id, extract(year FROM event_time)::int AS year, count(*), count(DISTINCT entity_id)
+        SELECT signal_id, extract(year FROM event_time)::int AS year, count(*) AS events, count(DISTINCT entity_id) AS entities
         FROM (SELECT DISTINCT ON (event_id) * FROM iald_signals WHERE definitions_hash = %(definitions)s
               ORDER BY event_id, revision DESC) latest
         WHERE active GROUP BY 1, 2 ORDER BY 1, 2
@@ -67,7 +79,8 @@ def labels_by_year(warehouse: Warehouse, definitions_hash: str) -> Shown:
     rows = _rows(
         warehouse,
         """
-        SELECT event_type, subtype, extract(year FROM event_time)::int AS year, count(*), count(DISTINCT entity_id)
+        SELECT event_type, subtype, extract(year FROM event_time)::int AS year, count(*) AS events,
+               count(DISTINCT entity_id) AS entities
         FROM (SELECT DISTINCT ON (label_id) * FROM labeled_events WHERE definitions_hash = %(definitions)s
               ORDER BY label_id, revision DESC) latest
         WHERE active GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
@@ -81,7 +94,7 @@ def rejections(warehouse: Warehouse) -> Shown:
     """Why records gave no signal or no label."""
     rows = _rows(
         warehouse,
-        "SELECT stage, producer, reason, sum(rows) FROM extraction_counts GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC",
+        "SELECT stage, producer, reason, sum(rows) AS records FROM extraction_counts GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC",
     )
     return "records that gave none, and why", ("stage", "producer", "reason", "records"), rows
 
@@ -108,3 +121,48 @@ def run_figures(warehouse: Warehouse, run: str) -> tuple[dict[str, Any], list[di
     """Return a run's row and its figures."""
     found = backtests.get_run(warehouse, run)
     return found, backtests.read_metrics(warehouse, found["run_id"])
+
+
+def answers(runs: list[dict[str, Any]]) -> Shown:
+    """One line per run: the figures that answer its question, beside their null, corrected for asking several."""
+    rows: list[tuple[Any, ...]] = []
+    tested = []
+    for run in runs:
+        whole = run["evaluation"]["overall"]["all_evidence"]
+        null = whole["nulls"].get("shifted_events", {}).get("precision") if whole["nulls"] else None
+        if null and null["p_value"] is not None:
+            tested.append((len(rows), null["p_value"]))
+        lead = whole["lead_time_hours"] or {}
+        rows.append(
+            (
+                run["hypothesis_family"],
+                whole["n_events"],
+                _number(whole["base_rate"]),
+                whole["n_alerts"],
+                _with_interval(whole, "precision"),
+                _number(null and null["value"]),
+                _span(null and null["difference_interval"]),
+                _with_interval(whole, "recall"),
+                _number(lead.get("median")),
+            )
+        )
+    corrected = dict(zip((index for index, _ in tested), holm([p for _, p in tested]), strict=True)) if tested else {}
+    shown = [(*row, _number(corrected.get(index))) for index, row in enumerate(rows)]
+    names = ("question", "events", "base rate", "alerts", "precision", "null", "difference from null", "recall",
+             "median lead h", "p (Holm)")  # fmt: skip
+    return "what was asked, and what came out", names, shown
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _span(interval: dict[str, float] | None) -> str:
+    return "" if interval is None else f"{interval['lo']:+.3f} .. {interval['hi']:+.3f}"
+
+
+def _with_interval(whole: dict[str, Any], name: str) -> str:
+    if whole[name] is None:
+        return str(whole["reasons"].get(name, ""))
+    interval = whole["intervals"].get(name)
+    return f"{whole[name]:.3f}" + (f" [{interval['lo']:.3f}, {interval['hi']:.3f}]" if interval else "")

@@ -1,7 +1,7 @@
 """Labels: raw records in, labeled events out, by rule and with an authoritative time.
 
 Pure, registered per event type (signals.md 5). A label may rest on later records than its event; a signal never does.
-What is rejected is counted by reason; no label is ever made by hand. Frozen datasets are kept by the warehouse (`stores.labels`).
+What is rejected is counted by reason; no label is ever made by hand. The warehouse freezes datasets.
 """
 
 from . import earnings_surprise, governance_collapse, insider_disclosure, mna_announcement
