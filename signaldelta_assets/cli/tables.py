@@ -64,7 +64,8 @@ def events_by_year(warehouse: Warehouse, definitions_hash: str) -> Shown:
     rows = _rows(
         warehouse,
         """
-        SELECT signal_id, extract(year FROM event_time)::int AS year, count(*) AS events, count(DISTINCT entity_id) AS entities
+        SELECT signal_id, extract(year FROM event_time)::int AS year, count(*) AS events,
+               count(DISTINCT entity_id) AS entities
         FROM (SELECT DISTINCT ON (event_id) * FROM iald_signals WHERE definitions_hash = %(definitions)s
               ORDER BY event_id, revision DESC) latest
         WHERE active GROUP BY 1, 2 ORDER BY 1, 2
@@ -94,7 +95,8 @@ def rejections(warehouse: Warehouse) -> Shown:
     """Why records gave no signal or no label."""
     rows = _rows(
         warehouse,
-        "SELECT stage, producer, reason, sum(rows) AS records FROM extraction_counts GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC",
+        "SELECT stage, producer, reason, sum(rows) AS records FROM extraction_counts "
+        "GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC",
     )
     return "records that gave none, and why", ("stage", "producer", "reason", "records"), rows
 
