@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STATE := .signaldelta/$(if $(ARCHIVE),recorded,simulated)
 ENVIRONMENT := SIGNALDELTA_HOME=$${SIGNALDELTA_HOME:-$(STATE)}
 
-.PHONY: setup demo up down test test-fast lint format lock bench schema clean
+.PHONY: setup demo up down test test-fast lint format lock bench golden schema clean
 
 setup: $(VENV)/.ready
 
@@ -53,6 +53,11 @@ bench: setup
 lock:
 	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 \
 		--no-header --no-emit-index-url --no-annotate --upgrade -o requirements.lock
+
+# After a change of assets: the picture and the golden file; review the diff.
+golden: setup
+	$(BIN)/python -W ignore -m tests.defs.golden > tests/defs/definitions.json
+	$(BIN)/signaldelta graph > docs/asset-graph.svg
 
 # After a change in the table registry; a released schema needs a migration besides.
 schema: setup

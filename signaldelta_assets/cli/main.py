@@ -64,6 +64,16 @@ def down() -> None:
     stop_embedded(load_settings().postgres_dir)
 
 
+@app.command()
+def graph() -> None:
+    """Print the asset graph as an SVG picture."""
+    from signaldelta_assets.definitions import defs
+
+    from .graph import asset_graph_svg
+
+    print(asset_graph_svg(defs().get_repository_def()), end="")
+
+
 @database.command("migrate")
 def migrate_command() -> None:
     """Bring the database to this code's schema."""

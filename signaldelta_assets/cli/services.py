@@ -89,7 +89,9 @@ def _watch(children: dict[str, subprocess.Popen[bytes]]) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    # A shell starts background jobs with SIGINT ignored; both must stop the services.
     signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)
     while True:
         _raise_if_ended(children)
         time.sleep(1.0)

@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from signaldelta_assets.cli.graph import asset_graph_svg
 from signaldelta_assets.warehouse.dbt import SOURCE_ASSETS
 from tests.defs.golden import definitions_document
 from tests.paths import ROOT
@@ -86,6 +87,11 @@ def test_dbt_sources_name_assets_that_exist(repository: dg.RepositoryDefinition)
     assert named <= keys
     signals = {key for key in keys if key.startswith("signals/")}
     assert signals == set(SOURCE_ASSETS["iald_signals"])
+
+
+def test_the_picture_shows_the_graph_that_is(repository: dg.RepositoryDefinition) -> None:
+    picture = (ROOT / "docs" / "asset-graph.svg").read_text()
+    assert picture == asset_graph_svg(repository), "signaldelta graph > docs/asset-graph.svg"
 
 
 def test_schedules_run_by_themselves(repository: dg.RepositoryDefinition) -> None:
