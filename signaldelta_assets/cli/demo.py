@@ -65,6 +65,7 @@ class Plan:
     first: date
     last: date
     earnings_first: date
+    step_hours: int
     quarters: tuple[str, ...]
 
 
@@ -73,12 +74,15 @@ RECORDED = Plan(
     date(2023, 10, 1),
     date(2025, 9, 30),
     date(2021, 1, 1),
+    # Two thousand entities for a year, four times the reference size if hourly. Scores are the same on any grid.
+    6,
     ("2023-10-01", "2024-01-01", "2024-04-01", "2024-07-01", "2024-10-01", "2025-01-01", "2025-04-01", "2025-07-01"),
 )
 SIMULATED = Plan(
     date(2024, 6, 30),
     date(2025, 6, 30),
     date(2022, 4, 1),
+    1,
     ("2024-07-01", "2024-10-01", "2025-01-01", "2025-04-01"),
 )
 
@@ -178,15 +182,15 @@ class Launcher:
         return [key for key in self._repository.asset_graph.executable_asset_keys if key.path[0] in layers]
 
 
-def protocol_document(question: Question, first: date, last: date) -> dict[str, Any]:
-    """Return the evaluation protocol of a question over [first, last]: hourly, with the requirement's minimum."""
-    start = datetime(first.year, first.month, first.day, tzinfo=UTC)
-    end = datetime(last.year, last.month, last.day, tzinfo=UTC)
+def protocol_document(question: Question, plan: Plan) -> dict[str, Any]:
+    """Return the evaluation protocol of a question over the snapshot's window, with the requirement's minimum."""
+    start = datetime.fromisoformat(plan.quarters[-QUARTERS_IN_SNAPSHOT]).replace(tzinfo=UTC)
+    end = datetime(plan.last.year, plan.last.month, plan.last.day, tzinfo=UTC)
     several = len(question.event_types) > 1
     return {
         "schema": "signaldelta.evaluation_protocol/1",
         "name": question.hypothesis,
-        "grid": {"start": int(start.timestamp()), "end": int(end.timestamp()), "step_seconds": 3600},
+        "grid": {"start": int(start.timestamp()), "end": int(end.timestamp()), "step_seconds": 3600 * plan.step_hours},
         "horizon_hours": 24 * question.horizon_days,
         # A fresh full-strength tier-1 event alone gives about 0.2; half a half-life of a weaker one still stands above.
         "alert": {"threshold": 0.02, "rearm_below": 0.012, "refractory_hours": 24},
@@ -259,7 +263,6 @@ def run_demo(archive: Path | None, console: Console) -> None:
 
 def _backtests(launcher: Launcher, plan: Plan) -> list[str]:
     definitions = load_definitions()
-    first = date.fromisoformat(plan.quarters[-QUARTERS_IN_SNAPSHOT])
     specs: dict[str, Question] = {}
     with opened() as (warehouse, _):
         snapshot = tables.newest_snapshot(warehouse)
@@ -268,7 +271,7 @@ def _backtests(launcher: Launcher, plan: Plan) -> list[str]:
                 warehouse,
                 snapshot["snapshot_hash"],
                 model_document(question, definitions),
-                protocol_document(question, first, plan.last),
+                protocol_document(question, plan),
                 dict(definitions.availability_basis),
                 question.hypothesis,
             )
