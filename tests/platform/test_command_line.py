@@ -115,8 +115,9 @@ def _plant(deployment: Deployment, source_type: str, day: str, partition_day: st
     """A record that no collector wrote: a copy of the day's first under other names, put into `partition_day`."""
     with Warehouse(deployment.url) as warehouse, warehouse.write("collection") as connection:
         columns = [column.name for column in raw_records.columns if column.computed is None]
+        mark = f"01ZZZZZZZZZZ{partition_day.replace('-', '')}"
         changes = {
-            "raw_record_id": f"'01ZZZZZZZZZZ{partition_day.replace('-', '')}' || upper(substr(md5(raw_record_id), 1, 6))",
+            "raw_record_id": f"'{mark}' || upper(substr(md5(raw_record_id), 1, 6))",
             "natural_key": "natural_key || ':planted'",
             "partition_date": f"'{partition_day}'::date",
         }

@@ -1,0 +1,68 @@
+"""`signaldelta up`: every service of a deployment starts, answers, and stops together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.platform.conftest import MakeDeployment
+from tests.platform.deployment import kill, wait_until
+
+pytestmark = [pytest.mark.platform, pytest.mark.postgres]
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _commands_of(home: Path) -> list[str]:
+    """Command lines of every living process of a deployment, by the home in its environment."""
+    mark = f"SIGNALDELTA_HOME={home}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return [command for command in found if command]
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to see which processes are left")
+def test_everything_starts_answers_and_stops_together(
+    deploy: MakeDeployment, small_replay: str, small_archive: Path
+) -> None:
+    webserver, api = _free_port(), _free_port()
+    deployment = deploy(small_replay).with_variables(
+        SIGNALDELTA_WEBSERVER_PORT=str(webserver), SIGNALDELTA_API_PORT=str(api)
+    )
+    # To a file: a pipe that nobody reads would fill up.
+    said = deployment.home / "up.log"
+    with said.open("w") as log:
+        up = deployment.start("signaldelta", "up", "--archive", str(small_archive), stdout=log)
+    try:
+        wait_until(lambda: "Ctrl-C stops all" in said.read_text(), 150, "the services", up)
+        health = httpx.get(f"http://127.0.0.1:{api}/health", timeout=20)
+        assert health.is_success and f"http://127.0.0.1:{api}" in said.read_text()
+        query = "{ assetNodes { assetKey { path } } runsOrError { __typename } }"
+        answer = httpx.post(f"http://127.0.0.1:{webserver}/graphql", json={"query": query}, timeout=60).json()
+        paths = [node["assetKey"]["path"] for node in answer["data"]["assetNodes"]]
+        assert ["raw", "edgar", "submissions"] in paths and ["backtests", "run"] in paths
+        running = " ".join(_commands_of(deployment.home))
+        assert all(name in running for name in ("dagster-webserver", "dagster-daemon", "uvicorn", "replay"))
+        # What Ctrl-C in a terminal sends, to the command alone: stopping the others is its work.
+        os.kill(up.pid, signal.SIGINT)
+        assert up.wait(60) == 0, said.read_text()
+    finally:
+        if up.poll() is None:
+            kill(up)
+    wait_until(lambda: not _commands_of(deployment.home), 30, f"the end of {_commands_of(deployment.home)}")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{api}/health", timeout=5)
