@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from signaldelta_assets.backtests import BacktestSpec, run_backtest
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.cli.backtests import opened, store_spec
-from signaldelta_assets.cli.demo import QUESTIONS, Question, model_document, protocol_document
+from signaldelta_assets.cli.demo import QUESTIONS, Plan, Question, model_document, protocol_document
 from signaldelta_assets.collectors import Window as CollectionWindow
 from signaldelta_assets.collectors import registered_collectors, run_collector
 from signaldelta_assets.contracts import SecurityContext
+from signaldelta_assets.defs.partitions import QUARTERS_IN_SNAPSHOT
 from signaldelta_assets.defs.signals import extract_window
 from signaldelta_assets.labels import required_label_window, run_classifier
 from signaldelta_assets.settings import load_settings
@@ -66,11 +67,14 @@ def protocol(question: Question, first: date, last: date) -> dict[str, Any]:
 
     The minimum is that of a question about one event type, as far as small archives have events.
     """
-    document = protocol_document(question, first, last)
-    document["grid"]["step_seconds"] = 4 * 3600
+    # The window of the snapshot starts where its first quarter does: here all four are the archive's first day.
+    window = Plan(first, last, first - HISTORY, 4, (first.isoformat(),) * QUARTERS_IN_SNAPSHOT)
+    document = protocol_document(question, window)
     document["bootstrap"]["replicates"] = 200
     document["nulls"]["draws"] = 50
-    document["minimum_dataset"] |= {"entities": 20, "event_types": 1, "events": 30, "events_of_commonest_type": 30}
+    document["minimum_dataset"] = {
+        "entities": 20, "event_types": 1, "events": 25, "events_of_commonest_type": 25, "events_per_type": 25, "months": 3,
+    }  # fmt: skip
     return document
 
 
@@ -101,7 +105,7 @@ def main(first: date, last: date, to_run: Sequence[str]) -> dict[str, Any]:
         for hypothesis in to_run:
             spec = BacktestSpec.from_dict(documents.get_document(warehouse, stored[hypothesis], "backtest_spec"))
             runs[hypothesis] = run_backtest(warehouse, store, spec).run_hash
-    return {"snapshot_hash": snapshot, "specs": stored, "runs": runs, "ended": datetime.now(UTC).isoformat()}
+    return {"snapshot_hash": snapshot, "specs": stored, "runs": runs}
 
 
 if __name__ == "__main__":
