@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from rich.table import Table
 
 from signaldelta_assets.backtests import verify_run
 from signaldelta_assets.catalogue import SignalDefinitions, load_definitions
-from signaldelta_assets.defs.partitions import QUARTERS_IN_SNAPSHOT
+from signaldelta_assets.defs.partitions import QUARTERS_IN_SNAPSHOT, RANGE_END, RANGE_START
 from signaldelta_assets.scoring import default_model
 from signaldelta_assets.settings import Settings, load_settings
 from signaldelta_assets.warehouse import Warehouse
@@ -32,8 +33,6 @@ from signaldelta_assets.warehouse import Warehouse
 from . import tables
 from .backtests import figures_table, opened, store_spec
 from .environment import apply, prepare, replay_environment
-
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
@@ -137,6 +136,8 @@ class Launcher:
     def __init__(self, console: Console, log: Path) -> None:
         from signaldelta_assets.definitions import defs
 
+        # dagster-dbt remarks on every source test that it stores it as an observation.
+        logging.getLogger("dagster.builtin").setLevel(logging.ERROR)
         self._repository = defs().get_repository_def()
         self._instance = dg.DagsterInstance.get()
         self._console = console

@@ -75,6 +75,20 @@ def replay_environment(settings: Settings, base_url: str) -> dict[str, str]:
     }
 
 
+def publish(settings: Settings, variables: dict[str, str]) -> Path:
+    """Leave the variables of running services where `signaldelta env` of the same home finds them; return the file."""
+    target = settings.home_dir / "environment.json"
+    target.write_text(json.dumps(variables, indent=1, sort_keys=True))
+    return target
+
+
+def published(settings: Settings) -> dict[str, str]:
+    """Return what running services of this home have published, nothing where none run."""
+    target = settings.home_dir / "environment.json"
+    variables: dict[str, str] = json.loads(target.read_text()) if target.exists() else {}
+    return variables
+
+
 def apply(variables: dict[str, str]) -> Settings:
     """Set `variables` in this process's environment; return the settings they give."""
     os.environ.update(variables)

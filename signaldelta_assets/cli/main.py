@@ -25,12 +25,16 @@ ARCHIVE_HELP = "A recorded archive's folder; the simulated archive where none is
 
 @app.command()
 def env() -> None:
-    """Print the variables that dagster and dbt need, as shell exports: eval "$(signaldelta env)"."""
+    """Print the variables that dagster and dbt need, as shell exports: eval "$(signaldelta env)".
+
+    While `signaldelta up` of the same home runs, they include where its archive is served.
+    """
     from signaldelta_assets.settings import load_settings
 
-    from .environment import prepare
+    from .environment import prepare, published
 
-    for name, value in prepare(load_settings()).items():
+    settings = load_settings()
+    for name, value in (prepare(settings) | published(settings)).items():
         print(f"export {name}={shlex.quote(value)}")
 
 

@@ -17,18 +17,29 @@ from signaldelta_assets.settings import load_settings
 from signaldelta_assets.warehouse import stop_embedded
 
 from .demo import open_archive
-from .environment import PROJECT, apply, prepare, replay_environment
+from .environment import PROJECT, apply, prepare, publish, replay_environment
 
 
 def run_services(archive: Path | None, live: bool, console: Console) -> None:
     """Start everything, print the addresses, wait; on Ctrl-C, or when one of them ends, stop the others."""
-    settings = apply(prepare(load_settings()))
+    # SIGTERM is how a process manager says Ctrl-C, and a shell starts background jobs with SIGINT ignored.
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    settings = load_settings()
     with ExitStack() as stack:
+        if settings.database_url is None:
+            stack.callback(stop_embedded, settings.postgres_dir)
+        variables = prepare(settings)
+        settings = apply(variables)
         lines = []
-        if not live:
+        if live:
+            variables |= {"SIGNALDELTA_COLLECTION_MODE": "live"}
+        else:
             server = stack.enter_context(open_archive(archive, settings, console))
-            settings = apply(replay_environment(settings, server.url))
+            variables |= replay_environment(settings, server.url)
             lines.append(f"replay of the archive   {server.url}")
+        settings = apply(variables)
+        stack.callback(publish(settings, variables).unlink, missing_ok=True)
         binaries = Path(sys.executable).parent
         workspace = ["-w", str(PROJECT / "workspace.yaml")]
         port = str(settings.webserver_port)
@@ -61,8 +72,10 @@ def run_services(archive: Path | None, live: bool, console: Console) -> None:
             _watch(children)
         except KeyboardInterrupt:
             console.print("stopping")
-    if settings.database_url is None:
-        stop_embedded(settings.postgres_dir)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _wait_for(url: str, children: dict[str, subprocess.Popen[bytes]], seconds: float = 120.0) -> None:
@@ -85,13 +98,6 @@ def _raise_if_ended(children: dict[str, subprocess.Popen[bytes]]) -> None:
 
 
 def _watch(children: dict[str, subprocess.Popen[bytes]]) -> None:
-    # SIGTERM is how a process manager says Ctrl-C.
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    # A shell starts background jobs with SIGINT ignored; both must stop the services.
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGINT, interrupt)
     while True:
         _raise_if_ended(children)
         time.sleep(1.0)

@@ -112,9 +112,11 @@ def newest_snapshot(warehouse: Warehouse) -> dict[str, Any]:
 
 
 def run_of_spec(warehouse: Warehouse, spec_hash: str) -> str:
-    """Return the id of the run of a spec."""
+    """Return the id of the newest run of a spec: other code or another lock makes another run of it."""
     with warehouse.read() as connection:
-        row = connection.execute("SELECT run_id FROM backtest_runs WHERE spec_hash = %s", (spec_hash,)).fetchone()
+        row = connection.execute(
+            "SELECT run_id FROM backtest_runs WHERE spec_hash = %s ORDER BY ingest_time DESC LIMIT 1", (spec_hash,)
+        ).fetchone()
     assert row is not None, f"spec {spec_hash} has no run"
     return str(row["run_id"])
 

@@ -12,6 +12,9 @@ from signaldelta_assets.warehouse.stores.reading import Window
 # Snapshots and datasets reach this many quarters back, their own included.
 QUARTERS_IN_SNAPSHOT = 4
 
+# Tags by which Dagster runs a range of partitions in one run.
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
 backtest_specs = dg.DynamicPartitionsDefinition(name="backtest_specs")
 
 

@@ -8,10 +8,12 @@ from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.tables import raw_records
 
 from .describe import OWNERS, check_result, table_metadata
-from .partitions import DayWindow, daily, day_window
+from .partitions import RANGE_END, RANGE_START, DayWindow, daily, day_window
 from .platform import Platform, database_url
 from .versions import own_versions_hook, partition_versions, range_version
 
+# The longest gap between an acceptance and its dissemination: a Thursday evening before a holiday and a weekend.
+RECENT_DAYS = 6
 INTEGRITY_CHECK = "records_are_sound"
 
 _INTEGRITY = """
@@ -126,7 +128,11 @@ def build_asset(collector: Collector, first_day: str) -> dg.AssetsDefinition:
 
 
 def build_schedule(collector: Collector, asset: dg.AssetsDefinition) -> list[dg.ScheduleDefinition]:
-    """Return the schedule of a collector: it fills today's partition, and yesterday's until that day is final."""
+    """Return the schedule of a collector: it fills the last days, one range in one run.
+
+    A filing accepted on the evening before a long weekend belongs to that day's partition and is disseminated days
+    later; and a run that failed is made good by the next. What is known already costs no request.
+    """
     job = dg.define_asset_job(
         "collect_" + collector.name.replace("/", "_"),
         selection=dg.AssetSelection.assets(*asset.keys),
@@ -139,16 +145,15 @@ def build_schedule(collector: Collector, asset: dg.AssetsDefinition) -> list[dg.
         cron_schedule=collector.schedule.cron,
         execution_timezone=collector.schedule.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"{collector.name}, {collector.schedule}: today's partition and yesterday's.",
+        description=f"{collector.name}, {collector.schedule}: the last {RECENT_DAYS} days in one run.",
     )
-    def run(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+    def run(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         partitions = asset.partitions_def
         assert partitions is not None
-        keys = list(partitions.get_partition_keys(current_time=context.scheduled_execution_time))[-2:]
-        return [
-            dg.RunRequest(run_key=f"{context.scheduled_execution_time.isoformat()}:{key}", partition_key=key)
-            for key in keys
-        ]
+        keys = list(partitions.get_partition_keys(current_time=context.scheduled_execution_time))[-RECENT_DAYS:]
+        return dg.RunRequest(
+            run_key=context.scheduled_execution_time.isoformat(), tags={RANGE_START: keys[0], RANGE_END: keys[-1]}
+        )
 
     return [run]
 

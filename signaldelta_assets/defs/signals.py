@@ -23,6 +23,9 @@ from .platform import Platform, database_url
 from .raw import keys_by_source
 from .versions import own_versions_hook, partition_versions, range_version
 
+# How far back a changed day is extracted again by itself: what is accepted on the evening before a long weekend is
+# disseminated, and so collected, days later. Older days are backfilled on purpose.
+RECENT = timedelta(days=7)
 PROVENANCE_CHECK = "events_rest_on_records"
 
 # Which asset holds the events of a family.
@@ -138,9 +141,8 @@ def build_asset(
         + ", ".join(f"{signal_id} {definitions.signal(signal_id).name}" for signal_id in signal_ids)
         + ".",
         code_version=hash_document({name: definitions.document["signals"][name] for name in signal_ids}),
-        # A parent came with other content. Bounded to the newest partition: older ones are backfilled on purpose.
         automation_condition=changed_content().since_last_handled()
-        & dg.AutomationCondition.in_latest_time_window()
+        & dg.AutomationCondition.in_latest_time_window(lookback_delta=RECENT)
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress(),
         metadata={
@@ -197,4 +199,12 @@ def defs() -> dg.Definitions:
         build_asset(definitions, domain, signal_ids, first_day)
         for domain, signal_ids in sorted(signals_by_domain(definitions).items())
     ]
-    return dg.Definitions(assets=assets)
+    # Dagster's own sensor for such conditions is stopped unless somebody starts it.
+    sensor = dg.AutomationConditionSensorDefinition(
+        "follow_changed_days",
+        target=dg.AssetSelection.groups("signals"),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=60,
+        description="Extracts a recent day again when what was collected for it has changed.",
+    )
+    return dg.Definitions(assets=assets, sensors=[sensor])
