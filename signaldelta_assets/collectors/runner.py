@@ -115,6 +115,8 @@ def run_collector(
         "window_end": window.end,
         "dagster_run_id": dagster_run_id,
     }
+    # An entity whose own list an upstream cannot give is an entity all the same: its filings name it.
+    reference.add_missing(warehouse, [_security(entity) for entity in universe if entity.name])
     clock = observation_clock(settings)
     counts: Counter[str] = Counter(dict.fromkeys(_ALWAYS_COUNTED, 0))
     sources: Counter[str] = Counter()
@@ -160,6 +162,17 @@ def run_collector(
     if failures:
         raise CollectionFailedError(report())
     return report()
+
+
+def _security(entity: UniverseEntity) -> reference.SecurityRow:
+    return reference.SecurityRow(
+        entity_id=entity.entity_id,
+        asset_class="equity",
+        name=entity.name,
+        cik=entity.cik,
+        primary_ticker=entity.tickers[0] if entity.tickers else None,
+        identifiers=tuple(reference.Identifier("ticker", ticker, "universe") for ticker in entity.tickers),
+    )
 
 
 def _write(

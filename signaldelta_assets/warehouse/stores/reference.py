@@ -85,6 +85,16 @@ def upsert_securities(warehouse: Warehouse, rows: Sequence[SecurityRow]) -> None
         )
 
 
+def add_missing(warehouse: Warehouse, rows: Sequence[SecurityRow]) -> None:
+    """Add the entities that are not there yet, by what a universe says of them; what is known already stands."""
+    with warehouse.read() as connection:
+        found = connection.execute(
+            "SELECT entity_id FROM securities WHERE entity_id = ANY(%s)", ([row.entity_id for row in rows],)
+        ).fetchall()
+    known = {row["entity_id"] for row in found}
+    upsert_securities(warehouse, [row for row in rows if row.entity_id not in known])
+
+
 def read_securities(warehouse: Warehouse, entity_ids: Iterable[str] | None = None) -> dict[str, Security]:
     """Return the securities by entity id, all of them or those asked for, with their dated tickers."""
     wanted = None if entity_ids is None else sorted(set(entity_ids))
