@@ -26,6 +26,8 @@ from signaldelta_assets.warehouse import Warehouse
 from tests.paths import ROOT
 
 BIN = Path(sys.executable).parent
+# Whether it can be seen which processes a deployment has.
+PROCESSES = Path("/proc/self/environ").exists()
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,18 @@ class Deployment:
     def count(self, table: str, where: str = "true") -> int:
         """How many rows a table has."""
         return int(self.rows(f"SELECT count(*) FROM {table} WHERE {where}")[0][0])
+
+    def processes(self) -> list[str]:
+        """Command lines of every living process of this deployment, known by the home in their environment."""
+        mark = f"SIGNALDELTA_HOME={self.home}".encode()
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+        return [command for command in found if command]
 
 
 def materialize_arguments(select: str, partition: str | None) -> list[str]:

@@ -73,7 +73,8 @@ def protocol(question: Question, first: date, last: date) -> dict[str, Any]:
     document["bootstrap"]["replicates"] = 200
     document["nulls"]["draws"] = 50
     document["minimum_dataset"] = {
-        "entities": 20, "event_types": 1, "events": 25, "events_of_commonest_type": 25, "events_per_type": 25, "months": 3,
+        "entities": 20, "event_types": 1, "events": 25, "events_of_commonest_type": 25,
+        "events_per_type": 25, "months": 3,
     }  # fmt: skip
     return document
 

@@ -106,10 +106,15 @@ def test_a_killed_backtest_started_again_comes_to_the_same_run(
     started = disturbed.home / "tmp"
     wait_until(lambda: any(started.glob("signaldelta-run-*/*")), 120, "the sandbox", process)
     kill(process)
+    # The sandbox has a session of its own and ends by itself when its parent does.
+    wait_until(lambda: not disturbed.processes(), 30, "the end of the sandbox")
     tables = ("backtest_runs", "backtest_metrics", "backtest_alerts", "backtest_artifacts", "hypothesis_trials")
     assert {table: disturbed.count(table) for table in tables} == dict.fromkeys(tables, 0)
     disturbed.run("dagster", *arguments)
 
+    environment = "SELECT environment_hash FROM backtest_runs"
+    same = disturbed.rows(environment) == other.rows(environment)
+    assert same, "the code or a package was changed while this test ran: its two runs cannot be compared"
     run = expected["runs"][QUESTION.hypothesis]
     assert disturbed.rows("SELECT run_hash, status FROM backtest_runs") == [(run, "complete")]
     for query in (

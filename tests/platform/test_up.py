@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.platform.conftest import MakeDeployment
-from tests.platform.deployment import kill, wait_until
+from tests.platform.deployment import PROCESSES, kill, wait_until
 
 pytestmark = [pytest.mark.platform, pytest.mark.postgres]
 
@@ -22,20 +22,7 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _commands_of(home: Path) -> list[str]:
-    """Command lines of every living process of a deployment, by the home in its environment."""
-    mark = f"SIGNALDELTA_HOME={home}".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (process / "environ").read_bytes().split(b"\0"):
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return [command for command in found if command]
-
-
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to see which processes are left")
+@pytest.mark.skipif(not PROCESSES, reason="needs /proc to see which processes are left")
 def test_everything_starts_answers_and_stops_together(
     deploy: MakeDeployment, small_replay: str, small_archive: Path
 ) -> None:
@@ -55,7 +42,7 @@ def test_everything_starts_answers_and_stops_together(
         answer = httpx.post(f"http://127.0.0.1:{webserver}/graphql", json={"query": query}, timeout=60).json()
         paths = [node["assetKey"]["path"] for node in answer["data"]["assetNodes"]]
         assert ["raw", "edgar", "submissions"] in paths and ["backtests", "run"] in paths
-        running = " ".join(_commands_of(deployment.home))
+        running = " ".join(deployment.processes())
         assert all(name in running for name in ("dagster-webserver", "dagster-daemon", "uvicorn", "replay"))
         # What Ctrl-C in a terminal sends, to the command alone: stopping the others is its work.
         os.kill(up.pid, signal.SIGINT)
@@ -63,6 +50,6 @@ def test_everything_starts_answers_and_stops_together(
     finally:
         if up.poll() is None:
             kill(up)
-    wait_until(lambda: not _commands_of(deployment.home), 30, f"the end of {_commands_of(deployment.home)}")
+    wait_until(lambda: not deployment.processes(), 30, f"the end of {deployment.processes()}")
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{api}/health", timeout=5)
