@@ -7,7 +7,7 @@ no id and no moment of the run ever enters here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +30,7 @@ from .evaluation import (
     first_difference,
     side_by_side,
 )
-from .evidence import EngineError, available_events, circular_evidence, covered_entities
+from .evidence import EngineError, available_events, circular_evidence, covered_at_all, covered_entities
 
 EVALUATION_SCHEMA = "signaldelta.backtest_evaluation/1"
 SAMPLES_SCHEMA = "signaldelta.backtest_samples/1"
@@ -75,13 +75,14 @@ def compute(
     types = protocol.event_types
     steps = 4 + (len(types) if len(types) > 1 else 0)
     labels = tables["labeled_events"]
-    entities = covered_entities(tables["coverage"], protocol)
+    coverage = tables["coverage"]
+    entities = covered_entities(coverage, labels, types, protocol, definitions)
     if not entities:
-        raise EngineError("coverage: expected an entity that is covered during the protocol's grid, found none")
+        raise EngineError(f"coverage: expected an entity covered for {types} during the protocol's grid, found none")
+    unseen = covered_at_all(coverage, protocol).difference(entities)
     progress(0, steps, "deriving available times")
     everything = available_events(tables["signal_events"], tables["signal_frontier"], latency)
-    covered = pc.is_in(everything["entity_id"], value_set=pa.array(entities))
-    events = everything.filter(covered)
+    events = _of(everything, entities)
 
     progress(1, steps, f"scoring {len(entities)} entities")
     grid = _grid(events, model, protocol, entities)
@@ -96,7 +97,10 @@ def compute(
         "schema": EVALUATION_SCHEMA,
         "protocol_hash": protocol.hash,
         "entities": len(entities),
-        "left_out": {"signal events of entities without coverage": everything.num_rows - events.num_rows},
+        "left_out": {
+            "signal events of entities without coverage": everything.num_rows - events.num_rows,
+            "entities covered by no source of the target labels": len(unseen),
+        },
         "leak_audit": audit,
         "overall": _twice(study, whole, types, protocol),
         "by_event_type": {},
@@ -105,7 +109,10 @@ def compute(
         for place, name in enumerate(types):
             progress(4 + place, steps, f"evaluating {name} alone")
             own = only(protocol, name)
-            document["by_event_type"][name] = _twice(study, evaluate(_question(grid), labels, own), [name], own)
+            seen = covered_entities(coverage, labels, [name], protocol, definitions)
+            alone = replace(study, events=_of(events, seen), entities=tuple(seen), grid=_of(grid, seen))
+            figures = _twice(alone, evaluate(_question(alone.grid), labels, own), [name], own)
+            document["by_event_type"][name] = {**figures, "entities": len(seen)}
     samples = _samples(events, model, grid, alerts, protocol)
     progress(steps, steps, "computed")
     status = "complete" if whole.status == "evaluated" else "insufficient"
@@ -122,6 +129,10 @@ def _grid(events: pa.Table, model: ScoringModel, protocol: EvaluationProtocol, e
     start, end = _moment(protocol.start), _moment(protocol.end)
     step = timedelta(microseconds=protocol.step)
     return score_grid(events.select(_EVENT_COLUMNS), model, start, end, step, entities=entities)
+
+
+def _of(table: pa.Table, entities: Sequence[str]) -> pa.Table:
+    return table.filter(pc.is_in(table["entity_id"], value_set=pa.array(entities, pa.string())))
 
 
 def _moment(microseconds: int) -> datetime:

@@ -44,15 +44,51 @@ def available_events(events: pa.Table, frontier: pa.Table, latency: LatencyModel
     return events.append_column("available_time", times.take(place))
 
 
-def covered_entities(coverage: pa.Table, protocol: EvaluationProtocol) -> list[str]:
-    """Return the entities that some source covers at some time of the protocol's grid, sorted."""
+def covered_entities(
+    coverage: pa.Table,
+    labels: pa.Table,
+    event_types: Iterable[str],
+    protocol: EvaluationProtocol,
+    definitions: Mapping[str, Any],
+) -> list[str]:
+    """Return the entities, sorted, whose events of `event_types` would have been seen at some time of the grid.
+
+    That is what makes a negative a negative (backtests.md, Snapshot): a source type that one of these labels is made
+    from covers the entity while the grid lasts. One with such an event in the grid has been seen. Raises `EngineError`
+    naming a type whose label definition is not known.
+    """
+    names = list(event_types)
+    sources = sorted({source for name in names for source in _label_sources(name, definitions)})
+    watched = pc.is_in(coverage["source_type"], value_set=pa.array(sources, pa.string()))
+    of_sources = covered_at_all(coverage.filter(watched), protocol)
+    seen = [
+        entity
+        for entity, name, subtype, at in zip(
+            *(labels[column].to_pylist() for column in ("entity_id", "event_type", "subtype")),
+            labels["event_time"].cast(pa.int64()).to_pylist(),
+            strict=True,
+        )
+        if name in names and protocol.start <= at <= protocol.end and subtype in protocol.targets.get(name, (subtype,))
+    ]
+    return sorted({*of_sources, *seen})
+
+
+def covered_at_all(coverage: pa.Table, protocol: EvaluationProtocol) -> set[str]:
+    """Return the entities that some row of `coverage` covers at some time of the protocol's grid."""
     first, last = _day(protocol.start), _day(protocol.end)
     inside = pc.and_(
         pc.less_equal(coverage["first_day"], pa.scalar(last, pa.date32())),
         pc.greater_equal(coverage["last_day"], pa.scalar(first, pa.date32())),
     )
     names: Any = pc.unique(coverage.filter(inside)["entity_id"]).to_pylist()
-    return sorted(names)
+    return set(names)
+
+
+def _label_sources(event_type: str, definitions: Mapping[str, Any]) -> list[str]:
+    sources: list[str] = definitions.get("labels", {}).get(event_type, {}).get("source_types", [])
+    if not sources:
+        raise EngineError(f"definitions: labels.{event_type}.source_types: expected at least one source, found none")
+    return sources
 
 
 def _day(microseconds: int) -> date:

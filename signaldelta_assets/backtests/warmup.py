@@ -22,7 +22,6 @@ _POINTS = 200
 def warm_up(calibration: str) -> None:
     """Compute a small run by every latency rule and null there is, calibrated as the run will be."""
     warm_up_scoring()
-    definitions: dict[str, Any] = {"labels": {"X": {"family_left_out": "F2"}}}
     latency = LatencyModel.from_dict(
         {
             "schema": "signaldelta.latency_model/1",
@@ -34,9 +33,12 @@ def warm_up(calibration: str) -> None:
         }
     )
     model = ScoringModel.from_dict(_MODEL)
-    compute(_tables(), model, latency, EvaluationProtocol.from_dict(_protocol(calibration)), definitions)
+    compute(_tables(), model, latency, EvaluationProtocol.from_dict(_protocol(calibration)), _DEFINITIONS)
 
 
+_DEFINITIONS: dict[str, Any] = {
+    "labels": {"X": {"family_left_out": "F2", "source_types": ["filing"]}, "Y": {"source_types": ["filing"]}}
+}
 _MODEL: dict[str, Any] = {
     "schema": "signaldelta.scoring_model/1",
     "families": {"F1": {"budget": 1.0, "stage": 1}, "F2": {"budget": 1.0, "stage": 2}},

@@ -19,7 +19,10 @@ from tests.warehouse.examples import labeled_event, put_raw, raw_record, signal_
 DEFINITIONS: dict[str, Any] = {
     "schema": "signaldelta.signal_definitions/1",
     "families": {"F01": {"name": "a", "stage": 1, "budget": 1.5}, "F06": {"name": "b", "stage": 3, "budget": 1.5}},
-    "labels": {"MNA_ANNOUNCEMENT": {"family_left_out": "F06"}},
+    "labels": {
+        "MNA_ANNOUNCEMENT": {"family_left_out": "F06", "source_types": ["form_8k"]},
+        "EARNINGS_SURPRISE": {"family_left_out": "F05", "source_types": ["earnings_actual"]},
+    },
 }
 DEFINITIONS_HASH = hash_document(DEFINITIONS)
 WINDOW = Window(date(2024, 1, 1), date(2024, 7, 1))

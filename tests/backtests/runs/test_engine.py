@@ -13,6 +13,7 @@ from signaldelta_assets.backtests.engine import _grid, _question, compute, leak_
 from signaldelta_assets.backtests.evaluation import EvaluationProtocol, alerts_from_grid
 from signaldelta_assets.backtests.evidence import EngineError, available_events, circular_evidence, covered_entities
 from signaldelta_assets.backtests.metrics import metric_rows
+from signaldelta_assets.backtests.warmup import _DEFINITIONS as DEFINITIONS
 from signaldelta_assets.backtests.warmup import _MODEL, _protocol, _tables
 from signaldelta_assets.scoring import ScoringModel
 from signaldelta_assets.timeline import LatencyModel
@@ -20,7 +21,6 @@ from signaldelta_assets.versioning import canonical_json
 
 MODEL = ScoringModel.from_dict(_MODEL)
 PROTOCOL = EvaluationProtocol.from_dict(_protocol("none"))
-DEFINITIONS = {"labels": {"X": {"family_left_out": "F2"}}}
 LATENCY = LatencyModel.from_dict(
     {
         "schema": "signaldelta.latency_model/1",
@@ -81,7 +81,7 @@ def test_evidence_is_circular_by_family_or_by_record(tables: dict[str, pa.Table]
 
 def test_the_audit_finds_a_score_that_has_seen_the_future(tables: dict[str, pa.Table]) -> None:
     events = available_events(tables["signal_events"], tables["signal_frontier"], LATENCY)
-    entities = covered_entities(tables["coverage"], PROTOCOL)
+    entities = covered_entities(tables["coverage"], tables["labeled_events"], ["X", "Y"], PROTOCOL, DEFINITIONS)
     grid = _grid(events, MODEL, PROTOCOL, entities)
     alerts = alerts_from_grid(_question(grid), PROTOCOL)
     assert leak_audit(events, MODEL, PROTOCOL, entities, grid, alerts)["equal"]
@@ -100,8 +100,27 @@ def test_nobody_covered_is_an_error_and_insufficient_has_no_figures(tables: dict
         pa.array([0, 0, 0], pa.int32()).cast(pa.date32()),
     )
     with pytest.raises(EngineError, match="coverage"):
-        _run(tables | {"coverage": old})
+        _run(tables | {"coverage": old, "labeled_events": tables["labeled_events"].slice(0, 0)})
     short = _run(tables | {"labeled_events": tables["labeled_events"].slice(0, 0)})
     assert short.status == "insufficient" and list(metric_rows(short.evaluation)) == []
     rows = list(metric_rows(_run(tables).evaluation))
     assert len({row[:4] for row in rows}) == len(rows) and {row[1] for row in rows} == {"all", "month", "event_type"}
+
+
+def test_a_negative_is_covered_by_a_source_of_the_label(tables: dict[str, pa.Table]) -> None:
+    """E9 has bars and no filings: whether it had an X nobody could see. E2 has only the source of Y."""
+    coverage = tables["coverage"]
+    rows = [row for row in coverage.to_pylist() if row["entity_id"] != "E2"]
+    day = rows[0]
+    rows += [{**day, "entity_id": "E9", "source_type": "bar"}, {**day, "entity_id": "E2", "source_type": "earnings"}]
+    labels = tables["labeled_events"].filter(pc.not_equal(tables["labeled_events"]["entity_id"], pa.scalar("E2")))
+    seen = tables | {"coverage": pa.Table.from_pylist(rows, schema=coverage.schema), "labeled_events": labels}
+    definitions = {"labels": {"X": {"source_types": ["filing"]}, "Y": {"source_types": ["earnings"]}}}
+    run = compute(seen, MODEL, LATENCY, PROTOCOL, definitions)
+    assert set(run.tables["scores"]["entity_id"].to_pylist()) == {"E0", "E1", "E2"}
+    assert run.evaluation["entities"] == 3
+    assert run.evaluation["left_out"]["entities covered by no source of the target labels"] == 1
+    # Alone, X is not asked of E2; Y keeps E0 and E1, which had one.
+    assert {name: part["entities"] for name, part in run.evaluation["by_event_type"].items()} == {"X": 2, "Y": 3}
+    with pytest.raises(EngineError, match=r"labels\.Y"):
+        compute(seen, MODEL, LATENCY, PROTOCOL, {"labels": {"X": definitions["labels"]["X"]}})
