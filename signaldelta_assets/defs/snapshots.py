@@ -1,5 +1,7 @@
 """The snapshot asset: everything a backtest may read, frozen per quarter over the quarters before it."""
 
+from datetime import timedelta
+
 import dagster as dg
 
 from signaldelta_assets.catalogue import load_definitions
@@ -19,6 +21,8 @@ from .versions import EMPTY, partition_versions
 
 EVIDENCE_KEY = dg.AssetKey(["snapshots", "evidence"])
 SNAPSHOT_KEY = dg.AssetKey(["snapshots", "snapshot"])
+# Ten half-lives of most signals, four of the slowest: what is older weighs next to nothing at the first moment.
+EVIDENCE_REACH = timedelta(days=365)
 FROZEN_CHECK = "parts_are_intact"
 
 
@@ -91,7 +95,13 @@ def build_snapshot(first_day: str) -> dg.AssetsDefinition:
             as_of = warehouse.quiesce()
             dataset = labels.freeze_dataset(warehouse, as_of=as_of, window=window, definitions_hash=definitions.hash)
             frozen = freeze_snapshot(
-                warehouse, store, as_of=as_of, window=window, definitions_hash=definitions.hash, dataset=dataset
+                warehouse,
+                store,
+                as_of=as_of,
+                window=window,
+                definitions_hash=definitions.hash,
+                dataset=dataset,
+                reach=EVIDENCE_REACH,
             )
         open_snapshot(store, frozen.manifest)
         parts = frozen.manifest["parts"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -43,8 +43,12 @@ def freeze_snapshot(
     window: Window,
     definitions_hash: str,
     dataset: labels.Dataset | str | int,
+    reach: timedelta = timedelta(0),
 ) -> Snapshot:
     """Freeze everything a run may read: rows with ingest_time at or before `as_of`, event_time in `window`.
+
+    Signal events are taken from whole days `reach` before the window too: a score looks back, so a grid that starts
+    with the window would otherwise start without evidence. Labels and coverage are those of the window.
 
     Without `as_of` it is now. Either way it waits for the writes under way, so that no row can turn up later with an
     earlier ingest_time. `dataset` is the labeled-event dataset, by value, id, hash or version. The same content gives
@@ -69,7 +73,8 @@ def freeze_snapshot(
             f"found one of {known_at.isoformat()}"
         )
     parts = []
-    for kind, table, months in _tables(warehouse, as_of, window, definitions_hash, dataset):
+    evidence = Window(window.start - reach, window.end)
+    for kind, table, months in _tables(warehouse, as_of, window, evidence, definitions_hash, dataset):
         known = backtests.known_parts(warehouse, kind)
         for stretch, piece in _stretches(conform(kind, table), months):
             file = put_part(store, piece, known)
@@ -80,6 +85,7 @@ def freeze_snapshot(
         "dataset_id": dataset.dataset_id,
         "as_of": as_of.isoformat(),
         "window": {"start": window.start_time.isoformat(), "end": window.end_time.isoformat()},
+        "evidence_from": evidence.start_time.isoformat(),
         "definitions_hash": definitions_hash,
         "dataset_hash": dataset.dataset_hash,
         "parts": parts,
@@ -90,10 +96,15 @@ def freeze_snapshot(
 
 
 def _tables(
-    warehouse: Warehouse, as_of: datetime, window: Window, definitions_hash: str, dataset: labels.Dataset
+    warehouse: Warehouse,
+    as_of: datetime,
+    window: Window,
+    evidence: Window,
+    definitions_hash: str,
+    dataset: labels.Dataset,
 ) -> Iterator[tuple[str, pa.Table, list[str] | None]]:
     """Each kind with its rows and, where it is cut by month so that an unchanged month is the same file, the months."""
-    events = signals.read_events(warehouse, definitions_hash=definitions_hash, window=window, as_of=as_of)
+    events = signals.read_events(warehouse, definitions_hash=definitions_hash, window=evidence, as_of=as_of)
     months = _months(events)
     yield "signal_events", events, months
     yield "signal_frontier", *_frontier(events, months)

@@ -54,6 +54,7 @@ class Manifest(_Model):
     dataset_id: Ulid
     as_of: str
     window: Span
+    evidence_from: str
     definitions_hash: Sha256
     dataset_hash: Sha256
     parts: list[Part]

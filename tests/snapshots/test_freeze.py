@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -14,6 +14,7 @@ from signaldelta_assets.snapshots.parts import SUFFIX
 from signaldelta_assets.versioning import content_hash
 from signaldelta_assets.warehouse import IntegrityError
 from signaldelta_assets.warehouse.stores import backtests
+from signaldelta_assets.warehouse.stores.reading import Window
 from tests.snapshots.world import DEFINITIONS_HASH, WINDOW, World
 from tests.warehouse.examples import put_raw, raw_record
 
@@ -75,6 +76,21 @@ def test_what_comes_later_never_enters_an_earlier_moment(world: World) -> None:
     rows = {kind: [p["content_hash"] for p in now.manifest["parts"] if p["kind"] == kind] for kind in changed}
     old = {kind: [p["content_hash"] for p in first.manifest["parts"] if p["kind"] == kind] for kind in changed}
     assert {kind for kind in changed if rows[kind] != old[kind]} == changed
+
+
+def test_evidence_reaches_back_behind_the_window(world: World) -> None:
+    window, start = Window(date(2024, 4, 1), date(2024, 7, 1)), datetime(2024, 4, 1, tzinfo=UTC)
+    cold, warm = (world.freeze(window=window, reach=timedelta(days=days)) for days in (0, 30))
+    assert warm.snapshot_hash != cold.snapshot_hash
+    assert warm.manifest["evidence_from"] == (start - timedelta(days=30)).isoformat()
+    assert cold.manifest["evidence_from"] == cold.manifest["window"]["start"] == start.isoformat()
+    one, other = (open_snapshot(world.store, frozen.manifest).tables() for frozen in (cold, warm))
+    expected = {event.event_id for event in world.events if event.event_time >= start - timedelta(days=30)}
+    assert set(other["signal_events"]["event_id"].to_pylist()) == expected
+    assert set(other["signal_frontier"]["event_id"].to_pylist()) == expected
+    assert min(one["signal_events"]["event_time"].to_pylist()) >= start
+    assert one["signal_events"].num_rows < len(expected)
+    assert all(one[kind].equals(other[kind]) for kind in ("labeled_events", "entities", "coverage"))
 
 
 def test_one_changed_byte_is_found_and_named(world: World) -> None:

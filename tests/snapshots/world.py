@@ -45,15 +45,18 @@ class World:
     def write_labels(self, events: list[LabeledEvent]) -> None:
         labels.write_labels(self.warehouse, events, WINDOW, ["MNA_ANNOUNCEMENT"], DEFINITIONS_HASH)
 
-    def freeze(self, as_of: datetime | None = None) -> Snapshot:
-        dataset = labels.freeze_dataset(self.warehouse, as_of=as_of, window=WINDOW, definitions_hash=DEFINITIONS_HASH)
+    def freeze(
+        self, as_of: datetime | None = None, window: Window = WINDOW, reach: timedelta = timedelta(0)
+    ) -> Snapshot:
+        dataset = labels.freeze_dataset(self.warehouse, as_of=as_of, window=window, definitions_hash=DEFINITIONS_HASH)
         return freeze_snapshot(
             self.warehouse,
             self.store,
             as_of=as_of,
-            window=WINDOW,
+            window=window,
             definitions_hash=DEFINITIONS_HASH,
             dataset=dataset,
+            reach=reach,
         )
 
 

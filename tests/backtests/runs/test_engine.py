@@ -124,3 +124,16 @@ def test_a_negative_is_covered_by_a_source_of_the_label(tables: dict[str, pa.Tab
     assert {name: part["entities"] for name, part in run.evaluation["by_event_type"].items()} == {"X": 2, "Y": 3}
     with pytest.raises(EngineError, match=r"labels\.Y"):
         compute(seen, MODEL, LATENCY, PROTOCOL, {"labels": {"X": definitions["labels"]["X"]}})
+
+
+def test_what_happened_before_the_grid_is_evidence_at_its_first_point(tables: dict[str, pa.Table]) -> None:
+    early = pa.scalar(24 * 3_600_000_000, pa.duration("us"))
+    moved = dict(tables)
+    for kind, name in (("signal_events", "event_time"), ("signal_frontier", "event_time"),
+                       ("signal_frontier", "observed_time")):  # fmt: skip
+        table = moved[kind]
+        place = table.schema.get_field_index(name)
+        moved[kind] = table.set_column(place, table.schema.field(place), pc.subtract(table[name], early))
+    first = _run(moved).tables["scores"].slice(0, 1).to_pylist()[0]
+    assert first["at"].timestamp() == _protocol("none")["grid"]["start"]
+    assert first["n_events"] > 0 and first["magnitude"] > 0
