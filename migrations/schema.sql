@@ -227,16 +227,18 @@ CREATE TABLE signaldelta.score_history (
 	entity_id TEXT NOT NULL,
 	at TIMESTAMP WITH TIME ZONE NOT NULL,
 	scoring_model_hash TEXT NOT NULL CONSTRAINT ck_score_history_scoring_model_hash_sha256 CHECK (length(scoring_model_hash) = 64),
+	latency_model_hash TEXT NOT NULL CONSTRAINT ck_score_history_latency_model_hash_sha256 CHECK (length(latency_model_hash) = 64),
+	definitions_hash TEXT NOT NULL CONSTRAINT ck_score_history_definitions_hash_sha256 CHECK (length(definitions_hash) = 64),
 	ingest_time TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
 	magnitude DOUBLE PRECISION NOT NULL,
 	lean DOUBLE PRECISION NOT NULL,
 	confidence DOUBLE PRECISION NOT NULL,
 	legacy_score DOUBLE PRECISION NOT NULL,
 	verdict TEXT NOT NULL,
-	CONSTRAINT pk_score_history PRIMARY KEY (entity_id, at, scoring_model_hash)
+	CONSTRAINT pk_score_history PRIMARY KEY (entity_id, at, scoring_model_hash, latency_model_hash, definitions_hash)
 );
 
-COMMENT ON TABLE signaldelta.score_history IS 'The narrow series behind charts: a row where the score differs from the entity''s row before.';
+COMMENT ON TABLE signaldelta.score_history IS 'The narrow series behind charts: a row where the score differs from the one before by the same models.';
 
 CREATE TRIGGER score_history_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON signaldelta.score_history
   FOR EACH STATEMENT EXECUTE FUNCTION signaldelta.refuse_change();

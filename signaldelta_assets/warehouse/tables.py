@@ -362,6 +362,8 @@ score_history = _table(
     Column("entity_id", Text, primary_key=True),
     Column("at", UTC_TIME, primary_key=True),
     _sha256("scoring_model_hash", primary_key=True),
+    _sha256("latency_model_hash", primary_key=True),
+    _sha256("definitions_hash", primary_key=True),
     _ingest_time(),
     Column("magnitude", Double, nullable=False),
     Column("lean", Double, nullable=False),
@@ -369,7 +371,7 @@ score_history = _table(
     Column("legacy_score", Double, nullable=False),
     Column("verdict", Text, nullable=False),
     group="signals",
-    why="The narrow series behind charts: a row where the score differs from the entity's row before.",
+    why="The narrow series behind charts: a row where the score differs from the one before by the same models.",
     frozen=True,
 )
 

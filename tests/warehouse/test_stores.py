@@ -153,6 +153,7 @@ def test_raw_records_come_back_as_they_were_written(empty: Warehouse) -> None:
         record = by_id[row["raw_record_id"]]
         assert row["payload"] == record.payload and row["form"] == record.form
         assert row["observed_time"] == record.observed_time
+        assert row["collector_version"] == record.collector_version and row["ingest_time"] <= moment
         assert (row["event_time"] == record.event_time) or (record.event_time is None and row["event_time"] is not row)
     # A record without event time lies in the partition of its observation.
     assert len(raw.read_raw(empty, ["ownership"], date(2024, 3, 1), date(2024, 3, 31), as_of=moment)) == 2
@@ -202,6 +203,30 @@ def test_scores_are_kept_once_and_history_only_where_they_change(empty: Warehous
     with empty.read() as connection:
         history = connection.execute("SELECT at, magnitude FROM score_history ORDER BY at").fetchall()
     assert [(row["at"], row["magnitude"]) for row in history] == [(hours[0], 0.1), (hours[2], 0.2), (hours[3], 0.1)]
+
+
+def test_history_is_of_the_samples_that_are_kept(empty: Warehouse) -> None:
+    hours = [START + timedelta(hours=n) for n in range(3)]
+    hashes = {"scoring_model_hash": "a" * 64, "latency_model_hash": "b" * 64, "definitions_hash": DEFINITIONS}
+
+    def write(hour: int, magnitude: float, **other: str) -> scores.ScoreCounts:
+        row = scores.ScoreRow("E1", hours[hour], score_sample(magnitude), "c" * 64)
+        return scores.write_score_samples(empty, [row], **hashes | other)
+
+    write(0, 0.1)
+    write(2, 0.1)
+    # The hour is scored again, from other evidence: the sample stands, and the history says what it says.
+    assert write(2, 0.7) == scores.ScoreCounts(1, 0, 0)
+    # Between two equal samples: there and back.
+    assert write(1, 0.3) == scores.ScoreCounts(1, 1, 2)
+    assert write(1, 0.3, latency_model_hash="d" * 64) == scores.ScoreCounts(1, 1, 1)
+    assert write(1, 0.3, definitions_hash="e" * 64) == scores.ScoreCounts(1, 1, 1)
+    with empty.read() as connection:
+        history = connection.execute(
+            "SELECT * FROM score_history WHERE latency_model_hash = %s AND definitions_hash = %s ORDER BY at",
+            ("b" * 64, DEFINITIONS),
+        ).fetchall()
+    assert [(row["at"], row["magnitude"]) for row in history] == list(zip(hours, (0.1, 0.3, 0.1), strict=True))
 
 
 def test_extraction_counts_are_of_the_last_time(empty: Warehouse) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
-
-from psycopg import Connection
 
 from signaldelta_assets.contracts import ScoreSample
 from signaldelta_assets.versioning import canonical_json
@@ -18,7 +16,25 @@ from .revisions import lock
 
 _FIGURES = ("evidence", "effective_families", "magnitude", "lean", "confidence", "quality", "diversity", "ordering",
             "n_events", "legacy_score", "verdict")  # fmt: skip
-_HISTORY = ("magnitude", "lean", "confidence", "legacy_score", "verdict")
+_MODELS = """scoring_model_hash = %(scoring)s AND latency_model_hash = %(latency)s
+    AND definitions_hash = %(definitions)s"""
+_KEPT = "magnitude, lean, confidence, legacy_score, verdict"
+# Of the samples offered, and of the next one after each, those that differ from the one before.
+_HISTORY = f"""
+WITH offered AS (SELECT * FROM unnest(%(entities)s::text[], %(moments)s::timestamptz[]) AS o (entity_id, at)),
+touched AS (
+  SELECT * FROM offered
+  UNION SELECT o.entity_id, following.at FROM offered o JOIN LATERAL (
+    SELECT at FROM score_samples s WHERE s.entity_id = o.entity_id AND s.at > o.at AND {_MODELS} ORDER BY at LIMIT 1
+  ) following ON true)
+INSERT INTO score_history (entity_id, at, scoring_model_hash, latency_model_hash, definitions_hash, {_KEPT})
+SELECT entity_id, at, scoring_model_hash, latency_model_hash, definitions_hash, {_KEPT}
+FROM touched JOIN score_samples AS sample USING (entity_id, at) LEFT JOIN LATERAL (
+  SELECT ROW({_KEPT}) AS kept FROM score_samples s
+  WHERE s.entity_id = touched.entity_id AND s.at < touched.at AND {_MODELS} ORDER BY s.at DESC LIMIT 1
+) AS before ON true
+WHERE {_MODELS} AND before.kept IS DISTINCT FROM ROW({_KEPT})
+ON CONFLICT DO NOTHING"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +64,10 @@ def write_score_samples(
     latency_model_hash: str,
     definitions_hash: str,
 ) -> ScoreCounts:
-    """Store `scores`, and a history row wherever the score differs from the entity's row before.
+    """Store `scores`, and a history row wherever a stored sample differs from the entity's sample before it.
 
-    A sample that is there already (same entity, moment and models) is left as it is.
+    A sample that is there already (same entity, moment and models) is left as it is. The history is made from what
+    is stored, never from a score that was not kept; a sample put between two others also makes the later one new.
     """
     ordered = sorted(scores, key=lambda score: (score.entity_id, score.at))
     hashes = (scoring_model_hash, latency_model_hash, definitions_hash)
@@ -61,14 +78,14 @@ def write_score_samples(
         offered, written = copy_new(
             connection, "score_samples", columns, (_sample_row(score, hashes) for score in ordered)
         )
-        before = _before(connection, ordered, scoring_model_hash)
-        rows = []
-        for score in ordered:
-            figures = tuple(getattr(score.sample, name) for name in _HISTORY)
-            if before.get(score.entity_id) != figures:
-                rows.append((score.entity_id, score.at, scoring_model_hash, *figures))
-                before[score.entity_id] = figures
-        _, changed = copy_new(connection, "score_history", ("entity_id", "at", "scoring_model_hash", *_HISTORY), rows)
+        params = {
+            "entities": [score.entity_id for score in ordered],
+            "moments": [score.at for score in ordered],
+            "scoring": scoring_model_hash,
+            "latency": latency_model_hash,
+            "definitions": definitions_hash,
+        }
+        changed = connection.execute(_HISTORY, params).rowcount
     return ScoreCounts(offered, written, changed)
 
 
@@ -85,17 +102,3 @@ def _sample_row(score: ScoreRow, hashes: tuple[str, str, str]) -> tuple[Any, ...
         canonical_json(deltas).decode(),
         canonical_json([asdict(item) for item in sample.top_contributors]).decode(),
     )
-
-
-def _before(
-    connection: Connection[Any], ordered: Sequence[ScoreRow], scoring_model_hash: str
-) -> dict[str, tuple[Any, ...]]:
-    """The newest history row of each entity before its first new moment."""
-    first: Mapping[str, datetime] = {score.entity_id: score.at for score in reversed(ordered)}
-    rows = connection.execute(
-        "SELECT DISTINCT ON (h.entity_id) h.* FROM score_history AS h "
-        "JOIN unnest(%s::text[], %s::timestamptz[]) AS f (entity_id, at) ON f.entity_id = h.entity_id AND h.at < f.at "
-        "WHERE h.scoring_model_hash = %s ORDER BY h.entity_id, h.at DESC",
-        (list(first), list(first.values()), scoring_model_hash),
-    ).fetchall()
-    return {row["entity_id"]: tuple(row[name] for name in _HISTORY) for row in rows}
