@@ -31,6 +31,8 @@ COLUMNS = (
     "collection_mode",
     "payload",
 )
+# Without the last two all records count as read by one parser.
+OPTIONAL = ("source_url", "collector_version", "ingest_time")
 DAY_US = 86_400_000_000
 
 
@@ -82,7 +84,7 @@ def prepare(
     for column in COLUMNS:
         if column not in records.columns:
             raise RecordError("records", column, "a column of that name", sorted(records.columns))
-    columns = [*COLUMNS, *(name for name in ("source_url",) if name in records.columns)]
+    columns = [*COLUMNS, *(name for name in OPTIONAL if name in records.columns)]
     frame = records.loc[records["source_type"].isin(list(source_types)), columns].reset_index(drop=True)
     frame["event_time"] = pd.to_datetime(frame["event_time"], utc=True).astype("datetime64[us, UTC]")
     frame["observed_time"] = pd.to_datetime(frame["observed_time"], utc=True).astype("datetime64[us, UTC]")
@@ -104,16 +106,33 @@ def prepare(
     return frame
 
 
-def first_available(frame: pd.DataFrame, counts: Counter[str]) -> pd.DataFrame:
-    """Return one record per (source type, entity, natural key): the one available first, of those the last observed.
+def _of_last_version(frame: pd.DataFrame, columns: list[str]) -> pd.Series[Any]:
+    """Return which records the collector version that wrote last under their key wrote; all, where none is known."""
+    if not {"collector_version", "ingest_time"} <= set(frame.columns):
+        return pd.Series(True, index=frame.index)
+    written = frame.sort_values(["ingest_time", "collector_version"], kind="stable")
+    last = written.groupby(columns, sort=False)["collector_version"].transform("last")
+    return frame["collector_version"] == last.reindex(frame.index)
 
-    Other content under the same natural key is a later observation; it must not change what was known before it.
+
+def first_available(frame: pd.DataFrame, counts: Counter[str]) -> pd.DataFrame:
+    """Return one record per (source type, entity, natural key); the others are counted as later observations.
+
+    First, only what the collector version that wrote last under the key made of it: a corrected parser, or a clock
+    decided anew by it, replaces what the older one made of the same facts. Those are corrections of our reading, and
+    the older reading would otherwise stand for ever. Among these the record observed first, for other content under
+    the same key that was observed later is a correction by the upstream and must not change what was known before
+    it. So observed_time decides and not `k`: the `k` of a backfill is derived from its event, and a corrected value
+    fetched years later would be dated back before the live record it corrects. At one observed_time a live record
+    goes before a backfilled one; further ties by `k`, then raw_record_id.
     """
     columns = ["source_type", "entity_id", "natural_key"]
-    ranked = frame.sort_values(["k", "observed_time", "raw_record_id"], ascending=[True, False, False], kind="stable")
-    again = ranked.duplicated(columns).reindex(frame.index)
-    counts["later_observation"] += int((again & frame["is_trigger"]).sum())
-    return frame[~again]
+    kept = frame[_of_last_version(frame, columns)]
+    order = ["observed_time", "backfilled", "k", "raw_record_id"]
+    ranked = kept.assign(backfilled=kept["collection_mode"] != "live").sort_values(order, kind="stable")
+    first = frame.index.isin(ranked.index[~ranked.duplicated(columns)])
+    counts["later_observation"] += int((~first & frame["is_trigger"]).sum())
+    return frame[first]
 
 
 def rows(frame: pd.DataFrame) -> list[Record]:

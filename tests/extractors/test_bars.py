@@ -13,7 +13,7 @@ from signaldelta_assets.contracts import Security, SecurityContext
 from signaldelta_assets.extractors import run_extractor
 from signaldelta_assets.extractors.bars import after_refractory, deviation, median, started, windows
 from signaldelta_assets.timeline import sessions
-from tests.extractors.make import ACME, bar, definitions, frame, record, run
+from tests.extractors.make import ACME, FETCHED, bar, definitions, frame, record, run
 
 DAYS = [day.date() for day in sessions(date(2023, 1, 3), date(2024, 6, 28))]
 
@@ -165,8 +165,7 @@ def test_a_bar_seen_late_is_not_in_earlier_figures() -> None:
 
 def test_a_correction_does_not_change_what_fired() -> None:
     records = series(jumps={100: 0.2})
-    again = datetime(2025, 1, 1, tzinfo=UTC)
-    fixed = bar(DAYS[100], 1.0, 1e6, mode="live", observed=again)
+    fixed = bar(DAYS[100], 1.0, 1e6, mode="live", observed=FETCHED + timedelta(days=30))
     before, after = run("S059", records), run("S059", [*records, fixed])
     assert [event.content_hash for event in before.events] == [event.content_hash for event in after.events]
     assert after.counts["later_observation"] == 1

@@ -23,6 +23,8 @@ _COLUMNS: dict[str, pa.DataType] = {
     "event_time": TIME,
     "observed_time": TIME,
     "collection_mode": pa.string(),
+    "collector_version": pa.string(),
+    "ingest_time": TIME,
     "payload": pa.string(),
 }
 
@@ -38,8 +40,9 @@ def read_raw(
     """Return the raw records of the partitions `first_day` to `last_day`, both included.
 
     Columns raw_record_id, source_type, entity_id, natural_key, form, event_time, observed_time (datetime64[us,
-    UTC]), collection_mode, payload (dict); `form` is None where there is none. Only records ingested at or before
-    `as_of`, only of `entity_ids`, where given. In order of raw_record_id: time, then content.
+    UTC]), collection_mode, collector_version, ingest_time (as the other times), payload (dict); `form` is None where
+    there is none. Only records ingested at or before `as_of`, only of `entity_ids`, where given. In order of
+    raw_record_id: time, then content.
     """
     source = sql.SQL(
         "FROM {} WHERE source_type = ANY(%(sources)s) AND partition_date BETWEEN %(first)s AND %(last)s"
