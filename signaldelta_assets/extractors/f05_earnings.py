@@ -3,7 +3,8 @@
 Traps. A record whose release time is unknown has no event_time and triggers nothing. Whether an estimate was published
 before the release, whether actual and estimate are on one basis (GAAP or adjusted), and whether a vendor's file has
 rescaled old figures for splits, cannot be seen in a record: feeds must be of an unadjusted vintage. Two records of one
-release whose figures differ yield nothing and are counted.
+release whose figures differ yield nothing and are counted. A period released again on a later day (revised, or entered
+twice) does not fire again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pandas as pd
 
@@ -60,7 +62,7 @@ class EarningsSurpriseDrift:
     """A release whose standardised unexpected earnings are at least one deviation of the issuer's own history."""
 
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
-        """Return one event per issuer and fiscal period."""
+        """Return one event per issuer and fiscal period: of its first available release."""
         out = Extraction()
         actuals = records[records["source_type"] == "earnings_actual"]
         whole = actuals["payload"].map(
@@ -82,14 +84,20 @@ class EarningsSurpriseDrift:
     def _judge(
         self, now: Surprise, all_: Sequence[Surprise], results: Sequence[EightK], params: SignalParams, out: Extraction
     ) -> None:
+        record = now.record
+        since = record.t - params.lookback // timedelta(microseconds=1)
+        # Also where the other release happened later but was available first: one key, one event.
+        if any(one.period == now.period and one.record.at < record.at and one.record.t >= since for one in all_):
+            out.counts["same_release_again"] += 1
+            return
         if now.unclear:
             out.counts["conflicting_figures"] += 1
             return
-        record = now.record
-        prior = [
-            one for one in all_ if not one.unclear and one.period != now.period
-            and was_available(one.record, record, params.lookback)
-        ][-params["quarters"] :]  # fmt: skip
+        by_period: dict[str, Surprise] = {}
+        for one in all_:
+            if not one.unclear and was_available(one.record, record, params.lookback):
+                by_period.setdefault(one.period, one)
+        prior = [*by_period.values()][-params["quarters"] :]
         if len(prior) < params["min_quarters"]:
             out.counts["short_history"] += 1
             return

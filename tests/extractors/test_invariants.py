@@ -27,8 +27,8 @@ BARS = ("S059", "S060", "S064", "S065", "S069")
 
 
 def filings(seed: int, n: int = 70) -> list[dict[str, Any]]:
-    """Return random filings, trades and releases of two issuers over nine months, some seen late, some amended."""
-    rng = np.random.default_rng(seed)
+    """Return random filings, trades and releases of two issuers over nine months, some seen late, amended or repeated."""
+    rng, again = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     made: list[dict[str, Any]] = []
     for i in range(n):
         when = datetime(2023, 6, 1, tzinfo=UTC) + timedelta(minutes=int(rng.integers(0, 270 * 24 * 60)))
@@ -48,6 +48,9 @@ def filings(seed: int, n: int = 70) -> list[dict[str, Any]]:
             made.append(index(name, when, str(rng.choice(["NT 10-K", "NT 10-Q", "8-A12B"])), **more))
         elif kind == 3 and i % 2:
             made.append(earnings(str(when.date()), float(rng.normal(1, 0.3)), 1.0, f"{when:%H:%M}", f"Q{i}", **more))
+            if again.random() < 0.3:
+                day, late = str(when.date() + timedelta(days=2)), {"entity": entity}
+                made.append(earnings(day, float(again.normal(1, 0.3)), 1.0, f"{when:%H:%M}", f"Q{i}", **late))
         else:
             code = "P" if rng.random() < 0.5 else "S"
             trade = line(code, int(rng.integers(1, 4)) * 20_000, 10.0, str(when.date() - timedelta(days=1)))
@@ -106,6 +109,7 @@ def check_windows(signal: str, records: list[dict[str, Any]], cuts: list[int]) -
             counts[reason] = counts.get(reason, 0) + n
     assert content(events) == content(whole.events)
     assert counts == dict(whole.counts)
+    assert signal != "S028" or len({event.event_key for event in events}) == len(events)
     return len(events)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -380,6 +380,23 @@ def test_s028_against_its_own_history() -> None:
         0.7,
     )
     assert event.key == ("2021-Q1",) and made.counts["short_history"] == 4
+
+
+def test_s028_a_period_released_again_fires_once() -> None:
+    """Entered twice with other figures: the first available release fires, whichever the other says."""
+    records = quarters([0.1, -0.1, 0.1, -0.1, 0.3])
+    again = earnings("2021-02-03", 1.5, 1.0, fiscal="Q1")
+    whole = run("S028", [*records, again])
+    assert [event.attributes["date"] for event in whole.events] == ["2021-02-01"]
+    assert whole.counts["same_release_again"] == 1
+    days_ = [
+        run("S028", [*records, again], day, day + timedelta(days=1)) for day in (date(2021, 2, 1), date(2021, 2, 3))
+    ]
+    assert [event.content_hash for made in days_ for event in made.events] == [whole.events[0].content_hash]
+    assert days_[1].counts == {"same_release_again": 1}
+    # Of a period released twice only the first counts as history.
+    twice = [*records[:4], earnings("2020-11-04", 9.0, 1.0, fiscal="Q4"), records[4]]
+    assert run("S028", twice).events[0].attributes == whole.events[0].attributes
 
 
 def test_s028_results_filed_before_raise_reliability_later_ones_do_not() -> None:
