@@ -36,6 +36,8 @@ class DailyBarsCollector(Collector):
     schedule = Schedule("30 17 * * 1-5")
     upstream = POLYGON
     modules = _MODULES
+    # Unadjusted bars say nothing without the splits of their day.
+    after = ("polygon/splits",)
     # Ask for split-adjusted bars instead. What was answered is in the payload.
     adjusted = False
 
@@ -86,6 +88,10 @@ def _bar_records(
         if pd.isna(close):
             error = RecordError(key, "session", "a day on which the exchange traded", payload["session"])
             batch.quarantined.append(context.refuse(error, BARS, fetched, fetched.url, day))
+            continue
+        if close > fetched.observed_time:
+            # What was received is the session so far.
+            context.counts["session_not_closed"] += 1
             continue
         yield context.record(
             fetched,
