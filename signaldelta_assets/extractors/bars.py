@@ -119,7 +119,7 @@ class Series:
         return found
 
     def until(self, at: int, span: int) -> Series:
-        """Return the last `span` sessions as they could be known with bar `at`: slower bars count as missing."""
+        """Return the last `span` sessions as they could be known with bar `at`: without slower bars and splits."""
         part = slice(max(0, at - span), at + 1)
         hidden = self.k[part] > self.k[at]
         return replace(
@@ -130,8 +130,20 @@ class Series:
             volume=np.where(hidden, np.nan, self.volume[part]),
             k=np.where(hidden, NEVER, self.k[part]),
             row=self.row[part],
-            split=self.split[part],
+            split=split_factors(len(self.k), self.known_splits(at))[part],
         )
+
+    def known_splits(self, at: int) -> list[tuple[int, Record]]:
+        """Return the splits that were known with bar `at`."""
+        return [(place, split) for place, split in self.splits if split.k <= self.k[at]]
+
+
+def split_factors(n: int, splits: Iterable[tuple[int, Record]]) -> Floats:
+    """Return what splits multiply the shares by, per session of `n`."""
+    factor = np.ones(n)
+    for place, split in splits:
+        factor[place] *= float(split.payload["split_to"]) / float(split.payload["split_from"])
+    return factor
 
 
 @dataclass(frozen=True)
@@ -232,7 +244,7 @@ def read_series(records: pd.DataFrame, params: SignalParams, counts: Counter[str
         first, last = int(own["position"].min()), int(own["position"].max())
         n = last - first + 1
         at = own["position"].to_numpy() - first
-        close, volume, factor = np.full(n, np.nan), np.full(n, np.nan), np.ones(n)
+        close, volume = np.full(n, np.nan), np.full(n, np.nan)
         k, row = np.full(n, NEVER, dtype=np.int64), np.full(n, -1, dtype=np.int64)
         close[at], volume[at] = own["close"], own["volume"]
         k[at], row[at] = own["k"], own["row"]
@@ -241,23 +253,24 @@ def read_series(records: pd.DataFrame, params: SignalParams, counts: Counter[str
         applied = []
         for split in [] if bool(own["adjusted"].iloc[0]) else splits.get(str(entity), []):
             place = int(days.searchsorted(pd.Timestamp(split.payload["execution_date"])))
-            if split.payload["ticker"] == ticker and 0 < place < n and split.k <= k[place]:
-                factor[place] *= float(split.payload["split_to"]) / float(split.payload["split_from"])
+            if split.payload["ticker"] == ticker and 0 < place < n:
                 applied.append((place, split))
         found.append(
-            Series(str(entity), str(ticker), str(vintage), first, days, close, volume, k, row, factor, tuple(applied),
-                   params["max_gap_sessions"])
+            Series(str(entity), str(ticker), str(vintage), first, days, close, volume, k, row,
+                   split_factors(n, applied), tuple(applied), params["max_gap_sessions"])
         )  # fmt: skip
     return found, Bars.of(frame)
 
 
 def _late(series: Series, reach: int) -> Bools:
-    """Return where a bar in reach before a session was available only after the session's own bar."""
+    """Return where a bar or split in reach before a session was available only after the session's own bar."""
     known = np.where(series.k == NEVER, -1, series.k).astype(np.float64)
     before = windows(known, reach, 1)
     worst = np.max(np.where(np.isnan(before), -1.0, before), axis=1)
-    late: Bools = (worst > known) & (series.row >= 0)
-    return late
+    late: Bools = worst > known
+    for place, split in series.splits:
+        late[place : place + reach + 1] |= split.k > known[place : place + reach + 1]
+    return late & (series.row >= 0)
 
 
 def started(holds: Bools, counts_: Bools) -> Ints:
@@ -353,7 +366,7 @@ def _event(
 ) -> SignalEvent:
     used = _used(series, firing, bars, reach)
     edge = bars.edge(used)
-    splits = [record for place, record in series.splits if firing.at - reach <= place <= firing.at]
+    splits = [record for place, record in series.known_splits(firing.at) if firing.at - reach <= place <= firing.at]
     day = str(series.days[firing.at].date())
     return params.event(
         read[int(used[-1])],

@@ -107,6 +107,18 @@ def test_unadjusted_closes_need_the_split() -> None:
     assert fired("S059", [*records, unseen]) == [str(DAYS[100])]
 
 
+def test_a_split_known_late_counts_from_then_on() -> None:
+    """The jump of 6 % is nothing beside a fall by a factor of four, until the split that made the fall is known."""
+    records = series(jumps={100: -np.log(4), 120: 0.06, 140: 0.06}, n=160, adjusted=False)
+    payload = {"ticker": "ACM", "execution_date": str(DAYS[100]), "split_from": 1, "split_to": 4}
+    early = datetime(DAYS[100].year, DAYS[100].month, DAYS[100].day, 9, tzinfo=UTC)
+    seen = datetime(DAYS[130].year, DAYS[130].month, DAYS[130].day, 9, tzinfo=UTC)
+    assert fired("S059", records) == [str(DAYS[100])]
+    made = run("S059", [*records, record("split", "ACM|x", early, payload, observed=seen, mode="live")])
+    assert [event.key[0] for event in made.events] == [str(DAYS[100]), str(DAYS[140])]
+    assert [[e.source_type for e in event.frontier] for event in made.events] == [["daily_bar"], ["daily_bar", "split"]]
+
+
 def test_s060_run() -> None:
     assert fired("S060", series(jumps=dict.fromkeys(range(100, 110), 0.012))) != []
     (event, *_) = run("S060", series(jumps=dict.fromkeys(range(100, 110), -0.012))).events
