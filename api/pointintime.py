@@ -16,6 +16,7 @@ from typing import Any, Literal
 import pandas as pd
 from psycopg import Connection
 
+from signaldelta_assets import timeline
 from signaldelta_assets.errors import RecordError
 from signaldelta_assets.timeline import LatencyModel
 
@@ -141,12 +142,10 @@ def signals_page(
 def latest_available(connection: Connection[Row], rows: list[Row], clocks: Clocks, basis: Basis) -> dict[str, Row]:
     """Return by event_key the latest revision that was available, with its available_time."""
     revisions = queries.signal_revisions(connection, rows, clocks.as_of, clocks.known_as_of)
-    latest: dict[str, Row] = {}
-    for row, available in zip(revisions, available_times(basis.model, revisions), strict=True):
-        known = latest.get(row["event_key"])
-        if available <= clocks.as_of and (known is None or row["revision"] > known["revision"]):
-            latest[row["event_key"]] = row | {"available_time": available}
-    return latest
+    times = available_times(basis.model, revisions)
+    keys, numbers = ([row[name] for row in revisions] for name in ("event_key", "revision"))
+    chosen = timeline.latest_available(keys, numbers, times, clocks.as_of)
+    return {keys[place]: revisions[place] | {"available_time": times[place]} for place in chosen}
 
 
 def revisions_available(revisions: list[Row], clocks: Clocks, basis: Basis | None) -> list[Row]:

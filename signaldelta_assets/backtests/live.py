@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from signaldelta_assets.scoring import ScoringModel, score
 from signaldelta_assets.snapshots import frontier_rows
-from signaldelta_assets.timeline import LatencyModel
+from signaldelta_assets.timeline import LatencyModel, latest_available
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse.stores.scores import ScoreRow
 
@@ -20,14 +20,20 @@ from .evidence import available_events
 def score_live(events: pa.Table, model: ScoringModel, latency: LatencyModel, at: datetime) -> list[ScoreRow]:
     """Return the score at `at` (UTC) of every entity with an event available by then, by entity id.
 
-    events: rows of `signals.read_events`. Signals that the model does not know are left out. `input_hash` names the
-    events that the score was computed from, by content.
+    events: rows of `signals.read_events` with all revisions; of each event the latest that was available by `at`
+    counts, so that an hour long past is scored as it would have been. Signals that the model does not know are left
+    out. `input_hash` names the events that the score was computed from, by content.
     """
     known = events.filter(pc.is_in(events["signal_id"], value_set=pa.array(sorted(model.signals))))
     if not known.num_rows:
         return []
-    timed = available_events(known, frontier_rows(known), latency)
-    timed = timed.filter(pc.less_equal(timed["available_time"], pa.scalar(at, pa.timestamp("us", "UTC"))))
+    # Revisions of an event may share its id, and each has a frontier of its own.
+    place = known.schema.get_field_index("event_id")
+    single = known.set_column(place, "event_id", pa.array([str(row) for row in range(known.num_rows)]))
+    available = available_events(single, frontier_rows(single), latency)["available_time"]
+    columns: Any = (known["event_key"].to_pylist(), known["revision"].to_pylist(), available.to_pylist())
+    timed = known.append_column("available_time", available).take(pa.array(latest_available(*columns, at), pa.int64()))
+    timed = timed.filter(timed["active"])
     rows = []
     found: Any = timed["entity_id"].to_pylist()
     entities: list[str] = sorted(set(found))

@@ -65,7 +65,9 @@ def build_live() -> dg.AssetsDefinition:
             # Ten half-lives of the slowest signal: what is older weighs under a thousandth.
             reach = timedelta(hours=10 * max(signal.half_life_hours for signal in model.signals.values()))
             window = Window((at - reach).date(), at.date() + timedelta(days=1))
-            events = signals.read_events(warehouse, definitions_hash=definitions.hash, window=window)
+            events = signals.read_events(
+                warehouse, definitions_hash=definitions.hash, window=window, all_revisions=True
+            )
             rows = score_live(events, model, latency, at)
             written = scores.write_score_samples(
                 warehouse,

@@ -17,7 +17,7 @@ from .edgar import (
     new_york,
     next_edgar_business_day,
 )
-from .latency import LatencyModel, LatencyModelError
+from .latency import LatencyModel, LatencyModelError, latest_available
 from .sessions import session_close, sessions
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "header_acceptance_to_utc",
     "is_edgar_business_day",
     "latest_acceptance",
+    "latest_available",
     "new_york",
     "next_edgar_business_day",
     "session_close",

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -207,3 +208,18 @@ def _int64(times: pd.Series[Any]) -> npt.NDArray[np.int64]:
 def _series(micros: npt.NDArray[np.int64], index: pd.Index[Any]) -> pd.Series[Any]:
     moments = pd.DatetimeIndex(micros.view("datetime64[us]")).tz_localize("UTC")
     return pd.Series(moments, index=index, name="available_time")
+
+
+def latest_available(
+    keys: Sequence[str], revisions: Sequence[int], available: Sequence[datetime], as_of: datetime
+) -> list[int]:
+    """Return, in order, the place of the latest revision of each key that was available at `as_of` (time.md).
+
+    A revision counts from when its own content was available: a later one does not reach back behind that.
+    """
+    latest: dict[str, int] = {}
+    for place, (key, time) in enumerate(zip(keys, available, strict=True)):
+        known = latest.get(key)
+        if time <= as_of and (known is None or revisions[place] > revisions[known]):
+            latest[key] = place
+    return sorted(latest.values())

@@ -159,3 +159,16 @@ def latest_as_of(table: RevisionedTable, condition: sql.Composable | None = None
         "ORDER BY {key}, revision DESC) AS latest "
         "WHERE active AND event_time >= %(start)s AND event_time < %(end)s"
     ).format(key=sql.Identifier(table.key), table=identifier(table.name), condition=condition or sql.SQL(""))
+
+
+def all_as_of(table: RevisionedTable, condition: sql.Composable | None = None) -> sql.Composable:
+    """Return ``FROM (...) AS every``: every revision of each key of which one lies in the window, withdrawn ones too.
+
+    Parameters and `condition` are those of `latest_as_of`.
+    """
+    return sql.SQL(
+        "FROM (SELECT * FROM {table} WHERE definitions_hash = %(definitions)s "
+        "AND (%(as_of)s::timestamptz IS NULL OR ingest_time <= %(as_of)s) {condition} "
+        "AND {key} IN (SELECT {key} FROM {table} WHERE definitions_hash = %(definitions)s "
+        "AND event_time >= %(start)s AND event_time < %(end)s {condition})) AS every"
+    ).format(key=sql.Identifier(table.key), table=identifier(table.name), condition=condition or sql.SQL(""))

@@ -17,7 +17,7 @@ from signaldelta_assets.versioning import canonical_json
 
 from ..pools import Warehouse
 from .reading import STRINGS, TIME, Window, fetch_table
-from .revisions import RevisionedTable, WriteCounts, by_key, latest_as_of, write_revisions
+from .revisions import RevisionedTable, WriteCounts, all_as_of, by_key, latest_as_of, write_revisions
 
 _TABLE = RevisionedTable(
     "iald_signals",
@@ -157,11 +157,13 @@ def read_events(
     as_of: datetime | None = None,
     signal_ids: Sequence[str] | None = None,
     entity_ids: Sequence[str] | None = None,
+    all_revisions: bool = False,
 ) -> pa.Table:
     """Return the events of `window` as they were known at `as_of` (by ingest time), by entity, time and id.
 
     The newest revision of each key, active ones only; the columns of `EVENT_COLUMNS`. `frontier`, `attributes` and
-    `chain_affinity` are JSON text.
+    `chain_affinity` are JSON text. With `all_revisions` every revision of each key that has one in the window, in or
+    out of it, withdrawn ones too, and the column `active`: which of them counts is for the latency model to say.
     """
     condition: sql.Composable = sql.SQL("")
     if signal_ids is not None:
@@ -169,8 +171,9 @@ def read_events(
     if entity_ids is not None:
         condition += sql.SQL(" AND entity_id = ANY(%(entities)s)")
     # The bytes' own order, whatever the database's collation.
-    source = latest_as_of(_TABLE, condition)
-    source += sql.SQL(' ORDER BY entity_id COLLATE "C", event_time, event_id COLLATE "C"')
+    source = (all_as_of if all_revisions else latest_as_of)(_TABLE, condition)
+    source += sql.SQL(' ORDER BY entity_id COLLATE "C", event_time, event_id COLLATE "C", revision')
+    columns = EVENT_COLUMNS | ({"active": pa.bool_()} if all_revisions else {})
     params = {
         "definitions": definitions_hash,
         "as_of": as_of,
@@ -180,15 +183,20 @@ def read_events(
         "entities": list(entity_ids or ()),
     }
     with warehouse.read() as connection:
-        return fetch_table(connection, EVENT_COLUMNS, source, params)
+        return fetch_table(connection, columns, source, params)
 
 
 def write_counts(warehouse: Warehouse, stage: str, producer: str, window: Window, counts: Mapping[str, int]) -> None:
-    """Record why records of `window` gave no signal or label (`stage`), in place of what the last time said."""
+    """Record why records of `window` gave no signal or label (`stage`), in place of what was said of days inside it.
+
+    The counts of a wider window that contains it stay: they are of its other days too. Who sums must leave out
+    windows that another of the same producer contains.
+    """
     with warehouse.write("signals") as connection:
         key = (stage, producer, window.start, window.end)
         connection.execute(
-            "DELETE FROM extraction_counts WHERE (stage, producer, partition_start, partition_end) = (%s, %s, %s, %s)",
+            "DELETE FROM extraction_counts WHERE (stage, producer) = (%s, %s) "
+            "AND partition_start >= %s AND partition_end <= %s",
             key,
         )
         with connection.cursor() as cursor:
