@@ -92,11 +92,19 @@ def labels_by_year(warehouse: Warehouse, definitions_hash: str) -> Shown:
 
 
 def rejections(warehouse: Warehouse) -> Shown:
-    """Why records gave no signal or no label."""
+    """Why records gave no signal or no label; a window inside another of the same producer is counted with that."""
     rows = _rows(
         warehouse,
-        "SELECT stage, producer, reason, sum(rows) AS records FROM extraction_counts "
-        "GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC",
+        """
+        SELECT stage, producer, reason, sum(rows) AS records FROM extraction_counts AS own
+        WHERE NOT EXISTS (
+            SELECT FROM extraction_counts AS wider
+            WHERE (wider.stage, wider.producer) = (own.stage, own.producer)
+              AND wider.partition_start <= own.partition_start AND wider.partition_end >= own.partition_end
+              AND (wider.partition_start, wider.partition_end) <> (own.partition_start, own.partition_end)
+        )
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC
+        """,
     )
     return "records that gave none, and why", ("stage", "producer", "reason", "records"), rows
 

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from signaldelta_assets.cli.tables import rejections
 from signaldelta_assets.errors import RecordError
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import Warehouse
@@ -235,3 +236,17 @@ def test_extraction_counts_are_of_the_last_time(empty: Warehouse) -> None:
     with empty.read() as connection:
         rows = connection.execute("SELECT reason, rows FROM extraction_counts").fetchall()
     assert rows == [{"reason": "plan", "rows": 2}]
+
+
+def test_extraction_counts_of_a_range_and_of_its_days_are_not_summed(empty: Warehouse) -> None:
+    day, other = (Window(date(2024, 3, n), date(2024, 3, n + 1)) for n in (5, 6))
+    for window in (day, other):
+        signals.write_counts(empty, "signal", "S001", window, {"plan": 1})
+    signals.write_counts(empty, "signal", "S002", day, {"plan": 7})
+    assert rejections(empty)[2] == [("signal", "S001", "plan", 2), ("signal", "S002", "plan", 7)]
+    # The range replaces its days; a day that is done again afterwards leaves the range as it is.
+    signals.write_counts(empty, "signal", "S001", MONTH, {"plan": 2})
+    signals.write_counts(empty, "signal", "S001", day, {"plan": 1})
+    assert rejections(empty)[2] == [("signal", "S001", "plan", 2), ("signal", "S002", "plan", 7)]
+    with empty.read() as connection:
+        assert connection.execute("SELECT count(*) AS n FROM extraction_counts").fetchone() == {"n": 3}
