@@ -1,10 +1,13 @@
 """The backtest asset: one dynamic partition per spec, keyed by the spec's hash."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
-from signaldelta_assets.backtests import BacktestSpec, check_manifest, run_backtest
+from signaldelta_assets.backtests import BacktestSpec, RunManifestError, check_manifest, run_backtest
 from signaldelta_assets.versioning import code_version
-from signaldelta_assets.warehouse.stores import documents
+from signaldelta_assets.warehouse.stores import backtests, documents
 from signaldelta_assets.warehouse.tables import backtest_runs
 
 from .describe import OWNERS, check_result, table_metadata
@@ -15,6 +18,23 @@ from .snapshots import SNAPSHOT_KEY
 RUN_KEY = dg.AssetKey(["backtests", "run"])
 MANIFEST_CHECK = "manifest_is_complete"
 DATASET_CHECK = "dataset_is_sufficient"
+
+
+def check_run(manifest: Mapping[str, Any], snapshot: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Return whether a run's manifest is complete and its inputs are the parts of its snapshot's manifest.
+
+    Failed with the error, which names the field, where the manifest is not one.
+    """
+    try:
+        inputs = check_manifest(manifest).inputs
+    except RunManifestError as error:
+        return dg.AssetCheckResult(
+            check_name=MANIFEST_CHECK, asset_key=RUN_KEY, passed=False, metadata={"error": str(error)}
+        )
+    read = {(part.kind, part.partition, part.rows, part.file_hash, part.content_hash) for part in inputs}
+    names = ("kind", "stretch", "rows", "file_hash", "content_hash")
+    held = {tuple(part[name] for name in names) for part in snapshot["parts"]}
+    return check_result(MANIFEST_CHECK, RUN_KEY, {"missing_fields": 0, "inputs_not_of_snapshot": len(read ^ held)})
 
 
 def build_run() -> dg.AssetsDefinition:
@@ -34,7 +54,10 @@ def build_run() -> dg.AssetsDefinition:
         metadata={**table_metadata(backtest_runs), "persistence": "postgres and artifact store"},
         check_specs=[
             dg.AssetCheckSpec(
-                MANIFEST_CHECK, asset=RUN_KEY, blocking=True, description="Every hash a manifest must name is there."
+                MANIFEST_CHECK,
+                asset=RUN_KEY,
+                blocking=True,
+                description="Every hash a manifest must name is there; what was read is what the snapshot holds.",
             ),
             dg.AssetCheckSpec(
                 DATASET_CHECK, asset=RUN_KEY, description="Warns where the dataset is below the minimum: no metrics."
@@ -52,8 +75,7 @@ def build_run() -> dg.AssetsDefinition:
                 dagster_run_id=context.run_id,
                 progress=lambda done, total, text: context.log.info(f"{done}/{total} {text}"),
             )
-        # Read back as stored: raises naming the field where one is missing.
-        check_manifest(result.manifest)
+            snapshot = backtests.get_snapshot(warehouse, spec.snapshot_hash)
         sufficient = result.status == "complete"
         return dg.MaterializeResult(
             data_version=dg.DataVersion(result.evaluation_hash),
@@ -66,7 +88,7 @@ def build_run() -> dg.AssetsDefinition:
                 "manifest": dg.MetadataValue.json(result.manifest),
             },
             check_results=[
-                check_result(MANIFEST_CHECK, RUN_KEY, {"missing_fields": 0}),
+                check_run(result.manifest, snapshot["manifest"]),
                 dg.AssetCheckResult(
                     check_name=DATASET_CHECK,
                     asset_key=RUN_KEY,

@@ -1,13 +1,18 @@
 """The snapshot asset: everything a backtest may read, frozen per quarter over the quarters before it."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.settings import load_settings
-from signaldelta_assets.snapshots import freeze_snapshot, open_snapshot
+from signaldelta_assets.snapshots import SnapshotManifestError, freeze_snapshot, open_snapshot
+from signaldelta_assets.timeline import LatencyModel
 from signaldelta_assets.versioning import code_version, hash_document
+from signaldelta_assets.warehouse import ArtifactStore, IntegrityError
 from signaldelta_assets.warehouse.stores import labels
 from signaldelta_assets.warehouse.tables import backtest_snapshots, iald_signals
 
@@ -61,6 +66,23 @@ def build_evidence(first_day: str) -> dg.AssetsDefinition:
     return evidence
 
 
+def check_frozen(store: ArtifactStore, manifest: Mapping[str, Any], basis: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Return what reading the snapshot back shows: failed, with the error, where a part is not what was frozen.
+
+    basis: the latency model document by which no event may be available after the snapshot's as_of.
+    """
+    try:
+        opened = open_snapshot(store, manifest)
+        frontier = opened.table("signal_frontier")
+    except (IntegrityError, SnapshotManifestError) as error:
+        return dg.AssetCheckResult(
+            check_name=FROZEN_CHECK, asset_key=SNAPSHOT_KEY, passed=False, metadata={"error": str(error)}
+        )
+    available = LatencyModel.from_dict(basis).available_over_frontier(frontier, event="event_id")
+    late = int((available > pd.Timestamp(opened.manifest.as_of)).sum())
+    return check_result(FROZEN_CHECK, SNAPSHOT_KEY, {"damaged_parts": 0, "events_available_after_as_of": late})
+
+
 def build_snapshot(first_day: str) -> dg.AssetsDefinition:
     """Return the asset of the frozen snapshot."""
     definitions = load_definitions()
@@ -83,7 +105,7 @@ def build_snapshot(first_day: str) -> dg.AssetsDefinition:
                 FROZEN_CHECK,
                 asset=SNAPSHOT_KEY,
                 blocking=True,
-                description="Every part, read back, has the bytes and the columns its manifest names.",
+                description="Every part, read back, has the bytes its manifest names; no event is later than as_of.",
             )
         ],
     )
@@ -103,7 +125,6 @@ def build_snapshot(first_day: str) -> dg.AssetsDefinition:
                 dataset=dataset,
                 reach=EVIDENCE_REACH,
             )
-        open_snapshot(store, frozen.manifest)
         parts = frozen.manifest["parts"]
         return dg.MaterializeResult(
             data_version=dg.DataVersion(frozen.snapshot_hash),
@@ -114,7 +135,7 @@ def build_snapshot(first_day: str) -> dg.AssetsDefinition:
                 "dataset_hash": dataset.dataset_hash,
                 "parts": parts,
             },
-            check_results=[check_result(FROZEN_CHECK, SNAPSHOT_KEY, {"damaged_parts": 0})],
+            check_results=[check_frozen(store, frozen.manifest, definitions.availability_basis)],
         )
 
     return snapshot
