@@ -268,12 +268,12 @@ import sys, time
 from datetime import date
 from pathlib import Path
 from signaldelta_assets.collectors import Window, limiter, registered_collectors, run_collector
-from signaldelta_assets.collectors.edgar import ownership
+from signaldelta_assets.collectors.edgar import filings
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from tests.collectors.conftest import UNIVERSE, settings_for
 url, database, archive, pause = sys.argv[1:]
 limiter.SharedLimiter.acquire = lambda self: None
-ownership._BATCH = 5
+filings._BATCH = 5
 collector = registered_collectors()["edgar/ownership"]
 collector.daily_index = False
 with Warehouse(database) as warehouse:

@@ -6,7 +6,7 @@ those whose submissions file could not be dated. A filing that the first knows b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -21,6 +21,7 @@ from .parsers import Submission, parse_form_index, parse_submission
 # The filing date of a filing accepted on a UTC day: the day before at the earliest (evening forms), after a long
 # weekend at the latest.
 _FILED_BEFORE, _FILED_AFTER = 1, 6
+_BATCH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,30 @@ def get_submission_body(context: CollectContext, cik: str, accession: str) -> Fe
     fetched = context.transport.get(EDGAR_WWW, path, final_after=ALWAYS_FINAL)
     context.upstream_answered()
     return fetched
+
+
+def collect_filings(
+    context: CollectContext,
+    window: Window,
+    forms: Sequence[str],
+    source_type: str,
+    read: Callable[[Candidate, Batch], None],
+    *,
+    daily_index: bool = True,
+) -> Iterator[Batch]:
+    """Yield batches of filings, by filing date; `read` puts all records of one filing into the batch it is given."""
+    filings, batch = find_filings(context, window, forms, source_type, daily_index=daily_index)
+    for done, filing in enumerate(filings, 1):
+        try:
+            read(filing, batch)
+        except UpstreamError as error:
+            context.upstream_failed(error)
+        if done % _BATCH == 0:
+            batch.done, batch.total, batch.text = done, len(filings), filing.filed.isoformat()
+            yield batch
+            batch = Batch()
+    batch.done, batch.total, batch.text = len(filings), len(filings), "done"
+    yield batch
 
 
 def find_filings(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from signaldelta_assets.errors import RecordError
 
 from ..base import EDGAR, Batch, CollectContext, Collector, Schedule, Window, register_collector
-from ..transport import UpstreamError
-from .filings import Candidate, find_filings, get_submission_body
+from .filings import Candidate, collect_filings, get_submission_body
 from .parsers import form_8k_payload, parse_submission
 
 SOURCE = "form_8k"
 FORMS = ("8-K", "8-K/A")
-_BATCH = 50
 
 
 @register_collector
@@ -39,18 +38,8 @@ class Form8KCollector(Collector):
 
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
         """Yield batches of filings, by filing date; the records of one filing are never parted."""
-        filings, batch = find_filings(context, window, FORMS, SOURCE, daily_index=self.daily_index)
-        for done, filing in enumerate(filings, 1):
-            try:
-                self._filing(context, window, filing, batch)
-            except UpstreamError as error:
-                context.upstream_failed(error)
-            if done % _BATCH == 0:
-                batch.done, batch.total, batch.text = done, len(filings), filing.filed.isoformat()
-                yield batch
-                batch = Batch()
-        batch.done, batch.total, batch.text = len(filings), len(filings), "done"
-        yield batch
+        read = partial(self._filing, context, window)
+        yield from collect_filings(context, window, FORMS, SOURCE, read, daily_index=self.daily_index)
 
     def _filing(self, context: CollectContext, window: Window, filing: Candidate, batch: Batch) -> None:
         fetched = get_submission_body(context, filing.cik, filing.accession)

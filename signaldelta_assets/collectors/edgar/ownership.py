@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -16,14 +17,13 @@ from signaldelta_assets.contracts import RawRecord
 from signaldelta_assets.errors import RecordError
 
 from ..base import EDGAR, EDGAR_WWW, Batch, CollectContext, Collector, Schedule, Window, register_collector
-from ..transport import ALWAYS_FINAL, Fetched, UpstreamError
-from .filings import Candidate, archive_path, find_filings, get_submission_body
+from ..transport import ALWAYS_FINAL, Fetched
+from .filings import Candidate, archive_path, collect_filings, get_submission_body
 from .parsers import ownership_payload, parse_submission
 from .parsers.ownership import ownership_document
 
 SOURCE = "ownership"
 FORMS = ("3", "3/A", "4", "4/A", "5", "5/A")
-_BATCH = 50
 
 
 @register_collector
@@ -47,18 +47,8 @@ class OwnershipCollector(Collector):
 
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
         """Yield batches of documents, by filing date."""
-        filings, batch = find_filings(context, window, FORMS, SOURCE, daily_index=self.daily_index)
-        for done, filing in enumerate(filings, 1):
-            try:
-                self._document(context, window, filing, batch)
-            except UpstreamError as error:
-                context.upstream_failed(error)
-            if done % _BATCH == 0:
-                batch.done, batch.total, batch.text = done, len(filings), filing.filed.isoformat()
-                yield batch
-                batch = Batch()
-        batch.done, batch.total, batch.text = len(filings), len(filings), "done"
-        yield batch
+        read = partial(self._document, context, window)
+        yield from collect_filings(context, window, FORMS, SOURCE, read, daily_index=self.daily_index)
 
     def _document(self, context: CollectContext, window: Window, filing: Candidate, batch: Batch) -> None:
         fetched: Fetched | None = get_submission_body(context, filing.cik, filing.accession)
