@@ -27,7 +27,7 @@ BARS = ("S059", "S060", "S064", "S065", "S069")
 
 
 def filings(seed: int, n: int = 70) -> list[dict[str, Any]]:
-    """Return random filings, trades and releases of two issuers over nine months, some seen late, amended or repeated."""
+    """Return random filings, trades and releases of two issuers over nine months, some late, amended or repeated."""
     rng, again = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     made: list[dict[str, Any]] = []
     for i in range(n):
