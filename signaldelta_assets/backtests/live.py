@@ -31,8 +31,11 @@ def score_live(events: pa.Table, model: ScoringModel, latency: LatencyModel, at:
     place = known.schema.get_field_index("event_id")
     single = known.set_column(place, "event_id", pa.array([str(row) for row in range(known.num_rows)]))
     available = available_events(single, frontier_rows(single), latency)["available_time"]
-    columns: Any = (known["event_key"].to_pylist(), known["revision"].to_pylist(), available.to_pylist())
-    timed = known.append_column("available_time", available).take(pa.array(latest_available(*columns, at), pa.int64()))
+    keys: Any = known["event_key"].to_pylist()
+    revisions: Any = known["revision"].to_pylist()
+    times: Any = available.to_pylist()
+    latest = pa.array(latest_available(keys, revisions, times, at), pa.int64())
+    timed = known.append_column("available_time", available).take(latest)
     timed = timed.filter(timed["active"])
     rows = []
     found: Any = timed["entity_id"].to_pylist()
