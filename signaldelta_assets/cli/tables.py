@@ -160,9 +160,12 @@ def answers(runs: list[dict[str, Any]]) -> Shown:
         )
     corrected = dict(zip((index for index, _ in tested), holm([p for _, p in tested]), strict=True)) if tested else {}
     shown = [(*row, _number(corrected.get(index))) for index, row in enumerate(rows)]
-    names = ("question", "events", "base rate", "alerts", "precision", "null", "difference from null", "recall",
-             "median lead h", "p (Holm)")  # fmt: skip
-    return "what was asked, and what came out", names, shown
+    names = ("question", "events", "base rate", "alerts", "precision", "null of precision", "difference from null",
+             "recall", "median lead h", "p (Holm)")  # fmt: skip
+    # A question per column: that fits a terminal, a line of ten figures does not.
+    turned = list(zip(*shown, strict=True))
+    body = [(name, *cells) for name, cells in zip(names[1:], turned[1:], strict=True)]
+    return "what was asked, and what came out", ("", *map(str, turned[0])), body
 
 
 def _number(value: float | None) -> str:

@@ -115,7 +115,9 @@ def build_asset(definitions: SignalDefinitions, event_type: str, first_day: str)
 def build_dataset(definitions: SignalDefinitions, event_types: list[str], first_day: str) -> dg.AssetsDefinition:
     """Return the asset of the frozen dataset: the labels of the last quarters up to the partition's."""
     quarters = quarterly(first_day)
-    looking_back = dg.TimeWindowPartitionMapping(start_offset=1 - QUARTERS_IN_SNAPSHOT, end_offset=0)
+    looking_back = dg.TimeWindowPartitionMapping(
+        start_offset=1 - QUARTERS_IN_SNAPSHOT, end_offset=0, allow_nonexistent_upstream_partitions=True
+    )
 
     @dg.asset(
         key=DATASET_KEY,

@@ -7,15 +7,28 @@ of its own; the later 10-K/A belongs to S017.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from ..contracts import SecurityContext
 from .base import Extraction, SignalParams, register
 from .form8k import EightK, eight_ks, item_text, news
+from .frames import was_available
 
 
 def _key(filing: EightK) -> list[str]:
     return [filing.report_date or filing.accession]
+
+
+def _told_before(filing: EightK, item: str, filings: Sequence[EightK], params: SignalParams) -> bool:
+    """Whether an earlier filing of the issuer has the item for the same report date: the key is the date, once."""
+    return filing.report_date is not None and any(
+        item in other.items
+        and (other.record.entity_id, other.report_date) == (filing.record.entity_id, filing.report_date)
+        and was_available(other.record, filing.record, params.lookback)
+        for other in filings
+    )
 
 
 @register("S022")
@@ -25,8 +38,12 @@ class AuditorChange:
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
         """Return one event per issuer and report date."""
         out = Extraction()
-        for filing, items, earlier in news(eight_ks(records, params.tables, out.counts), params.lookback, out.counts):
+        filings = eight_ks(records, params.tables, out.counts)
+        for filing, items, earlier in news(filings, params.lookback, out.counts):
             if "4.01" not in items:
+                continue
+            if _told_before(filing, "4.01", filings, params):
+                out.counts["same_report_date_again"] += 1
                 continue
             text = item_text(filing.text, "4.01") if filing.text else None
             how = "unread"
@@ -58,8 +75,12 @@ class NonReliance:
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
         """Return one event per issuer and report date."""
         out = Extraction()
-        for filing, items, earlier in news(eight_ks(records, params.tables, out.counts), params.lookback, out.counts):
+        filings = eight_ks(records, params.tables, out.counts)
+        for filing, items, earlier in news(filings, params.lookback, out.counts):
             if "4.02" not in items:
+                continue
+            if _told_before(filing, "4.02", filings, params):
+                out.counts["same_report_date_again"] += 1
                 continue
             text = item_text(filing.text, "4.02") if filing.text else None
             by_auditor = text is not None and params.pattern("RX_BY_AUDITOR").search(text) is not None

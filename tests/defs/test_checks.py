@@ -35,7 +35,7 @@ def frozen(world: World) -> Snapshot:
 
 def test_a_part_touched_after_the_freeze_fails_the_check(world: World, frozen: Snapshot) -> None:
     good = check_frozen(world.store, frozen.manifest, LATENCY)
-    assert good.passed and good.metadata["events_available_after_as_of"].value == 0
+    assert good.passed and good.metadata["events_after_as_of"].value == 0
     part = next(part for part in frozen.manifest["parts"] if part["kind"] == "labeled_events")
     path = world.store.path(part["file_hash"], SUFFIX)
     data = path.read_bytes()
@@ -47,10 +47,10 @@ def test_a_part_touched_after_the_freeze_fails_the_check(world: World, frozen: S
     assert not check_frozen(world.store, {**frozen.manifest, "surprise": 1}, LATENCY).passed
 
 
-def test_events_available_after_the_snapshots_moment_fail_the_check(world: World, frozen: Snapshot) -> None:
+def test_events_after_the_snapshots_moment_fail_the_check(world: World, frozen: Snapshot) -> None:
     early = {**frozen.manifest, "as_of": "2024-03-01T00:00:00+00:00"}
     found = check_frozen(world.store, early, LATENCY)
-    assert not found.passed and 0 < found.metadata["events_available_after_as_of"].value < len(world.events)  # type: ignore[operator]
+    assert not found.passed and 0 < found.metadata["events_after_as_of"].value < len(world.events)  # type: ignore[operator]
 
 
 def _manifest(parts: list[dict[str, Any]]) -> dict[str, Any]:

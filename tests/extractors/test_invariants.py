@@ -109,7 +109,7 @@ def check_windows(signal: str, records: list[dict[str, Any]], cuts: list[int]) -
             counts[reason] = counts.get(reason, 0) + n
     assert content(events) == content(whole.events)
     assert counts == dict(whole.counts)
-    assert signal != "S028" or len({event.event_key for event in events}) == len(events)
+    assert len({event.event_key for event in events}) == len(events)
     return len(events)
 
 
