@@ -6,6 +6,7 @@ environment is handed to them alone, so that nothing here touches the state of t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -156,6 +157,7 @@ def wait_until(
 
 
 def kill(process: subprocess.Popen[Any]) -> None:
-    """`kill -9` of a command and everything it started."""
-    os.killpg(process.pid, signal.SIGKILL)
+    """`kill -9` of a command and everything it started, whether or not it has ended itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait(20)

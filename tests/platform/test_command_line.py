@@ -19,7 +19,7 @@ from signaldelta_assets.defs.versions import EMPTY, partition_versions
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.tables import raw_records
 from tests.platform.conftest import MakeDeployment
-from tests.platform.deployment import Deployment, wait_until
+from tests.platform.deployment import Deployment, kill, wait_until
 
 pytestmark = [pytest.mark.platform, pytest.mark.postgres]
 
@@ -159,6 +159,8 @@ def test_a_backfill_runs_its_partitions_through_the_daemon(
     finally:
         daemon.send_signal(signal.SIGINT)
         daemon.wait(60)
+        # Its code server lives on while a run that a schedule has begun does.
+        kill(daemon)
         log.close()
     kept = deployment.rows(
         "SELECT partition_date::text, count(*) FROM raw_records WHERE source_type = 'earnings_actual'"
