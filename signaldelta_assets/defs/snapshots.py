@@ -85,7 +85,7 @@ def check_frozen(store: ArtifactStore, manifest: Mapping[str, Any], basis: Mappi
     result = check_result(FROZEN_CHECK, SNAPSHOT_KEY, {"damaged_parts": 0, "events_after_as_of": future})
     # Not wrong by itself: what was accepted in the evening is disseminated in the morning, and no run uses it earlier.
     waiting = int((available > as_of).sum())
-    return result._replace(metadata={**result.metadata, "not_yet_available_at_as_of": waiting})
+    return result._replace(metadata={**result.metadata, "not_yet_available_at_as_of": dg.IntMetadataValue(waiting)})
 
 
 def build_snapshot(first_day: str) -> dg.AssetsDefinition:
