@@ -8,6 +8,8 @@ safely: customer and indemnity contracts (S033), shares issued as earn-out or in
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import pandas as pd
 
 from ..contracts import SecurityContext
@@ -15,14 +17,14 @@ from .base import Extraction, SignalParams, register
 from .form8k import EightK, eight_ks, item_text, news
 
 
-class _ItemSignal:
+class _ItemSignal(ABC):
     """The common course: news of each 8-K, a strength from its items and text, or a counted reason."""
 
     direction = -1
 
+    @abstractmethod
     def judge(self, filing: EightK, items: frozenset[str], params: SignalParams) -> float | str | None:
         """Return the strength, the reason why a filing with the items yields nothing, or None without them."""
-        raise NotImplementedError
 
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
         """Return one event per issuer and accession."""
