@@ -7,7 +7,7 @@ from .context import Security, SecurityContext
 from .labels import LabeledEvent, TimePrecision
 from .quarantine import QuarantinedRecord
 from .raw import CollectionMode, RawRecord
-from .scores import Contributor, FamilyDelta, ScoreSample
+from .scores import Contributor, FamilyDelta, FamilyShapley, ScoreSample
 from .signals import FrontierEntry, SignalEvent, merge_frontier
 from .values import require_utc
 
@@ -15,6 +15,7 @@ __all__ = [
     "CollectionMode",
     "Contributor",
     "FamilyDelta",
+    "FamilyShapley",
     "FrontierEntry",
     "LabeledEvent",
     "QuarantinedRecord",

@@ -34,6 +34,18 @@ class FamilyDelta(_Named):
 
 
 @dataclass(frozen=True, slots=True)
+class FamilyShapley(_Named):
+    """What one family adds on average over all orders in which the families could arrive (Shapley 1953), exactly.
+
+    Over the families with evidence the values sum to M, to the alert score M C, and to the legacy score less its 50.
+    """
+
+    magnitude: float
+    alert_score: float
+    legacy_score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Contributor(_Named):
     """What one event contributes to the magnitude: M minus M recomputed without it."""
 

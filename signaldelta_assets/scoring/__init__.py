@@ -7,8 +7,9 @@ clock, an environment variable or a file, and availability is decided before: `a
 
 from ..contracts import ScoreSample
 from .defaults import check_affinities, default_model
-from .engine import score, score_grid, warm_up
 from .errors import ScoringInputError, ScoringModelError
+from .explanation import family_shapley, score, warm_up
+from .grid import family_counterfactuals, score_again, score_grid, stream_grid
 from .model import FamilySpec, ScoringModel, SignalSpec
 
 __all__ = [
@@ -20,7 +21,11 @@ __all__ = [
     "SignalSpec",
     "check_affinities",
     "default_model",
+    "family_counterfactuals",
+    "family_shapley",
     "score",
+    "score_again",
     "score_grid",
+    "stream_grid",
     "warm_up",
 ]

@@ -84,7 +84,7 @@ def gather(
     state = np.empty((order.size, STATE_COLUMNS))
     anchor(
         times, weights, values["direction"], values["reliability"], group_start, group_signal,
-        model.parameters.half_life, state,
+        model.parameters.decay_rate, state,
     )  # fmt: skip
     event_ids = columns.event_ids.take(pa.array(order))
     return Evidence(names, event_ids, entity_groups, group_start, group_signal, times, state)

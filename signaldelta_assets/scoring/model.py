@@ -93,7 +93,9 @@ class ScoringModel:
         stage = np.array([f.stage for f in families.values()])
         parameters = Parameters(
             family=_frozen(np.array([index[s.family] for s in signals.values()], np.int64)),
-            half_life=_frozen(np.array([s.half_life_hours * _MICROSECONDS_PER_HOUR for s in signals.values()])),
+            decay_rate=_frozen(
+                np.array([1.0 / (s.half_life_hours * _MICROSECONDS_PER_HOUR) for s in signals.values()])
+            ),
             coefficient=_frozen(np.array([s.weight * tiers[s.tier] for s in signals.values()])),
             chain_start=_frozen(np.cumsum([0, *(len(pairs) for pairs in affinities)], dtype=np.int64)),
             chain_signal=_frozen(np.array([signal for pairs in affinities for signal, _ in pairs], np.int64)),

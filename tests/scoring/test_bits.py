@@ -71,7 +71,7 @@ def test_the_kernel_calls_nothing_that_rounds_as_the_processor_likes() -> None:
     functions = [
         node
         for node in ast.parse(inspect.getsource(kernel)).body
-        if isinstance(node, ast.FunctionDef) and {ast.unparse(name) for name in node.decorator_list} & {"_jit", "_part"}
+        if isinstance(node, ast.FunctionDef) and {ast.unparse(name) for name in node.decorator_list} & {"_jit", "_lane"}
     ]
     assert len(functions) > 15
     for function in functions:
