@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .errors import ScoringInputError
-from .kernel import Floats, Integers
+from .layout import Floats, Integers
 from .moments import microseconds_of
 
 TEXTS = ("entity_id", "event_id", "signal_id")

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .columns import NUMBERS, OPTIONAL_NUMBERS, Columns
+from .decay import anchor
 from .errors import ScoringInputError
-from .kernel import STATE_COLUMNS, Floats, Integers, anchor
+from .layout import STATE_COLUMNS, Floats, Integers
 from .model import ScoringModel
 
 

@@ -13,6 +13,7 @@ from . import kernel
 from .errors import ScoringInputError
 from .events import Evidence, gather
 from .grid import VERDICTS, run
+from .layout import FIGURES, Floats, Integers
 from .model import UNKNOWN, ScoringModel
 from .moments import Moment, moment
 
@@ -45,7 +46,7 @@ def score(
     ]
     contributors.sort(key=lambda item: (-abs(item.delta_magnitude), item.event_id))
     return ScoreSample(
-        **{name: float(column[0]) for name, column in zip(kernel.FIGURES, result.figures, strict=True)},
+        **{name: float(column[0]) for name, column in zip(FIGURES, result.figures, strict=True)},
         chain_probabilities={
             name: float(column[0]) for name, column in zip((*model.chain_types, UNKNOWN), result.chains, strict=True)
         },
@@ -96,8 +97,8 @@ def _of_one(events: pa.Table | pd.DataFrame, model: ScoringModel, *, ignore_unkn
 
 
 def _explain(
-    evidence: Evidence, model: ScoringModel, moments: kernel.Integers, subsets: kernel.Floats
-) -> tuple[kernel.Floats, kernel.Floats, kernel.Integers]:
+    evidence: Evidence, model: ScoringModel, moments: Integers, subsets: Floats
+) -> tuple[Floats, Floats, Integers]:
     """Return what each family adds (F, 3) and each event (N,), and the families with evidence; fill `subsets`."""
     family_deltas = np.empty((len(model.families), 3))
     event_deltas = np.empty(len(evidence.event_ids))

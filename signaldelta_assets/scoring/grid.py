@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from . import kernel
 from .errors import ScoringInputError
 from .events import Evidence, gather
+from .layout import EXPLAINED, FIGURES, Floats, Integers
 from .model import UNKNOWN, ScoringModel
 from .moments import Moment, Moments, Step, irregular_grid, regular_grid
 
@@ -130,17 +131,17 @@ def family_counterfactuals(
         | {
             f"{figure}_{family}": pa.array(column)
             for family, columns in zip(model.families, result.deltas, strict=True)
-            for figure, column in zip(kernel.EXPLAINED, columns, strict=True)
+            for figure, column in zip(EXPLAINED, columns, strict=True)
         }
     )
 
 
-def _scored(evidence: Evidence, model: ScoringModel, moments: kernel.Integers, threads: int | None) -> pa.Table:
+def _scored(evidence: Evidence, model: ScoringModel, moments: Integers, threads: int | None) -> pa.Table:
     result = run(evidence, model, moments, threads)
     chains = (*model.chain_types, UNKNOWN)
     return pa.table(
         _keys(evidence, moments)
-        | {name: pa.array(column) for name, column in zip(kernel.FIGURES, result.figures, strict=True)}
+        | {name: pa.array(column) for name, column in zip(FIGURES, result.figures, strict=True)}
         | {
             "n_events": pa.array(result.counts),
             "verdict": pa.DictionaryArray.from_arrays(pa.array(result.verdicts), pa.array(VERDICTS)),
@@ -153,17 +154,17 @@ def _scored(evidence: Evidence, model: ScoringModel, moments: kernel.Integers, t
 class Result:
     """What the kernel says, row by row of the grid: (9, rows), (C + 1, rows), (rows,), (rows,), (F or 0, 3, rows)."""
 
-    figures: kernel.Floats
-    chains: kernel.Floats
-    counts: kernel.Integers
+    figures: Floats
+    chains: Floats
+    counts: Integers
     verdicts: np.ndarray[Any, np.dtype[np.int8]]
-    deltas: kernel.Floats
+    deltas: Floats
 
 
 def run(
     evidence: Evidence,
     model: ScoringModel,
-    moments: kernel.Integers,
+    moments: Integers,
     threads: int | None,
     *,
     counterfactuals: bool = False,
@@ -177,7 +178,7 @@ def run(
     n_entities = len(evidence.entities)
     rows = n_entities * moments.size
     result = Result(
-        np.empty((len(kernel.FIGURES), rows)),
+        np.empty((len(FIGURES), rows)),
         np.empty((len(model.chain_types) + 1, rows)),
         np.empty(rows, np.int64),
         np.empty(rows, np.int8),
@@ -215,7 +216,7 @@ class _Rows(Sequence[bytes]):
         return self._column[row].as_py().encode()
 
 
-def _keys(evidence: Evidence, moments: kernel.Integers) -> dict[str, Any]:
+def _keys(evidence: Evidence, moments: Integers) -> dict[str, Any]:
     n_entities = len(evidence.entities)
     ends: Any = pa.array(np.arange(1, n_entities + 1) * moments.size)
     # Three times as fast as taking each text by its index; the stubs do not know the function.
@@ -227,7 +228,7 @@ def _keys(evidence: Evidence, moments: kernel.Integers) -> dict[str, Any]:
     }
 
 
-def _moments(start: Moment | None, end: Moment | None, step: Step | None, at: Moments | None) -> kernel.Integers:
+def _moments(start: Moment | None, end: Moment | None, step: Step | None, at: Moments | None) -> Integers:
     if at is not None:
         if not (start is None and end is None and step is None):
             raise ScoringInputError("grid", "at", "either at, or start, end and step", "both")

@@ -14,7 +14,7 @@ import numpy as np
 from ..versioning import canonical_json, sha256_hex
 from .document import Section, check_number
 from .errors import ScoringModelError
-from .kernel import Floats, Parameters
+from .layout import Floats, Parameters
 
 SCHEMA = "signaldelta.scoring_model/1"
 UNKNOWN = "UNKNOWN"

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from .errors import ScoringInputError
-from .kernel import Integers
+from .layout import Integers
 
 Moment: TypeAlias = datetime | np.datetime64
 Moments: TypeAlias = (

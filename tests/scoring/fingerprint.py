@@ -10,26 +10,38 @@ import json
 import sys
 from datetime import timedelta
 
-from signaldelta_assets.scoring import ScoringModel, kernel, score, score_grid
+from signaldelta_assets.scoring import (
+    ScoringModel,
+    decay,
+    family_counterfactuals,
+    family_shapley,
+    kernel,
+    score,
+    score_grid,
+)
 
 from .cases import HOUR, NOW, bits, model_document, panel
 
 
 def fingerprint() -> dict[str, str]:
-    """Return the digests, by column, of three grids and the digest of an explanation."""
+    """Return the digests, by column, of three grids and their counterfactuals, and those of explanations."""
     digests: dict[str, str] = {}
     for seed in (11, 12, 13):
         document = model_document(seed)
         model = ScoringModel.from_dict(document)
         events = panel(seed, document, events=90)
-        grid = score_grid(events, model, NOW - 36 * HOUR, NOW, timedelta(minutes=90))
-        digests |= {f"{seed} {name}": hashlib.sha256(data).hexdigest() for name, data in bits(grid).items()}
+        for make in (score_grid, family_counterfactuals):
+            grid = make(events, model, NOW - 36 * HOUR, NOW, timedelta(minutes=90))
+            digests |= {f"{seed} {name}": hashlib.sha256(data).hexdigest() for name, data in bits(grid).items()}
         own = events.filter([name == "ENT1" for name in events["entity_id"].to_pylist()])
-        sample = repr(score(own, model, NOW, top_k=100))
+        sample = repr((score(own, model, NOW, top_k=100), family_shapley(own, model, NOW)))
         digests[f"{seed} explanation"] = hashlib.sha256(sample.encode()).hexdigest()
     return digests
 
 
 if __name__ == "__main__":
-    compiled = [name for name in ("grid", "explain", "anchor") if getattr(getattr(kernel, name), "signatures", [])]
-    json.dump({"compiled at import": compiled, "digests": fingerprint()}, sys.stdout)
+    entries = {"grid": kernel.grid, "explain": kernel.explain, "shapley": kernel.shapley, "anchor": decay.anchor}
+    compiled = [name for name, entry in entries.items() if getattr(entry, "signatures", [])]
+    digests = fingerprint()
+    missed = sum(sum(entry.stats.cache_misses.values()) for entry in entries.values() if hasattr(entry, "stats"))
+    json.dump({"compiled at import": compiled, "digests": digests, "compiled now": missed}, sys.stdout)

@@ -16,7 +16,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from signaldelta_assets.scoring import ScoringModel, kernel, score, score_grid, warm_up
+from signaldelta_assets.scoring import (
+    ScoringModel,
+    decay,
+    elementary,
+    family_counterfactuals,
+    family_shapley,
+    figures,
+    kernel,
+    score,
+    score_grid,
+    warm_up,
+)
 from tests.paths import ROOT
 
 from .cases import HOUR, NOW, bits, model_document, panel, table
@@ -40,23 +51,27 @@ def _elsewhere(folder: Path, **environment: str) -> dict[str, Any]:
 def test_plainest_processor_and_another_environment(tmp_path: Path) -> None:
     plainest = "x86-64" if platform.machine() in ("x86_64", "AMD64") else "generic"
     dispatched: list[str] = importlib.import_module("numpy._core._multiarray_umath").__cpu_dispatch__
-    found = _elsewhere(
-        tmp_path,
-        NPY_DISABLE_CPU_FEATURES=" ".join(dispatched),
+    environment = {
+        "NPY_DISABLE_CPU_FEATURES": " ".join(dispatched),
         # glibc picks its libm by processor too; other C libraries do not read this.
-        GLIBC_TUNABLES="glibc.cpu.hwcaps=-AVX512F,-AVX2,-AVX,-FMA,-FMA4",
-        NUMBA_CPU_NAME=plainest,
-        NUMBA_CPU_FEATURES="",
-        NUMBA_CACHE_DIR=str(tmp_path / "compiled"),
-        NUMBA_NUM_THREADS="1",
-        PYTHONHASHSEED="4711",
-        PYTHONWARNINGS="ignore",
-        TZ="Asia/Kathmandu",
-        LC_ALL="tr_TR.UTF-8",
-    )
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX2,-AVX,-FMA,-FMA4",
+        "NUMBA_CPU_NAME": plainest,
+        "NUMBA_CPU_FEATURES": "",
+        "NUMBA_CACHE_DIR": str(tmp_path / "compiled"),
+        "NUMBA_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "4711",
+        "PYTHONWARNINGS": "ignore",
+        "TZ": "Asia/Kathmandu",
+        "LC_ALL": "tr_TR.UTF-8",
+    }
+    found = _elsewhere(tmp_path, **environment)
     assert found["digests"] == fingerprint()
     assert found["compiled at import"] == []
+    assert found["compiled now"] == 4
     assert list((tmp_path / "compiled").rglob("*.nbc")), "numba's cache directory was not used"
+    # Another process takes what that one has compiled, and computes the same.
+    again = _elsewhere(tmp_path, **environment)
+    assert again == found | {"compiled now": 0}
 
 
 def test_the_interpreter_computes_the_same_bits(tmp_path: Path) -> None:
@@ -70,8 +85,9 @@ def test_the_kernel_calls_nothing_that_rounds_as_the_processor_likes() -> None:
     allowed = {"math": {"floor", "sqrt", "inf", "nan"}, "np": {"empty", "int64", "float64"}}
     functions = [
         node
-        for node in ast.parse(inspect.getsource(kernel)).body
-        if isinstance(node, ast.FunctionDef) and {ast.unparse(name) for name in node.decorator_list} & {"_jit", "_lane"}
+        for module in (decay, elementary, figures, kernel)
+        for node in ast.parse(inspect.getsource(module)).body
+        if isinstance(node, ast.FunctionDef) and {ast.unparse(name) for name in node.decorator_list} & {"jit", "lane"}
     ]
     assert len(functions) > 15
     for function in functions:
@@ -83,7 +99,7 @@ def test_the_kernel_calls_nothing_that_rounds_as_the_processor_likes() -> None:
 
 def test_warm_up_leaves_nothing_to_compile() -> None:
     warm_up()
-    entries: tuple[Any, ...] = (kernel.grid, kernel.explain, kernel.anchor)
+    entries: tuple[Any, ...] = (kernel.grid, kernel.explain, kernel.shapley, decay.anchor)
     before = [list(entry.signatures) for entry in entries]
     assert all(len(signatures) == 1 for signatures in before)
     document = model_document(6)
@@ -93,6 +109,8 @@ def test_warm_up_leaves_nothing_to_compile() -> None:
         score_grid(frame, model, NOW - HOUR, NOW, HOUR, entities=["X"])
         score_grid(frame, model, at=np.array([NOW.replace(tzinfo=None)], "datetime64[ns]"), threads=2)
     score(table([]), model, NOW)
+    family_counterfactuals(events, model, at=[NOW])
+    family_shapley(table([]), model, NOW)
     assert [list(entry.signatures) for entry in entries] == before
 
 

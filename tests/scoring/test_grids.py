@@ -18,17 +18,17 @@ from signaldelta_assets.scoring import (
     ScoringModel,
     family_counterfactuals,
     family_shapley,
-    kernel,
     score,
     score_again,
     score_grid,
     stream_grid,
 )
+from signaldelta_assets.scoring.layout import BLOCK, FIGURES
 
 from .cases import HOUR, NOW, bits, model_document, panel, table
 
 _MINUTES = timedelta(minutes=20)
-_LONG = 3 * kernel.BLOCK + 17
+_LONG = 3 * BLOCK + 17
 
 
 def _only(events: pa.Table, entity: str) -> pa.Table:
@@ -42,16 +42,16 @@ def test_a_moment_has_the_same_bits_in_any_block(seed: int) -> None:
     start = NOW - (_LONG - 1) * _MINUTES
     whole = score_grid(events, model, start, NOW, _MINUTES)
     at = whole["at"].to_pylist()[:_LONG]
-    assert len(at) == _LONG > 3 * kernel.BLOCK
+    assert len(at) == _LONG > 3 * BLOCK
     # Moments one by one, from other first moments on, and thinned, fall into other lanes of other blocks.
-    for first, every in ((0, 1), (1, 1), (kernel.BLOCK - 1, 1), (0, 7), (5, kernel.BLOCK)):
+    for first, every in ((0, 1), (1, 1), (BLOCK - 1, 1), (0, 7), (5, BLOCK)):
         picked = at[first::every]
         part = score_grid(events, model, at=picked)
         assert bits(part) == bits(whole.filter(pc.is_in(whole["at"], pa.array(picked, pa.timestamp("us", "UTC")))))
-    for place in (0, kernel.BLOCK - 1, kernel.BLOCK, 2 * kernel.BLOCK, _LONG - 1):
+    for place in (0, BLOCK - 1, BLOCK, 2 * BLOCK, _LONG - 1):
         sample = score(_only(events, "ENT1"), model, at[place])
         row = whole.filter(pc.equal(whole["entity_id"], "ENT1")).slice(place, 1).to_pylist()[0]
-        assert {name: row[name] for name in kernel.FIGURES} == {name: getattr(sample, name) for name in kernel.FIGURES}
+        assert {name: row[name] for name in FIGURES} == {name: getattr(sample, name) for name in FIGURES}
 
 
 def test_signals_that_come_and_go_within_a_block_decide_which_chains_are_possible() -> None:
@@ -136,7 +136,7 @@ def test_scoring_again_refuses_what_is_not_of_the_grid() -> None:
 def test_counterfactual_grids_are_scores_without_the_family(seed: int) -> None:
     model = ScoringModel.from_dict(document := model_document(seed))
     events = panel(seed, document, events=150)
-    start = NOW - (kernel.BLOCK + 9) * HOUR
+    start = NOW - (BLOCK + 9) * HOUR
     grid = family_counterfactuals(events, model, start, NOW, HOUR, threads=2)
     whole = score_grid(events, model, start, NOW, HOUR)
     assert grid.select(["entity_id", "at"]) == whole.select(["entity_id", "at"])
@@ -152,7 +152,7 @@ def test_counterfactual_grids_are_scores_without_the_family(seed: int) -> None:
             assert np.array_equal(grid[f"{figure}_{family}"].to_numpy(), expected)
             moved += int((expected != 0.0).sum())
     assert moved > 100
-    for place in (0, kernel.BLOCK, kernel.BLOCK + 9):
+    for place in (0, BLOCK, BLOCK + 9):
         row = grid.filter(pc.equal(grid["entity_id"], "ENT0")).slice(place, 1).to_pylist()[0]
         for family, delta in score(_only(events, "ENT0"), model, row["at"]).family_deltas.items():
             assert [row[f"{x}_{family}"] for x in ("magnitude", "lean", "confidence")] == [

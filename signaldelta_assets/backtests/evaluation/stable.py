@@ -8,17 +8,10 @@ nothing without ``fastmath``. Both follow fdlibm (Sun Microsystems 1993, freely 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TypeVar, cast
 
-import numba
+from signaldelta_assets.versioning.compiling import jit
 
-_Function = TypeVar("_Function", bound=Callable[..., object])
-
-
-def jit(function: _Function) -> _Function:
-    """Compile `function` on its first call, cached on disk; division follows IEEE (no exception, no branch)."""
-    return cast(_Function, numba.njit(cache=True, error_model="numpy")(function))
+__all__ = ["exp", "jit", "log"]
 
 
 @jit
