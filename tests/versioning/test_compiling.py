@@ -72,7 +72,7 @@ def test_a_changed_callee_or_constant_is_compiled_anew(tmp_path: Path, caller: s
 
 _WATCH = """
 import os, sys
-import numba.core.caching, numba.core.dispatcher, numpy, pandas, pyarrow, pyarrow.compute, pyarrow.parquet, scipy.optimize
+import numba.core.caching, numba.core.dispatcher, pandas, pyarrow, pyarrow.compute, pyarrow.parquet, scipy.optimize
 touched = []
 def hook(event, args):
     if event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
