@@ -3,6 +3,7 @@
 Pure: no clock is read, nothing is fetched, the same input gives the same answer. Rules and sources: time.md.
 """
 
+from .asof import join_as_of
 from .clock import Clock, ClockDecision, acceptance_times, decide_clock, to_utc
 from .edgar import (
     EDGAR_CLOSINGS,
@@ -35,6 +36,7 @@ __all__ = [
     "edgar_dissemination",
     "header_acceptance_to_utc",
     "is_edgar_business_day",
+    "join_as_of",
     "latest_acceptance",
     "latest_available",
     "new_york",
