@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -49,14 +48,14 @@ def join_as_of(left: pa.Table, events: pa.Table, columns: list[str] | None = Non
     found = np.empty(len(at), np.int64)
     bounds = np.linspace(0, len(owner), 4 * _THREADS + 1).astype(np.int64).tolist()
     with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(lambda pair: _latest(*pair, left_starts, at, owner, starts, when, found), pairwise(bounds)))
+        list(pool.map(lambda a, b: _latest(a, b, left_starts, at, owner, starts, when, found), bounds, bounds[1:]))
     if order is not None:
         found = np.where(found >= 0, order[found], -1)
     if left_order is not None:
         unsorted = np.empty_like(found)
         unsorted[left_order] = found
         found = unsorted
-    rows = pa.array(found, mask=found < 0)
+    rows: Any = pa.array(found, mask=found < 0)
     with ThreadPoolExecutor(_THREADS) as pool:
         taken = list(pool.map(lambda name: events[name].combine_chunks().take(rows), wanted))
     for name, column in zip(wanted, taken, strict=True):
