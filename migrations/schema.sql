@@ -135,6 +135,8 @@ CREATE INDEX ix_iald_signals_entity_id_event_time ON signaldelta.iald_signals (e
 
 CREATE INDEX ix_iald_signals_event_key ON signaldelta.iald_signals (event_key);
 
+CREATE INDEX ix_iald_signals_event_key_revision ON signaldelta.iald_signals (event_key, revision) WHERE revision > 1;
+
 CREATE INDEX ix_iald_signals_event_time_event_id ON signaldelta.iald_signals (event_time, event_id);
 
 CREATE INDEX ix_iald_signals_signal_id_partition_date ON signaldelta.iald_signals (signal_id, partition_date);
@@ -195,6 +197,8 @@ CREATE INDEX ix_labeled_events_entity_id_event_time ON signaldelta.labeled_event
 CREATE INDEX ix_labeled_events_event_type_event_time ON signaldelta.labeled_events (event_type, event_time);
 
 CREATE INDEX ix_labeled_events_label_key ON signaldelta.labeled_events (label_key);
+
+CREATE INDEX ix_labeled_events_label_key_revision ON signaldelta.labeled_events (label_key, revision) WHERE revision > 1;
 
 CREATE TRIGGER labeled_events_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON signaldelta.labeled_events
   FOR EACH STATEMENT EXECUTE FUNCTION signaldelta.refuse_change();

@@ -146,7 +146,7 @@ def random_frontier(rng: random.Random, event_time: datetime) -> tuple[FrontierE
 
 def backtest_rows(store: ArtifactStore, folder: Path) -> dict[str, list[dict[str, Any]]]:
     """A dataset, a snapshot with one part, and two runs of one hypothesis family; the files go into `store`."""
-    part = store.put_file(lambda path: pq.write_table(pa.table({"entity_id": list(ENTITIES)}), path), ".parquet")
+    part = store.put_file(lambda file: pq.write_table(pa.table({"entity_id": list(ENTITIES)}), file), ".parquet")
     dataset_id, snapshot_id = content_ulid(T0, b"dataset"), content_ulid(T0, b"snapshot")
     manifest = {"schema": "signaldelta.snapshot/1", "parts": [{"kind": "entities", "rows": 3, "file_hash": part}]}
     documents = [
@@ -179,7 +179,7 @@ def backtest_rows(store: ArtifactStore, folder: Path) -> dict[str, list[dict[str
             }.items()
         ]
         table = pa.table({"entity_id": ["x"] * 1000, "n": list(range(1000)), "run": [number] * 1000})
-        file_hash = store.put_file(lambda path, table=table: pq.write_table(table, path), ".parquet")
+        file_hash = store.put_file(lambda file, table=table: pq.write_table(table, file), ".parquet")
         size = store.path(file_hash, ".parquet").stat().st_size
         artifacts.append({
             "run_id": run_id, "name": "scores.parquet", "file_hash": file_hash, "content_hash": "5" * 64,

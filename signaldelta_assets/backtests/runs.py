@@ -22,6 +22,7 @@ from .sandbox import BacktestFailedError, Output, Progress, Result, execute
 from .spec import BacktestSpec, run_environment, run_hash
 
 SUFFIXES = {"application/json": ".json", "application/vnd.apache.parquet": ".parquet"}
+_BLOCK_BYTES = 1024 * 1024
 _DOCUMENTS = {
     "scoring_model": "scoring_model_hash",
     "latency_model": "latency_model_hash",
@@ -109,7 +110,8 @@ def _run(row: Mapping[str, Any], trial_number: int, *, created: bool) -> Backtes
 
 
 def _keep(store: ArtifactStore, output: Output) -> None:
-    kept = store.put_file(lambda path: shutil.copyfile(output.path, path), SUFFIXES[output.media_type])
+    with output.path.open("rb") as source:
+        kept = store.put_file(lambda file: shutil.copyfileobj(source, file, _BLOCK_BYTES), SUFFIXES[output.media_type])
     if kept != output.file_hash:
         raise BacktestFailedError(f"artifact {output.name}: expected the bytes {output.file_hash}, found {kept}")
 

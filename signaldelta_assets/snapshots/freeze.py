@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import json
 
 from signaldelta_assets.errors import SignalDeltaError
 from signaldelta_assets.versioning import canonical_json, new_ulid
@@ -18,7 +19,17 @@ from signaldelta_assets.warehouse.stores import backtests, documents, labels, ra
 from signaldelta_assets.warehouse.stores.reading import TIME, Window
 
 from .manifest import SCHEMA, read_manifest, snapshot_hash
-from .parts import conform, put_part
+from .parts import PARTS, conform, put_part
+
+Part = dict[str, Any]
+
+_KINDS = list(PARTS)
+_AT_ONCE = 2
+_ENTRY = pa.struct(
+    [(name, pa.string()) for name in ("source_type", "form", "collection_mode", "event_time", "observed_time")]
+)
+# A line must fit one block; a frontier has one entry for each source it was computed from.
+_BLOCK_BYTES = 16 * 1024 * 1024
 
 
 class SnapshotError(SignalDeltaError):
@@ -72,13 +83,39 @@ def freeze_snapshot(
             f"snapshot: dataset {dataset.dataset_id}: expected labels ingested by {as_of.isoformat()}, "
             f"found one of {known_at.isoformat()}"
         )
-    parts = []
     evidence = Window(window.start - reach, window.end)
-    for kind, table, months in _tables(warehouse, as_of, window, evidence, definitions_hash, dataset):
-        known = backtests.known_parts(warehouse, kind)
-        for stretch, piece in _stretches(conform(kind, table), months):
-            file = put_part(store, piece, known)
-            parts.append({"kind": kind, "stretch": stretch, **asdict(file)})
+    known = {kind: backtests.known_parts(warehouse, kind) for kind in PARTS}
+
+    def keep(kind: str, stretch: str, table: pa.Table) -> Part:
+        return {"kind": kind, "stretch": stretch, **asdict(put_part(store, conform(kind, table), known[kind]))}
+
+    def events(stretch: str, days: Window) -> list[Part]:
+        table = signals.read_events(warehouse, definitions_hash=definitions_hash, window=days, as_of=as_of)
+        # Without any event at all there still is a part that says so.
+        if table.num_rows == 0 and stretch != "all":
+            return []
+        return [keep("signal_events", stretch, table), keep("signal_frontier", stretch, frontier_rows(table))]
+
+    def labeled() -> list[Part]:
+        table = labels.read_dataset(warehouse, dataset.dataset_id)
+        return [keep("labeled_events", stretch, piece) for stretch, piece in _by_month(table)]
+
+    def others() -> list[Part]:
+        document = canonical_json(documents.get_document(warehouse, definitions_hash, "signal_definitions")).decode()
+        return [
+            keep("entities", "all", raw.read_members(warehouse, as_of, window)),
+            keep("coverage", "all", raw.read_coverage(warehouse, as_of, window)),
+            keep("definitions", "all", pa.table({"document_hash": [definitions_hash], "document": [document]})),
+        ]
+
+    # The server works on one stretch while another is sorted, hashed and compressed here.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        of_months = [pool.submit(events, stretch, days) for stretch, days in _months(evidence)]
+        of_labels, of_others = pool.submit(labeled), pool.submit(others)
+        found = [part for month in of_months for part in month.result()] or events("all", evidence)
+        found += [*of_labels.result(), *of_others.result()]
+    # By kind, then stretch: the manifest's order is part of its hash.
+    parts = sorted(found, key=lambda part: (_KINDS.index(part["kind"]), part["stretch"]))
     manifest = {
         "schema": SCHEMA,
         "snapshot_id": new_ulid(),
@@ -95,36 +132,23 @@ def freeze_snapshot(
     return Snapshot(stored["snapshot_id"], stored["snapshot_hash"], stored["manifest"], created)
 
 
-def _tables(
-    warehouse: Warehouse,
-    as_of: datetime,
-    window: Window,
-    evidence: Window,
-    definitions_hash: str,
-    dataset: labels.Dataset,
-) -> Iterator[tuple[str, pa.Table, list[str] | None]]:
-    """Each kind with its rows and, where it is cut by month so that an unchanged month is the same file, the months."""
-    events = signals.read_events(warehouse, definitions_hash=definitions_hash, window=evidence, as_of=as_of)
-    months = _months(events)
-    yield "signal_events", events, months
-    yield "signal_frontier", *_frontier(events, months)
-    labeled = labels.read_dataset(warehouse, dataset.dataset_id)
-    yield "labeled_events", labeled, _months(labeled)
-    yield "entities", raw.read_members(warehouse, as_of, window), None
-    yield "coverage", raw.read_coverage(warehouse, as_of, window), None
-    document = canonical_json(documents.get_document(warehouse, definitions_hash, "signal_definitions")).decode()
-    yield "definitions", pa.table({"document_hash": [definitions_hash], "document": [document]}), None
+def _months(days: Window) -> Iterator[tuple[str, Window]]:
+    """Yield the calendar months of `days`, each cut to them: a month that has not changed is the same file."""
+    start = days.start
+    while start < days.end:
+        following = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+        yield f"{start:%Y-%m}", Window(start, min(following, days.end))
+        start = following
 
 
-def _months(table: pa.Table) -> list[str]:
-    return [str(month) for month in pc.strftime(table["event_time"], "%Y-%m").to_pylist()]
-
-
-def _frontier(events: pa.Table, months: list[str]) -> tuple[pa.Table, list[str]]:
-    """The frontier rows, with the month of the event of each."""
-    rows = frontier_rows(events)
-    month_of: dict[Any, str] = dict(zip(events["event_id"].to_pylist(), months, strict=True))
-    return rows, [month_of[event_id] for event_id in rows["event_id"].to_pylist()]
+def _by_month(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Cut a table into its months; one without rows is one part."""
+    if table.num_rows == 0:
+        yield "all", table
+        return
+    months: Any = pc.strftime(table["event_time"], "%Y-%m")
+    for month in sorted(map(str, pc.unique(months).to_pylist())):
+        yield month, table.filter(pc.equal(months, pa.scalar(month)))
 
 
 def frontier_rows(events: pa.Table) -> pa.Table:
@@ -132,25 +156,22 @@ def frontier_rows(events: pa.Table) -> pa.Table:
 
     events: rows of `signals.read_events`, whose frontier is JSON text.
     """
-    names = ("source_type", "form", "collection_mode", "event_time", "observed_time")
-    columns: dict[str, list[Any]] = {name: [] for name in ("event_id", *names)}
-    pairs: Any = zip(events["event_id"].to_pylist(), events["frontier"].to_pylist(), strict=True)
-    for event_id, frontier in pairs:
-        for entry in orjson.loads(frontier):
-            columns["event_id"].append(event_id)
-            for name in names:
-                columns[name].append(entry[name])
-    arrays: dict[str, Any] = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    if events.num_rows == 0:
+        return pa.schema([("event_id", pa.string()), *((field.name, field.type) for field in _ENTRY)]).empty_table()
+    # One line of JSON per event, so that Arrow's reader parses them all.
+    texts: Any = events["frontier"].combine_chunks()
+    lines: Any = pc.binary_join_element_wise('{"frontier":', texts, "}\n", "")
+    read = json.read_json(
+        pa.BufferReader(lines.buffers()[2].slice(0, pc.sum(pc.binary_length(lines)).as_py())),  # type: ignore[arg-type]
+        read_options=json.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+        parse_options=json.ParseOptions(
+            explicit_schema=pa.schema([("frontier", pa.list_(_ENTRY))]), unexpected_field_behavior="error"
+        ),
+    )
+    entries: Any = read["frontier"].combine_chunks()
+    rows = entries.flatten()
+    columns = {"event_id": events["event_id"].combine_chunks().take(pc.list_parent_indices(entries))}
+    columns |= {field.name: rows.field(place) for place, field in enumerate(_ENTRY)}
     for name in ("event_time", "observed_time"):
-        arrays[name] = arrays[name].cast(TIME)
-    return pa.table(arrays)
-
-
-def _stretches(table: pa.Table, months: list[str] | None) -> Iterator[tuple[str, pa.Table]]:
-    """Cut a table into its months; one without months, or without rows, is one part."""
-    if not months:
-        yield "all", table
-        return
-    place = pa.array(months)
-    for month in sorted(set(months)):
-        yield month, table.filter(pc.equal(place, pa.scalar(month))).combine_chunks()
+        columns[name] = columns[name].cast(TIME)
+    return pa.table(columns)

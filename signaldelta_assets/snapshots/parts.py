@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from signaldelta_assets.versioning import content_hash, sha256_hex
-from signaldelta_assets.warehouse import ArtifactStore, IntegrityError
+from signaldelta_assets.warehouse import ArtifactStore, HashingFile, IntegrityError
 
 SUFFIX = ".parquet"
-_ROW_GROUP = 262_144
+ROW_GROUP = 262_144
 _TIME = pa.timestamp("us", tz="UTC")
 _ULIDS = pa.list_(pa.field("element", pa.string()))
 
@@ -123,24 +123,28 @@ def conform(kind: str, table: pa.Table) -> pa.Table:
     return conformed.combine_chunks()
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write `table` in the one way that gives the same bytes for the same rows (and the same version of the writer).
+def write_parquet(table: pa.Table, file: Path | HashingFile) -> None:
+    """Write `table` in the one way that gives the same bytes for the same rows (and the same version of the writer)."""
+    with parquet_writer(table.schema, file) as writer:
+        writer.write_table(table, row_group_size=ROW_GROUP)
 
-    zstd, fixed row groups, floats split by byte, everything else by dictionary; no timestamps or paths anywhere.
+
+def parquet_writer(schema: pa.Schema, file: Path | HashingFile) -> pq.ParquetWriter:
+    """Return the writer of a file of `schema`: its bytes follow from the rows and how they are cut into row groups.
+
+    zstd; floats split by byte, what is a dictionary in memory by dictionary, everything else as it is: ids and hashes
+    occur once, and of what repeats zstd makes less than a dictionary does. No timestamps or paths anywhere.
     """
-    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-    others = [field.name for field in table.schema if field.name not in floats]
-    # Lists are named by their leaf.
-    leaves = [f"{name}.list.element" if pa.types.is_list(table.schema.field(name).type) else name for name in others]
-    pq.write_table(
-        table.replace_schema_metadata(None),
-        path,
-        row_group_size=_ROW_GROUP,
+    floats = [field.name for field in schema if pa.types.is_floating(field.type)]
+    encoded = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+    return pq.ParquetWriter(
+        file,  # type: ignore[arg-type]
+        schema.remove_metadata(),
         version="2.6",
         data_page_version="2.0",
         compression="zstd",
-        compression_level=3,
-        use_dictionary=leaves or False,  # type: ignore[arg-type]
+        compression_level=1,
+        use_dictionary=encoded or False,  # type: ignore[arg-type]
         column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT") or None,
         store_schema=False,
         write_statistics=True,
@@ -158,7 +162,7 @@ def put_part(store: ArtifactStore, table: pa.Table, known: Mapping[str, str]) ->
     if name is not None and store.path(name, SUFFIX).exists():
         path = store.verify(name, SUFFIX)
     else:
-        name = store.put_file(lambda path: write_parquet(table, path), SUFFIX)
+        name = store.put_file(lambda file: write_parquet(table, file), SUFFIX)
         path = store.path(name, SUFFIX)
     return PartFile(table.num_rows, path.stat().st_size, name, content)
 

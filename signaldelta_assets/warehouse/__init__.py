@@ -3,7 +3,7 @@
 All SQL that writes lives here, one module per store. What rows mean is decided in the rooms that make them.
 """
 
-from .artifacts import ArtifactStore, IntegrityError
+from .artifacts import ArtifactStore, HashingFile, IntegrityError
 from .migrations import WrongSchemaVersionError, current_revision, head_revision, migrate
 from .pools import Warehouse
 from .postgres import embedded_server, sqlalchemy_url, stop_embedded
@@ -13,6 +13,7 @@ __all__ = [
     "SCHEMA",
     "WRITE_HOMES",
     "ArtifactStore",
+    "HashingFile",
     "IntegrityError",
     "Warehouse",
     "WrongSchemaVersionError",

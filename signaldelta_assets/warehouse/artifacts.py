@@ -5,20 +5,55 @@ Raw bodies, snapshot parts and run artifacts are all kept this way, each kind un
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from signaldelta_assets.errors import SignalDeltaError
 from signaldelta_assets.versioning import sha256_file, sha256_hex
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
 class IntegrityError(SignalDeltaError):
     """Stored bytes that are missing or are not what their name says."""
+
+
+class HashingFile(io.RawIOBase):
+    """A file to be written from its beginning to its end, which knows the SHA-256 of what has passed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        """Say that it may be written."""
+        return True
+
+    def write(self, data: Buffer, /) -> int:
+        """Write all of `data`."""
+        self._digest.update(data)
+        written = self._file.write(data)
+        self.size += written
+        return written
+
+    def tell(self) -> int:
+        """Return how many bytes have passed."""
+        return self.size
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the bytes so far."""
+        return self._digest.hexdigest()
 
 
 class ArtifactStore:
@@ -37,24 +72,25 @@ class ArtifactStore:
         """Store `data`; return its name. Storing the same bytes again does nothing."""
         name = sha256_hex(data)
         if not self.path(name, suffix).exists():
-            self.put_file(lambda path: path.write_bytes(data), suffix)
+            self.put_file(lambda file: file.write(data), suffix)
         return name
 
-    def put_file(self, write: Callable[[Path], object], suffix: str = "") -> str:
-        """Let `write` make a file at a temporary path, then name it by its bytes; return the name.
+    def put_file(self, write: Callable[[HashingFile], object], suffix: str = "") -> str:
+        """Let `write` fill a temporary file, named by its bytes as they pass; return the name.
 
         The rename is atomic and comes after the bytes are on disk: a killed process leaves a temporary file
         (cleared by `sweep`), never a half-written artifact.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         handle, raw = tempfile.mkstemp(prefix=".incoming-", suffix=suffix, dir=self.root)
-        os.close(handle)
         incoming = Path(raw)
         try:
-            write(incoming)
-            with incoming.open("rb+") as file:
+            with os.fdopen(handle, "wb") as file:
+                hashing = HashingFile(file)
+                write(hashing)
+                file.flush()
                 os.fsync(file.fileno())
-            name = sha256_file(incoming)
+            name = hashing.sha256
             target = self.path(name, suffix)
             target.parent.mkdir(parents=True, exist_ok=True)
             incoming.chmod(0o444)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
+from adbc_driver_postgresql import dbapi
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
@@ -19,6 +20,7 @@ from .tables import SCHEMA, WRITE_HOMES
 
 # Writers hold it shared, `quiesce` takes it alone: so no row can appear later with an earlier ingest_time.
 _WRITERS_LOCK = 0x5D_0001
+_OPTIONS = f"-c search_path={SCHEMA},public -c timezone=UTC"
 
 
 class WrongHomeError(SignalDeltaError):
@@ -40,7 +42,7 @@ class Warehouse:
             check=ConnectionPool.check_connection,
             kwargs={
                 "row_factory": dict_row,
-                "options": f"-c search_path={SCHEMA},public -c timezone=UTC",
+                "options": _OPTIONS,
                 "application_name": "signaldelta",
             },
         )
@@ -66,6 +68,12 @@ class Warehouse:
         """A connection in a read-only transaction with one consistent view."""
         with self._connection() as connection:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield connection
+
+    @contextmanager
+    def arrow(self) -> Iterator[dbapi.Connection]:
+        """An ADBC connection of its own, for reading many rows into Arrow tables."""
+        with dbapi.connect(plain_url(self.url, options=_OPTIONS), autocommit=True) as connection:
             yield connection
 
     @contextmanager

@@ -308,6 +308,8 @@ iald_signals = _table(
     _sha256("content_hash", nullable=False),
     Index(None, "signal_id", "partition_date"),
     Index(None, "event_key"),
+    # The few rows that replaced another: reading the newest revisions asks which have been.
+    Index(None, "event_key", "revision", postgresql_where=text("revision > 1")),
     Index(None, "entity_id", "event_time"),
     Index(None, "event_time", "event_id"),
     group="signals",
@@ -400,6 +402,7 @@ labeled_events = _table(
     _sha256("content_hash", nullable=False),
     Index(None, "event_type", "event_time"),
     Index(None, "label_key"),
+    Index(None, "label_key", "revision", postgresql_where=text("revision > 1")),
     Index(None, "entity_id", "event_time"),
     group="labels",
     why="Ground truth: one row per labeled event and revision, with the records it rests on.",

@@ -19,7 +19,7 @@ from signaldelta_assets.versioning import canonical_json, hash_document, new_uli
 
 from ..bulk import copy_new
 from ..pools import Warehouse, identifier
-from .reading import STRINGS, TIME, Window, fetch_table
+from .reading import STRINGS, TIME, Window, fetch_table, sort_table
 from .revisions import RevisionedTable, WriteCounts, by_key, latest_as_of, lock, write_revisions
 
 _TABLE = RevisionedTable(
@@ -49,6 +49,7 @@ LABEL_COLUMNS: dict[str, pa.DataType] = {
     "attributes": pa.string(),
     "content_hash": pa.string(),
 }
+_ORDER = ("entity_id", "event_time", "label_id")
 
 # Fewer events of a type than this cannot be evaluated (meta-plan P09a, Coverage Metrics).
 MINIMUM_EVENTS_OF_TYPE = 30
@@ -129,15 +130,14 @@ def read_labels(
 
     By entity and time. The newest revision of each key, active ones only; `attributes` is JSON text.
     """
-    source = latest_as_of(_TABLE) + sql.SQL(' ORDER BY entity_id COLLATE "C", event_time, label_id COLLATE "C"')
+    source = latest_as_of(_TABLE)
     params = {
         "definitions": definitions_hash,
         "as_of": as_of,
         "start": window.start_time,
         "end": window.end_time,
     }
-    with warehouse.read() as connection:
-        return fetch_table(connection, LABEL_COLUMNS, source, params)
+    return sort_table(fetch_table(warehouse, LABEL_COLUMNS, source, params), _ORDER)
 
 
 # --- datasets ---------------------------------------------------------------------------------------------------
@@ -260,11 +260,9 @@ def get_dataset(warehouse: Warehouse, dataset: str | int) -> Dataset:
 def read_dataset(warehouse: Warehouse, dataset_id: str) -> pa.Table:
     """Return the members of a dataset version with all of `LABEL_COLUMNS`, by entity and time."""
     source = sql.SQL(
-        "FROM {} AS m JOIN {} AS e USING (label_id, revision, content_hash) WHERE m.dataset_id = %(dataset)s "
-        'ORDER BY entity_id COLLATE "C", event_time, label_id COLLATE "C"'
+        "FROM {} AS m JOIN {} AS e USING (label_id, revision, content_hash) WHERE m.dataset_id = %(dataset)s"
     ).format(identifier("labeled_event_dataset_members"), identifier("labeled_events"))
-    with warehouse.read() as connection:
-        return fetch_table(connection, LABEL_COLUMNS, source, {"dataset": dataset_id})
+    return sort_table(fetch_table(warehouse, LABEL_COLUMNS, source, {"dataset": dataset_id}), _ORDER)
 
 
 def dataset_known_at(warehouse: Warehouse, dataset_id: str) -> datetime | None:

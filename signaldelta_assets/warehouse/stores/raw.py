@@ -59,8 +59,7 @@ def read_raw(
         "entities": list(entity_ids or ()),
     }
     source += sql.SQL(' ORDER BY raw_record_id COLLATE "C"')
-    with warehouse.read() as connection:
-        table = fetch_table(connection, _COLUMNS, source, params)
+    table = fetch_table(warehouse, _COLUMNS, source, params)
     payloads: list[Any] = table["payload"].to_pylist()
     frame: pd.DataFrame = table.drop_columns(["payload"]).to_pandas()
     # Explicitly None: a missing string is NaN to pandas, and NaN is true.
@@ -89,8 +88,7 @@ def read_coverage(warehouse: Warehouse, as_of: datetime | None, window: Window) 
         "count(*) AS records FROM {} WHERE {} GROUP BY entity_id, source_type) AS covered "
         'ORDER BY entity_id COLLATE "C", source_type COLLATE "C"'
     ).format(identifier("raw_records"), _INSIDE)
-    with warehouse.read() as connection:
-        return fetch_table(connection, _COVERAGE, source, _inside(as_of, window))
+    return fetch_table(warehouse, _COVERAGE, source, _inside(as_of, window))
 
 
 def read_members(warehouse: Warehouse, as_of: datetime | None, window: Window) -> pa.Table:
@@ -105,8 +103,7 @@ def read_members(warehouse: Warehouse, as_of: datetime | None, window: Window) -
         "WHERE %(as_of)s::timestamptz IS NULL OR first_seen_at <= %(as_of)s) AS security USING (entity_id) "
         'ORDER BY entity_id COLLATE "C"'
     ).format(identifier("raw_records"), _INSIDE, identifier("securities"))
-    with warehouse.read() as connection:
-        return fetch_table(connection, _MEMBERS, source, _inside(as_of, window))
+    return fetch_table(warehouse, _MEMBERS, source, _inside(as_of, window))
 
 
 _INSIDE = sql.SQL(

@@ -16,7 +16,7 @@ from signaldelta_assets.errors import RecordError
 from signaldelta_assets.versioning import canonical_json
 
 from ..pools import Warehouse
-from .reading import STRINGS, TIME, Window, fetch_table
+from .reading import STRINGS, TIME, Window, fetch_table, sort_table
 from .revisions import RevisionedTable, WriteCounts, all_as_of, by_key, latest_as_of, write_revisions
 
 _TABLE = RevisionedTable(
@@ -170,9 +170,7 @@ def read_events(
         condition += sql.SQL(" AND signal_id = ANY(%(signals)s)")
     if entity_ids is not None:
         condition += sql.SQL(" AND entity_id = ANY(%(entities)s)")
-    # The bytes' own order, whatever the database's collation.
     source = (all_as_of if all_revisions else latest_as_of)(_TABLE, condition)
-    source += sql.SQL(' ORDER BY entity_id COLLATE "C", event_time, event_id COLLATE "C", revision')
     columns = EVENT_COLUMNS | ({"active": pa.bool_()} if all_revisions else {})
     params = {
         "definitions": definitions_hash,
@@ -182,8 +180,8 @@ def read_events(
         "signals": list(signal_ids or ()),
         "entities": list(entity_ids or ()),
     }
-    with warehouse.read() as connection:
-        return fetch_table(connection, columns, source, params)
+    order = ("entity_id", "event_time", "event_id", *(("revision",) if all_revisions else ()))
+    return sort_table(fetch_table(warehouse, columns, source, params), order)
 
 
 def write_counts(warehouse: Warehouse, stage: str, producer: str, window: Window, counts: Mapping[str, int]) -> None:
