@@ -1,7 +1,7 @@
-"""The process of a run: ``python -m signaldelta_assets.backtests.child FOLDER``, started by `sandbox.execute`.
+"""The process of a run: ``python -m signaldelta_assets.backtests.child FOLDER SOCKET``, started by `sandbox.execute`.
 
-Reads ``request.json`` in its folder, loads and compiles everything, arms the guard, computes, and writes the result's
-files into the folder, ``result.json`` last; or ``failure.json`` and a status other than 0.
+Reads ``request.json`` in its folder, loads and compiles everything, puts up the fence and arms the guard, computes, and
+writes the result's files into the folder, ``result.json`` last; or ``failure.json`` and a status other than 0.
 """
 
 from __future__ import annotations
@@ -13,20 +13,26 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import orjson
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from signaldelta_assets.scoring import ScoringModel
-from signaldelta_assets.snapshots import PARTS, SnapshotFile, write_parquet
+from signaldelta_assets.snapshots import SnapshotFile, write_parquet
+from signaldelta_assets.snapshots.parts import parquet_writer
 from signaldelta_assets.snapshots.reading import read_kind
 from signaldelta_assets.timeline import LatencyModel
-from signaldelta_assets.versioning import canonical_json, content_hash, sha256_hex
+from signaldelta_assets.versioning import canonical_json, content_hash, sha256_file
+from signaldelta_assets.warehouse import HashingFile
 
-from .engine import RunResult, compute
+from .engine import READS, RunResult, compute
 from .evaluation import EvaluationProtocol
+from .fence import close_process
 from .guard import arm
 from .warmup import warm_up
 
@@ -38,7 +44,7 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0]).resolve()
     _end_with_parent()
     try:
-        _run(folder, json.loads((folder / "request.json").read_bytes()))
+        _run(folder, json.loads((folder / "request.json").read_bytes()), int(arguments[1]))
     except BaseException as error:  # noqa: BLE001 - whatever it was, the parent is told
         failure = {"error": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()}
         (folder / "failure.json").write_text(json.dumps(failure))
@@ -58,7 +64,7 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run(folder: Path, request: Mapping[str, Any]) -> None:
+def _run(folder: Path, request: Mapping[str, Any], report: int) -> None:
     documents = request["documents"]
     model = ScoringModel.from_dict(documents["scoring_model"])
     latency = LatencyModel.from_dict(documents["latency_model"])
@@ -67,11 +73,14 @@ def _run(folder: Path, request: Mapping[str, Any]) -> None:
     hook = _load(request["hook"]) if request.get("hook") else None
     _progress(0, 1, "compiling")
     warm_up(protocol.calibration)
+    close_process(report)
     arm([file.path for file in files], folder)
     if hook is not None:
         hook()
-    tables = {kind: read_kind(kind, files) for kind in PARTS}
-    _write(folder, compute(tables, model, latency, protocol, documents["signal_definitions"], _progress))
+    tables = {kind: read_kind(kind, files, columns) for kind, columns in READS.items()}
+    with ScoreFile(folder / "scores.parquet") as scores:
+        result = compute(tables, model, latency, protocol, documents["signal_definitions"], _progress, scores.write)
+    _write(folder, result, scores.sha256)
 
 
 def _load(name: str) -> Any:
@@ -84,32 +93,72 @@ def _progress(done: int, total: int, text: str) -> None:
     sys.stdout.buffer.flush()
 
 
-def _write(folder: Path, result: RunResult) -> None:
+class ScoreFile:
+    """The Parquet file of the scores, written by a thread of its own while the next block is scored."""
+
+    def __init__(self, path: Path) -> None:
+        self._open = path.open("wb")
+        self._file = HashingFile(self._open)
+        self._writer: pq.ParquetWriter | None = None
+        self._pool = ThreadPoolExecutor(1)
+        self._written: list[Future[None]] = []
+
+    def write(self, block: pa.Table) -> None:
+        """Write `block` as a row group after the ones before it; returns at once."""
+        self._written.append(self._pool.submit(self._write, block))
+
+    def _write(self, block: pa.Table) -> None:
+        if self._writer is None:
+            self._writer = parquet_writer(block.schema, self._file)
+        self._writer.write_table(block, row_group_size=block.num_rows)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._pool.shutdown()
+        if kind is None:
+            for written in self._written:
+                written.result()
+        if self._writer is not None:
+            self._writer.close()
+        self._open.close()
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the whole file, once it is closed."""
+        return self._file.sha256
+
+
+def _write(folder: Path, result: RunResult, scores_hash: str) -> None:
     outputs = []
     for name, table in sorted(result.tables.items()):
         path = folder / f"{name}.parquet"
-        write_parquet(table, path)
-        outputs.append(_output(name, path, "application/vnd.apache.parquet", table.num_rows, content_hash(table)))
+        if name != "scores":
+            write_parquet(table, path)
+        file_hash = scores_hash if name == "scores" else sha256_file(path)
+        outputs.append(
+            _output(name, path, "application/vnd.apache.parquet", table.num_rows, file_hash, content_hash(table))
+        )
     for name, document in (("evaluation", result.evaluation), ("samples", result.samples)):
         path = folder / f"{name}.json"
         path.write_bytes(canonical_json(document))
         rows = len(document["samples"]) if name == "samples" else 1
-        outputs.append(_output(name, path, "application/json", rows, None))
+        # Canonical JSON has one form, so its bytes are its content.
+        file_hash = sha256_file(path)
+        outputs.append(_output(name, path, "application/json", rows, file_hash, file_hash))
     summary = {"status": result.status, "outputs": sorted(outputs, key=lambda output: str(output["name"]))}
     (folder / "result.json").write_bytes(canonical_json(summary))
 
 
-def _output(name: str, path: Path, media_type: str, rows: int, content: str | None) -> dict[str, Any]:
-    data = path.read_bytes()
-    file_hash = sha256_hex(data)
+def _output(name: str, path: Path, media_type: str, rows: int, file_hash: str, content: str) -> dict[str, Any]:
     return {
         "name": name,
         "media_type": media_type,
         "rows": rows,
-        "size_bytes": len(data),
+        "size_bytes": path.stat().st_size,
         "file_hash": file_hash,
-        # Canonical JSON has one form, so its bytes are its content.
-        "content_hash": content or file_hash,
+        "content_hash": content,
     }
 
 

@@ -15,39 +15,35 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from signaldelta_assets.contracts import ScoreSample
-from signaldelta_assets.scoring import ScoringModel, score, score_grid
+from signaldelta_assets.scoring import ScoringModel, score
 from signaldelta_assets.timeline import LatencyModel
-from signaldelta_assets.versioning import content_hash, sha256_hex
+from signaldelta_assets.versioning import sha256_hex
 
-from .evaluation import (
-    Evaluation,
-    EvaluationProtocol,
-    Pair,
-    alerts_from_grid,
-    audit_moments,
-    evaluate,
-    first_difference,
-    side_by_side,
-)
+from .evaluation import Evaluation, EvaluationProtocol, Pair, alerts_from_grid, evaluate, side_by_side
 from .evidence import EngineError, available_events, circular_evidence, covered_at_all, covered_entities
+from .grid import EVENT_COLUMNS, EntityEvents, Keep, RunGrid, leak_audit, make_grid, without
 
 EVALUATION_SCHEMA = "signaldelta.backtest_evaluation/1"
 SAMPLES_SCHEMA = "signaldelta.backtest_samples/1"
-AUDIT_MOMENTS = 3
+# What is read of a snapshot, by kind; no columns are all.
+READS: Mapping[str, tuple[str, ...]] = {
+    "signal_events": ("event_id", "signal_id", "family", "entity_id", "strength_norm", "direction", "reliability",
+                      "raw_record_ids"),
+    "signal_frontier": (),
+    "labeled_events": (),
+    "coverage": (),
+}  # fmt: skip
 # Explanations are exact recomputations; the rest can be made from the snapshot at any time.
 ALERT_SAMPLES = 200
 GRID_SAMPLES = 50
 
 Progress = Callable[[int, int, str], None]
-_EVENT_COLUMNS = ["entity_id", "event_id", "signal_id", "available_time", "strength_norm", "reliability", "direction"]
-_COMPARED = ("evidence", "magnitude", "lean", "confidence", "n_events", "verdict")
 _TIME: pa.DataType = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run is: tables `scores` (float32), `alerts`, `matches`; the evaluation document; sampled explanations."""
+    """What a run is: tables `scores` (those of `RunGrid`), `alerts`, `matches`; the evaluation; explained samples."""
 
     status: str
     tables: Mapping[str, pa.Table]
@@ -59,6 +55,10 @@ def _silent(done: int, total: int, text: str) -> None:
     return None
 
 
+def _nothing(block: pa.Table) -> None:
+    return None
+
+
 def compute(
     tables: Mapping[str, pa.Table],
     model: ScoringModel,
@@ -66,8 +66,11 @@ def compute(
     protocol: EvaluationProtocol,
     definitions: Mapping[str, Any],
     progress: Progress = _silent,
+    keep: Keep = _nothing,
 ) -> RunResult:
-    """Return the run of a snapshot's tables (schemas: `snapshots.PARTS`) under two models and a protocol.
+    """Return the run of a snapshot's tables (schemas: `snapshots.PARTS`; needed: `READS`) under models and protocol.
+
+    `keep` is given the rows of `scores` block by block while the next ones are scored.
 
     status "complete", or "insufficient" where the dataset is below the protocol's minimum: then the evaluation has
     its counts and no metrics. Raises `EngineError` and the rooms' own errors for input that is missing or wrong.
@@ -82,23 +85,26 @@ def compute(
     unseen = covered_at_all(coverage, protocol).difference(entities)
     progress(0, steps, "deriving available times")
     everything = available_events(tables["signal_events"], tables["signal_frontier"], latency)
-    events = _of(everything, entities)
+    events = EntityEvents.of(everything, entities)
+    left_out = everything.num_rows - events.table.num_rows
+    del everything
 
     progress(1, steps, f"scoring {len(entities)} entities")
-    grid = _grid(events, model, protocol, entities)
-    alerts = alerts_from_grid(_question(grid), protocol)
-    whole = evaluate(_question(grid), labels, protocol)
+    grid = make_grid(events, model, protocol, keep=keep)
+    question = grid.question()
+    alerts = alerts_from_grid(question, protocol)
+    whole = evaluate(question, labels, protocol)
 
     progress(2, steps, "scoring again with inputs cut short")
-    audit = leak_audit(events, model, protocol, entities, grid, alerts)
+    audit = leak_audit(events, model, protocol, grid, alerts)
     progress(3, steps, "evaluating without circular evidence")
-    study = _Study(events, labels, model, protocol, definitions, tuple(entities), grid)
+    study = _Study(events, labels, model, protocol, definitions, grid)
     document: dict[str, Any] = {
         "schema": EVALUATION_SCHEMA,
         "protocol_hash": protocol.hash,
         "entities": len(entities),
         "left_out": {
-            "signal events of entities without coverage": everything.num_rows - events.num_rows,
+            "signal events of entities without coverage": left_out,
             "entities covered by no source of the target labels": len(unseen),
         },
         "leak_audit": audit,
@@ -110,8 +116,8 @@ def compute(
             progress(4 + place, steps, f"evaluating {name} alone")
             own = only(protocol, name)
             seen = covered_entities(coverage, labels, [name], protocol, definitions)
-            alone = replace(study, events=_of(events, seen), entities=tuple(seen), grid=_of(grid, seen))
-            figures = _twice(alone, evaluate(_question(alone.grid), labels, own), [name], own)
+            alone = replace(study, events=EntityEvents.of(events.table, seen), grid=grid.of(seen))
+            figures = _twice(alone, evaluate(alone.grid.question(), labels, own), [name], own)
             document["by_event_type"][name] = {**figures, "entities": len(seen)}
     samples = _samples(events, model, grid, alerts, protocol)
     progress(steps, steps, "computed")
@@ -119,33 +125,14 @@ def compute(
     matches = _matches(whole, labels, protocol)
     return RunResult(
         status,
-        {"scores": stored_grid(grid), "alerts": _alerts(alerts, matches, protocol), "matches": matches},
+        {"scores": grid.scores, "alerts": _alerts(alerts, matches, protocol), "matches": matches},
         {**document, "status": status},
         samples,
     )
 
 
-def _grid(events: pa.Table, model: ScoringModel, protocol: EvaluationProtocol, entities: list[str]) -> pa.Table:
-    start, end = _moment(protocol.start), _moment(protocol.end)
-    step = timedelta(microseconds=protocol.step)
-    return score_grid(events.select(_EVENT_COLUMNS), model, start, end, step, entities=entities)
-
-
-def _of(table: pa.Table, entities: Sequence[str]) -> pa.Table:
-    return table.filter(pc.is_in(table["entity_id"], value_set=pa.array(entities, pa.string())))
-
-
 def _moment(microseconds: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
-
-
-def _question(grid: pa.Table) -> pa.Table:
-    """What is evaluated: a(t) = M * C, which the protocol's method calibrates into a probability."""
-    alert_score = pc.multiply(grid["magnitude"], grid["confidence"])
-    return pa.Table.from_arrays(
-        [grid["entity_id"], grid["at"], alert_score, alert_score],
-        names=["entity_id", "at", "alert_score", "probability"],
-    )
 
 
 def only(protocol: EvaluationProtocol, event_type: str) -> EvaluationProtocol:
@@ -170,13 +157,12 @@ def only(protocol: EvaluationProtocol, event_type: str) -> EvaluationProtocol:
 class _Study:
     """What every evaluation of a run shares: the evidence with its times, the truth, the model, the whole grid."""
 
-    events: pa.Table
+    events: EntityEvents
     labels: pa.Table
     model: ScoringModel
     protocol: EvaluationProtocol
     definitions: Mapping[str, Any]
-    entities: tuple[str, ...]
-    grid: pa.Table
+    grid: RunGrid
 
 
 def _twice(
@@ -186,12 +172,12 @@ def _twice(
     if whole.status != "evaluated":
         return {"all_evidence": whole.to_document(), "without_circular_evidence": None, "difference": None,
                 "circular_evidence": None}  # fmt: skip
-    circular = circular_evidence(study.events, study.labels, event_types, protocol, study.definitions)
+    circular = circular_evidence(study.events.table, study.labels, event_types, protocol, study.definitions)
     # Without circular evidence there is nothing to score again: the second figure is the first.
     rest = whole
     if circular.mask.any():
-        events = study.events.filter(pa.array(~circular.mask))
-        rest = evaluate(_question(_grid(events, study.model, protocol, list(study.entities))), study.labels, protocol)
+        grid = without(study.events, circular.mask, study.model, protocol, study.grid)
+        rest = evaluate(grid.question(), study.labels, protocol)
     pairs = side_by_side(whole, rest, protocol.level)
     return {
         "all_evidence": whole.to_document(),
@@ -209,55 +195,6 @@ def _difference(pair: Pair) -> dict[str, Any]:
         "interval": None if spread is None else {"lo": spread.lo, "hi": spread.hi},
         "reason": pair.reason,
     }
-
-
-def leak_audit(
-    events: pa.Table,
-    model: ScoringModel,
-    protocol: EvaluationProtocol,
-    entities: list[str],
-    grid: pa.Table,
-    alerts: pa.Table,
-    moments: int = AUDIT_MOMENTS,
-) -> dict[str, Any]:
-    """Cut the input at random moments (from the protocol's seed), score again, compare the bytes up to each moment.
-
-    `events` carry available_time; `grid` and `alerts` are those of the whole input. Raises `EngineError` at the first
-    moment where anything differs: such a run has seen the future and may not exist.
-    """
-    report = []
-    for cut in audit_moments(protocol, moments):
-        moment = pa.scalar(cut, _TIME)
-        known = events.filter(pc.less_equal(events["available_time"], moment))
-        again = _grid(known, model, protocol, entities)
-        fired = alerts_from_grid(_question(again), protocol)
-        for name, whole, part in (("scores", grid, again), ("alerts", alerts, fired)):
-            # Up to the moment: what lies after it has lost its evidence, and may differ.
-            seen = part.filter(pc.less_equal(part["at"], moment))
-            found = first_difference(whole, seen, cut)
-            if found is not None:
-                raise EngineError(
-                    f"leak audit: {name} before {cut.isoformat()} change when the input ends there: {found}"
-                )
-        before = grid.filter(pc.less_equal(grid["at"], moment))
-        report.append(
-            {"at": cut.isoformat(), "events": known.num_rows, "points": before.num_rows,
-             "content_hash": content_hash(before)}
-        )  # fmt: skip
-    return {"seed": protocol.seed, "equal": True, "moments": report}
-
-
-def stored_grid(grid: pa.Table) -> pa.Table:
-    """Return the grid as it is stored: figures as float32, verdict as text."""
-    fields = []
-    for field in grid.schema:
-        kind = field.type
-        if pa.types.is_float64(kind):
-            kind = pa.float32()
-        elif pa.types.is_dictionary(kind):
-            kind = pa.string()
-        fields.append(pa.field(field.name, kind))
-    return grid.cast(pa.schema(fields))
 
 
 def _matches(whole: Evaluation, labels: pa.Table, protocol: EvaluationProtocol) -> pa.Table:
@@ -293,28 +230,26 @@ def _alerts(alerts: pa.Table, matches: pa.Table, protocol: EvaluationProtocol) -
 
 
 def _samples(
-    events: pa.Table, model: ScoringModel, grid: pa.Table, alerts: pa.Table, protocol: EvaluationProtocol
+    events: EntityEvents, model: ScoringModel, grid: RunGrid, alerts: pa.Table, protocol: EvaluationProtocol
 ) -> dict[str, Any]:
     """Scores with their explanations at alerts and at other points of the grid, picked without regard to the scores.
 
-    Each is computed by the single score and compared with the grid: one kernel, one answer.
+    Each is computed by the single score and compared with the grid.
     """
+    points = grid.moments.size
     of_alerts = _pick(alerts["entity_id"].to_pylist(), alerts["at"].to_pylist(), ALERT_SAMPLES)
     drawn = np.random.Generator(np.random.PCG64(protocol.seed)).choice(
-        grid.num_rows, min(GRID_SAMPLES, grid.num_rows), replace=False
+        grid.alert_score.size, min(GRID_SAMPLES, grid.alert_score.size), replace=False
     )
-    some = grid.select(["entity_id", "at"]).take(np.sort(drawn))
-    of_grid: list[Any] = list(zip(some["entity_id"].to_pylist(), some["at"].to_pylist(), strict=True))
-    # The grid is rectangular: every entity has every point, in order.
-    points = (protocol.end - protocol.start) // protocol.step + 1
-    place = {name: index * points for index, name in enumerate(pc.unique(grid["entity_id"]).to_pylist())}
+    of_grid = [(grid.names[row // points], _moment(int(grid.moments[row % points]))) for row in np.sort(drawn).tolist()]
+    place = {name: index for index, name in enumerate(grid.names)}
     out = []
     for why, chosen in (("alert", of_alerts), ("sample", of_grid)):
         for entity, at in chosen:
-            own = events.filter(pc.equal(events["entity_id"], pa.scalar(entity))).select(_EVENT_COLUMNS)
+            own = events.between(place[entity], place[entity] + 1).select(EVENT_COLUMNS)
             sample = score(own, model, at)
-            steps = (at - _moment(protocol.start)) // timedelta(microseconds=protocol.step)
-            _same(sample, grid.slice(place[entity] + steps, 1).to_pylist()[0], entity, at)
+            step = (at - _moment(protocol.start)) // timedelta(microseconds=protocol.step)
+            grid.check(sample, place[entity], step)
             out.append({"why": why, "entity_id": entity, "at": at.isoformat(), "score": asdict(sample)})
     return {"schema": SAMPLES_SCHEMA, "samples": out}
 
@@ -323,14 +258,3 @@ def _pick(entities: list[Any], moments: list[Any], count: int) -> list[tuple[str
     points = list(zip(entities, moments, strict=True))
     chosen = sorted(points, key=lambda point: sha256_hex(f"{point[0]} {point[1].isoformat()}".encode()))[:count]
     return sorted(chosen)
-
-
-def _same(sample: ScoreSample, row: Mapping[str, Any], entity: str, at: datetime) -> None:
-    found = {**row, "entity_id": entity, "at": at}
-    expected = {**found, **{name: getattr(sample, name) for name in _COMPARED}}
-    for name, value in expected.items():
-        if row[name] != value:
-            raise EngineError(
-                f"score of {entity} at {at.isoformat()}: field {name!r}: expected {value!r} as by the single score, "
-                f"found {row[name]!r} in the grid"
-            )

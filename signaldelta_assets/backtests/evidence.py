@@ -21,6 +21,8 @@ from signaldelta_assets.timeline import LatencyModel
 
 from .evaluation import EvaluationProtocol
 
+_NEVER = np.iinfo(np.int64).min
+
 
 class EngineError(SignalDeltaError):
     """Input that a run cannot be computed from: the run fails, it never goes on with less."""
@@ -32,16 +34,30 @@ def available_events(events: pa.Table, frontier: pa.Table, latency: LatencyModel
     events: the snapshot's signal_events; frontier: its signal_frontier. Raises `EngineError` for an event without
     frontier, and for a frontier without event.
     """
-    by_event = latency.available_over_frontier(frontier, event="event_id")
-    known = pa.array(by_event.index, pa.string())
-    ids = events["event_id"].combine_chunks()
-    place = pc.index_in(ids, value_set=known)
-    if place.null_count:
-        raise EngineError(f"signal event {ids.filter(place.is_null())[0]}: field 'frontier': expected at least one row")
-    if len(known) != len(ids):
-        raise EngineError(f"signal_frontier: expected rows of {len(ids)} events, found rows of {len(known)}")
-    times: Any = pa.Array.from_pandas(by_event).cast(pa.timestamp("us", "UTC"))
-    return events.append_column("available_time", times.take(place))
+    times = pa.Array.from_pandas(latency.available_time(frontier)).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    ids: Any = events["event_id"].combine_chunks()
+    of_rows: Any = frontier["event_id"].combine_chunks()
+    places = _places(ids, of_rows)
+    latest = np.full(len(ids), _NEVER, np.int64)
+    np.maximum.at(latest, places, times.to_numpy())
+    missing = np.flatnonzero(latest == _NEVER)
+    if missing.size:
+        raise EngineError(f"signal event {ids[int(missing[0])]}: field 'frontier': expected at least one row")
+    return events.append_column("available_time", pa.array(latest).cast(pa.timestamp("us", "UTC")))
+
+
+def _places(ids: Any, of_rows: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The place in `ids` of the event of each frontier row."""
+    # A snapshot's frontier is in the order of its events: then runs of one id need no look-up.
+    if len(of_rows):
+        starts = np.append(True, pc.not_equal(of_rows.slice(1), of_rows.slice(0, len(of_rows) - 1)).to_numpy(False))
+        if of_rows.filter(pa.array(starts)).equals(ids):
+            return np.asarray(np.cumsum(starts) - 1)
+    found = pc.index_in(of_rows, value_set=ids)
+    if found.null_count:
+        known = len(pc.unique(of_rows))
+        raise EngineError(f"signal_frontier: expected rows of {len(ids)} events, found rows of {known}")
+    return np.asarray(found.to_numpy(), np.int64)
 
 
 def covered_entities(

@@ -27,9 +27,10 @@ class SandboxViolation(SignalDeltaError):
 
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_REFUSED_PREFIXES = ("socket.", "subprocess.", "http.", "urllib.", "ftplib.", "smtplib.", "sqlite3.", "pty.", "winreg.")
+_REFUSED_PREFIXES = ("socket.", "subprocess.", "ctypes.", "http.", "urllib.", "ftplib.", "smtplib.", "sqlite3.", "pty.",
+                     "winreg.")  # fmt: skip
 _REFUSED = {"os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.kill", "os.putenv",
-            "os.unsetenv", "sys.setprofile", "sys.settrace", "webbrowser.open", "ctypes.dlopen"}  # fmt: skip
+            "os.unsetenv", "sys.setprofile", "sys.settrace", "webbrowser.open"}  # fmt: skip
 _ON_PATHS = {"os.chmod", "os.chown", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink",
              "os.truncate", "os.utime", "shutil.rmtree", "shutil.move", "shutil.copyfile"}  # fmt: skip
 _LISTING = {"os.listdir", "os.scandir", "glob.glob"}
@@ -40,13 +41,35 @@ _CLOCKS = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf
            "clock_gettime_ns", "localtime", "gmtime", "ctime")  # fmt: skip
 
 
-class _Guard:
-    """The rules of one process, once armed."""
+class Paths:
+    """Which files a run may open: `readable` and the libraries for reading, what is in `folder` for anything."""
 
     def __init__(self, readable: Iterable[Path], folder: Path) -> None:
         self._files = {os.path.realpath(path) for path in readable}
         self._folder = os.path.realpath(folder) + os.sep
         self._libraries = tuple(os.path.realpath(path) + os.sep for path in _library_folders())
+
+    def allows(self, path: Any, flags: int) -> bool:
+        """Say whether `path` may be opened with the flags of open(2)."""
+        if self.inside(path):
+            return True
+        real = os.path.realpath(_text(path))
+        return not flags & _WRITING and (real in self._files or real.startswith(self._libraries))
+
+    def inside(self, path: Any) -> bool:
+        """Say whether `path` is the run's folder or in it."""
+        return (os.path.realpath(_text(path)) + os.sep).startswith(self._folder)
+
+    def library(self, path: Any) -> bool:
+        """Say whether `path` is a folder of libraries or in it."""
+        return (os.path.realpath(_text(path)) + os.sep).startswith(self._libraries)
+
+
+class _Guard:
+    """The rules of one process, once armed."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
         self._listable = {os.path.realpath(path or ".") for path in sys.path}
         self._forbidden = _forbidden_builtins()
         self._lock_clock = time.monotonic
@@ -96,7 +119,7 @@ class _Guard:
             self.refuse(f"{event}{_shown(args)}")
         elif event in _ON_PATHS:
             for path in args[:2]:
-                if isinstance(path, str | bytes | os.PathLike) and not self._inside(path):
+                if isinstance(path, str | bytes | os.PathLike) and not self._paths.inside(path):
                     self.refuse(f"{event}({_text(path)!r})")
         elif event in _LISTING:
             path = args[0] if args and args[0] is not None else "."
@@ -104,23 +127,12 @@ class _Guard:
                 self.refuse(f"{event}({_text(path)!r})")
 
     def _open(self, path: Any, flags: int) -> None:
-        if isinstance(path, int):
-            return
-        if self._inside(path):
-            return
-        if not flags & _WRITING:
-            real = os.path.realpath(_text(path))
-            if real in self._files or real.startswith(self._libraries):
-                return
-        mode = "writing" if flags & _WRITING else "reading"
-        self.refuse(f"open({_text(path)!r}) for {mode}")
-
-    def _inside(self, path: Any) -> bool:
-        return (os.path.realpath(_text(path)) + os.sep).startswith(self._folder)
+        if not isinstance(path, int) and not self._paths.allows(path, flags):
+            mode = "writing" if flags & _WRITING else "reading"
+            self.refuse(f"open({_text(path)!r}) for {mode}")
 
     def _listed(self, path: Any) -> bool:
-        real = os.path.realpath(_text(path))
-        return real in self._listable or (real + os.sep).startswith((self._folder, *self._libraries))
+        return os.path.realpath(_text(path)) in self._listable or self._paths.inside(path) or self._paths.library(path)
 
 
 def _caller() -> str:
@@ -180,4 +192,4 @@ def arm(readable: Iterable[Path], folder: Path) -> None:
     Import and compile everything before.
     """
     sys.dont_write_bytecode = True
-    _Guard(readable, folder).arm()
+    _Guard(Paths(readable, folder)).arm()

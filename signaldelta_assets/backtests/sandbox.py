@@ -17,9 +17,11 @@ from signaldelta_assets.errors import SignalDeltaError
 from signaldelta_assets.snapshots import SnapshotFile
 from signaldelta_assets.versioning import sha256_file
 
+from .fence import Fence
+from .guard import Paths
+
 Progress = Callable[[int, int, str], None]
 
-# What of the parent's environment a run may see. No DSN, no key; and nothing here changes a figure.
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
 _FIXED = {
     "LANG": "C.UTF-8",
@@ -60,11 +62,12 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run left: its status, its evaluation document, and its files."""
+    """What a run left: its status, its evaluation document, its files; and which fence it ran behind."""
 
     status: str
     evaluation: dict[str, Any]
     outputs: tuple[Output, ...]
+    fence: str
 
     def output(self, name: str) -> Output:
         """Return the file of that name."""
@@ -93,16 +96,20 @@ def execute(
     ]  # fmt: skip
     request = {"documents": documents, "parts": parts, "hook": hook}
     (folder / "request.json").write_bytes(orjson.dumps(request))
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _FIXED | {"HOME": str(folder)}
+    environment = sandbox_environment(folder)
     if hook_path is not None:
         environment["PYTHONPATH"] = str(hook_path)
+    fence = Fence(Paths([file.path for file in files], folder).allows)
+    report = fence.report.fileno()
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "signaldelta_assets.backtests.child", str(folder)],
+        [sys.executable, "-P", "-m", "signaldelta_assets.backtests.child", str(folder), str(report)],
         cwd=folder,
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        pass_fds=[report],
     )
+    fence.watch(process.kill)
     try:
         assert process.stdout is not None
         for line in process.stdout:
@@ -116,9 +123,17 @@ def execute(
         # Whatever ends this call ends the process: it waits for nobody.
         process.kill()
         process.wait()
+        fence.join()
+    if fence.refused is not None:
+        raise BacktestFailedError(f"a backtest run may not call {fence.refused}", [fence.refused])
     if status != 0:
         raise _failure(folder, status)
-    return _read(folder)
+    return _read(folder, fence.kind)
+
+
+def sandbox_environment(folder: Path) -> dict[str, str]:
+    """Return the environment variables of a run's process: no DSN, no key, nothing that changes a figure."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _FIXED | {"HOME": str(folder)}
 
 
 def _failure(folder: Path, status: int) -> BacktestFailedError:
@@ -129,7 +144,7 @@ def _failure(folder: Path, status: int) -> BacktestFailedError:
     return BacktestFailedError(f"{failure['error']}: {failure['message']}\n{failure['traceback']}")
 
 
-def _read(folder: Path) -> Result:
+def _read(folder: Path, fence: str) -> Result:
     summary = json.loads((folder / "result.json").read_bytes())
     outputs = []
     for entry in summary["outputs"]:
@@ -140,4 +155,4 @@ def _read(folder: Path) -> Result:
             raise BacktestFailedError(f"{path.name}: expected the bytes {entry['file_hash']}, found {found}")
         outputs.append(Output(path=path, **entry))
     evaluation = orjson.loads((folder / "evaluation.json").read_bytes())
-    return Result(summary["status"], evaluation, tuple(outputs))
+    return Result(summary["status"], evaluation, tuple(outputs), fence)

@@ -6,7 +6,7 @@ its writer, so that of the column buffers says whether two files hold the same r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,17 +167,25 @@ def put_part(store: ArtifactStore, table: pa.Table, known: Mapping[str, str]) ->
     return PartFile(table.num_rows, path.stat().st_size, name, content)
 
 
-def read_parquet(path: Path, file_hash: str, content: str, schema: pa.Schema | None = None) -> pa.Table:
-    """Return the table of a file, read from the very bytes that were checked. `IntegrityError` for any other."""
+def read_parquet(
+    path: Path, file_hash: str, content: str, schema: pa.Schema | None = None, columns: Sequence[str] = ()
+) -> pa.Table:
+    """Return the table of a file, read from the very bytes that were checked. `IntegrityError` for any other.
+
+    With `columns` only those, of bytes that are checked all the same; the content hash is of all columns, and is
+    checked where all are read.
+    """
     data = path.read_bytes()
     found = sha256_hex(data)
     if found != file_hash:
         raise IntegrityError(f"{path}: expected the bytes {file_hash}, found {found}")
-    table = pq.read_table(pa.BufferReader(data), use_threads=False)
+    file = pq.ParquetFile(pa.BufferReader(data))
+    names = file.schema_arrow.names
+    if schema is not None and names != schema.names:
+        raise IntegrityError(f"{path}: expected the columns {schema.names}, found {names}")
+    table = file.read(list(columns) or None, use_threads=False)
     if schema is not None:
-        if table.schema.names != schema.names:
-            raise IntegrityError(f"{path}: expected the columns {schema.names}, found {table.schema.names}")
-        table = table.cast(schema)
-    if content_hash(table) != content:
+        table = table.select(columns or names).cast(pa.schema([schema.field(name) for name in columns or names]))
+    if not columns and content_hash(table) != content:
         raise IntegrityError(f"{path}: expected the content {content}, found {content_hash(table)}")
     return table

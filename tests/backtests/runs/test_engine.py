@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -9,15 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from signaldelta_assets.backtests.engine import _grid, _question, compute, leak_audit
+from signaldelta_assets.backtests import grid as grid_module
+from signaldelta_assets.backtests.engine import compute
 from signaldelta_assets.backtests.evaluation import EvaluationProtocol, alerts_from_grid
 from signaldelta_assets.backtests.evidence import EngineError, available_events, circular_evidence, covered_entities
+from signaldelta_assets.backtests.grid import EntityEvents, leak_audit, make_grid, without
 from signaldelta_assets.backtests.metrics import metric_rows
 from signaldelta_assets.backtests.warmup import _DEFINITIONS as DEFINITIONS
 from signaldelta_assets.backtests.warmup import _MODEL, _protocol, _tables
-from signaldelta_assets.scoring import ScoringModel
+from signaldelta_assets.scoring import ScoringModel, score, score_grid
 from signaldelta_assets.timeline import LatencyModel
-from signaldelta_assets.versioning import canonical_json
+from signaldelta_assets.versioning import canonical_json, content_hash
 
 MODEL = ScoringModel.from_dict(_MODEL)
 PROTOCOL = EvaluationProtocol.from_dict(_protocol("none"))
@@ -27,6 +31,7 @@ LATENCY = LatencyModel.from_dict(
         "default": {"rule": "lag", "lag_seconds": 60, "processing_seconds": 0},
     }
 )
+STEPS = (*(datetime.fromtimestamp(at // 1_000_000, UTC) for at in (PROTOCOL.start, PROTOCOL.end)), timedelta(hours=1))
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +84,86 @@ def test_evidence_is_circular_by_family_or_by_record(tables: dict[str, pa.Table]
     assert circular_evidence(events, none, ["Y"], named, DEFINITIONS).families == ("F1",)
 
 
-def test_the_audit_finds_a_score_that_has_seen_the_future(tables: dict[str, pa.Table]) -> None:
+def _evidence(tables: dict[str, pa.Table]) -> EntityEvents:
     events = available_events(tables["signal_events"], tables["signal_frontier"], LATENCY)
-    entities = covered_entities(tables["coverage"], tables["labeled_events"], ["X", "Y"], PROTOCOL, DEFINITIONS)
-    grid = _grid(events, MODEL, PROTOCOL, entities)
-    alerts = alerts_from_grid(_question(grid), PROTOCOL)
-    assert leak_audit(events, MODEL, PROTOCOL, entities, grid, alerts)["equal"]
+    names = covered_entities(tables["coverage"], tables["labeled_events"], ["X", "Y"], PROTOCOL, DEFINITIONS)
+    return EntityEvents.of(events, names)
+
+
+def test_the_audit_finds_a_score_that_has_seen_the_future(tables: dict[str, pa.Table]) -> None:
+    events = _evidence(tables)
+    grid = make_grid(events, MODEL, PROTOCOL)
+    alerts = alerts_from_grid(grid.question(), PROTOCOL)
+    report = leak_audit(events, MODEL, PROTOCOL, grid, alerts)
+    assert report["equal"]
+    # Its hashes are those of what is stored up to each moment.
+    for moment in report["moments"]:
+        cut = pa.scalar(datetime.fromisoformat(moment["at"]), pa.timestamp("us", "UTC"))
+        before = grid.scores.filter(pc.less_equal(grid.scores["at"], cut))
+        assert (moment["points"], moment["content_hash"]) == (before.num_rows, content_hash(before))
     # Every event twenty hours early: at some moment the whole input shows what the shortened one cannot have.
-    early = pc.subtract(events["available_time"], pa.scalar(3_600_000_000 * 20, pa.duration("us")))
-    leaking = events.set_column(events.schema.get_field_index("available_time"), "available_time", early)
-    seen = _grid(leaking, MODEL, PROTOCOL, entities)
+    early = pc.subtract(events.table["available_time"], pa.scalar(3_600_000_000 * 20, pa.duration("us")))
+    place = events.table.schema.get_field_index("available_time")
+    seen = make_grid(replace(events, table=events.table.set_column(place, "available_time", early)), MODEL, PROTOCOL)
     with pytest.raises(EngineError, match="leak audit: scores before"):
-        leak_audit(events, MODEL, PROTOCOL, entities, seen, alerts)
+        leak_audit(events, MODEL, PROTOCOL, seen, alerts)
+    with pytest.raises(EngineError, match="leak audit: alerts before"):
+        leak_audit(events, MODEL, PROTOCOL, grid, alerts.slice(1))
+
+
+def test_one_bit_of_one_figure_fails_the_audit(tables: dict[str, pa.Table]) -> None:
+    events = _evidence(tables)
+    grid = make_grid(events, MODEL, PROTOCOL)
+    alerts = alerts_from_grid(grid.question(), PROTOCOL)
+    quality = grid.scores["quality"].to_numpy().copy()
+    quality[5] = np.nextafter(quality[5], np.float32(2))
+    other = grid.scores.set_column(grid.scores.schema.get_field_index("quality"), "quality", pa.array(quality))
+    with pytest.raises(EngineError, match="'column': 'quality'"):
+        leak_audit(events, MODEL, PROTOCOL, replace(grid, scores=other), alerts)
+    finer = grid.alert_score.copy()
+    finer[5] = np.nextafter(finer[5], 2)
+    with pytest.raises(EngineError, match="'column': 'alert_score'"):
+        leak_audit(events, MODEL, PROTOCOL, replace(grid, alert_score=finer), alerts)
+
+
+def test_blocks_change_no_bit_and_come_in_order(tables: dict[str, pa.Table], monkeypatch: pytest.MonkeyPatch) -> None:
+    events = _evidence(tables)
+    whole = make_grid(events, MODEL, PROTOCOL)
+    kept: list[pa.Table] = []
+    monkeypatch.setattr(grid_module, "_ROWS", 1)
+    cut = make_grid(events, MODEL, PROTOCOL, keep=kept.append)
+    assert len(kept) == len(events.names) > 1 and pa.concat_tables(kept).equals(cut.scores)
+    assert content_hash(cut.scores) == content_hash(whole.scores)
+    assert cut.alert_score.tobytes() == whole.alert_score.tobytes()
+    plain = score_grid(events.table.select(grid_module.EVENT_COLUMNS), MODEL, *STEPS, entities=events.names)
+    assert plain.num_rows == whole.scores.num_rows
+    for name in ("magnitude", "p_C", "legacy_score"):
+        assert whole.scores[name].to_numpy().tobytes() == plain[name].to_numpy().astype(np.float32).tobytes()
+    assert whole.scores["verdict"].to_pylist() == plain["verdict"].to_pylist()
+
+
+def test_only_entities_that_lose_evidence_are_scored_again(tables: dict[str, pa.Table]) -> None:
+    events = _evidence(tables)
+    grid = make_grid(events, MODEL, PROTOCOL)
+    left_out = (events.places == 1) & (np.arange(len(events.places)) % 2 == 0)
+    assert left_out.any()
+    rest = without(events, left_out, MODEL, PROTOCOL, grid)
+    assert rest.alert_score.tobytes() == make_grid(events.only(~left_out), MODEL, PROTOCOL).alert_score.tobytes()
+    assert rest.alert_score.tobytes() != grid.alert_score.tobytes()
+    assert without(events, left_out & False, MODEL, PROTOCOL, grid) is grid
+
+
+def test_the_single_score_must_be_the_grids(tables: dict[str, pa.Table]) -> None:
+    events = _evidence(tables)
+    grid = make_grid(events, MODEL, PROTOCOL)
+    at = datetime.fromtimestamp(PROTOCOL.start // 1_000_000 + 100 * 3600, UTC)
+    sample = score(events.between(1, 2).select(grid_module.EVENT_COLUMNS), MODEL, at)
+    grid.check(sample, 1, 100)
+    for wrong in ({"quality": sample.quality + 1e-3}, {"n_events": sample.n_events + 1}, {"verdict": "none"},
+                  {"magnitude": np.nextafter(sample.magnitude, 2.0)},
+                  {"chain_probabilities": {**sample.chain_probabilities, "C": 0.123}}):  # fmt: skip
+        with pytest.raises(EngineError, match="single score"):
+            grid.check(replace(sample, **wrong), 1, 100)
 
 
 def test_nobody_covered_is_an_error_and_insufficient_has_no_figures(tables: dict[str, pa.Table]) -> None:
