@@ -55,11 +55,11 @@ def join_as_of(left: pa.Table, events: pa.Table, columns: list[str] | None = Non
         unsorted = np.empty_like(found)
         unsorted[left_order] = found
         found = unsorted
-    rows: Any = pa.array(found, mask=found < 0)
+    pieces: list[Any] = [pa.array(part, mask=part < 0) for part in np.array_split(found, _THREADS)]
+    columns_of = {name: _whole(events[name]) for name in wanted}
     with ThreadPoolExecutor(_THREADS) as pool:
-        taken = list(pool.map(lambda name: events[name].combine_chunks().take(rows), wanted))
-    for name, column in zip(wanted, taken, strict=True):
-        left = left.append_column(name, column)
+        for name, column in columns_of.items():
+            left = left.append_column(name, pa.chunked_array(list(pool.map(column.take, pieces)), column.type))
     return left
 
 
@@ -128,7 +128,12 @@ def _key(table_name: str, table: pa.Table, name: str) -> Any:
     if column.null_count:
         row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
         raise RecordError(f"{table_name} row {row}", name, "a value", None)
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return _whole(column)
+
+
+def _whole(column: Any) -> Any:
+    # Joining one chunk would copy it.
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _texts(table_name: str, table: pa.Table, name: str) -> Any:
