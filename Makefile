@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STATE := .signaldelta/$(if $(ARCHIVE),recorded,simulated)
 ENVIRONMENT := SIGNALDELTA_HOME=$${SIGNALDELTA_HOME:-$(STATE)}
 
-.PHONY: setup demo up down test test-fast lint format lock bench golden schema clean
+.PHONY: setup demo up down test test-fast lint format lock bench determinism golden schema clean
 
 setup: $(VENV)/.ready
 
@@ -48,6 +48,10 @@ format: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench
+
+# The score columns' hash by processor, threads, grid and surroundings, written to docs/determinism.md.
+determinism: setup
+	$(BIN)/python -m tests.determinism
 
 # After a change in pyproject.toml.
 lock:
