@@ -63,6 +63,12 @@ class Output(_Model):
     content_hash: Sha256
 
 
+class Sandbox(_Model):
+    """What kept the run from everything else: "seccomp" beside the guard, or "hook", the guard alone."""
+
+    fence: Literal["seccomp", "hook"]
+
+
 class RunManifest(_Model):
     """The manifest, as it is stored."""
 
@@ -83,6 +89,7 @@ class RunManifest(_Model):
     inputs: list[Input] = Field(min_length=1)
     outputs: list[Output] = Field(min_length=1)
     evaluation_hash: Sha256
+    sandbox: Sandbox | None = None
 
 
 def check_manifest(document: Mapping[str, Any]) -> RunManifest:
@@ -95,8 +102,9 @@ def check_manifest(document: Mapping[str, Any]) -> RunManifest:
 
 
 def manifest_hash(document: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the manifest without ids and trial number: the same for the same run anywhere."""
-    return hash_document(_without_ids({key: value for key, value in document.items() if key != "run_id"}))
+    """Return the SHA-256 of the manifest without ids, trial number and fence: the same for the same run anywhere."""
+    named = {key: value for key, value in document.items() if key not in ("run_id", "sandbox")}
+    return hash_document(_without_ids(named))
 
 
 def _without_ids(value: Any) -> Any:

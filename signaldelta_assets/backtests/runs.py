@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -16,6 +14,7 @@ from signaldelta_assets.versioning import hash_document, new_ulid
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from signaldelta_assets.warehouse.stores import backtests, documents
 
+from .folders import run_folder
 from .manifest import SCHEMA, check_manifest, manifest_hash
 from .metrics import metric_rows
 from .sandbox import BacktestFailedError, Output, Progress, Result, execute
@@ -90,8 +89,7 @@ def run_backtest(
         trial = backtests.count_trial(warehouse, spec.hypothesis_family, name)
         return _run(existing, trial, created=False)
     inputs = load_inputs(warehouse, store, spec)
-    with tempfile.TemporaryDirectory(prefix="signaldelta-run-") as raw:
-        folder = Path(raw).resolve()
+    with run_folder() as folder:
         try:
             result = execute(folder, inputs.files, inputs.documents, progress)
         except BacktestFailedError as error:
@@ -148,6 +146,7 @@ def _rows(
             "inputs": list(_inputs(inputs.snapshot["manifest"]["parts"])),
             "outputs": [output.to_document() for output in result.outputs],
             "evaluation_hash": evaluation_hash,
+            "sandbox": {"fence": result.fence},
         }
         check_manifest(document)
         return document, manifest_hash(document)

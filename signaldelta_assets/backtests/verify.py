@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import ArtifactStore, IntegrityError, Warehouse
 from signaldelta_assets.warehouse.stores import backtests, documents
 
+from .folders import run_folder
 from .manifest import check_manifest
 from .runs import SUFFIXES, load_inputs
 from .sandbox import Progress, execute
@@ -50,8 +49,8 @@ def verify_run(warehouse: Warehouse, store: ArtifactStore, run: str, progress: P
             store.verify(output.file_hash, SUFFIXES[output.media_type])
         except IntegrityError as error:
             differences.append(f"artifact {output.name}: {error}")
-    with tempfile.TemporaryDirectory(prefix="signaldelta-verify-") as raw:
-        again = execute(Path(raw).resolve(), inputs.files, inputs.documents, progress)
+    with run_folder() as folder:
+        again = execute(folder, inputs.files, inputs.documents, progress)
     found = {output.name: output for output in again.outputs}
     for output in manifest.outputs:
         other = found.pop(output.name, None)
