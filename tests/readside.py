@@ -144,6 +144,22 @@ def random_frontier(rng: random.Random, event_time: datetime) -> tuple[FrontierE
     return tuple(entries)
 
 
+def run_manifest(
+    named: dict[str, str], models: dict[str, str], snapshot_id: str, snapshot_hash: str, trial: int
+) -> dict[str, Any]:
+    """A manifest that names what the database asks of one."""
+    file = {"kind": "entities", "rows": 3, "file_hash": HASH, "content_hash": HASH}
+    kinds = {"scoring_model": "scoring_model_hash", "latency_model": "latency_model_hash",
+             "evaluation_protocol": "protocol_hash"}  # fmt: skip
+    return {
+        "schema": "signaldelta.backtest_manifest/1", **named, "spec": {"snapshot_hash": snapshot_hash, **models},
+        "hypothesis": {"family": "insider-buys", "trial_number": trial},
+        "snapshot": {"id": snapshot_id, "hash": snapshot_hash}, "dataset": {"id": "dataset", "hash": HASH},
+        **{kind: {"id": kind, "hash": models[name]} for kind, name in kinds.items()}, "signal_definitions_hash": HASH,
+        "inputs": [file], "outputs": [file],
+    }  # fmt: skip
+
+
 def backtest_rows(store: ArtifactStore, folder: Path) -> dict[str, list[dict[str, Any]]]:
     """A dataset, a snapshot with one part, and two runs of one hypothesis family; the files go into `store`."""
     part = store.put_file(lambda file: pq.write_table(pa.table({"entity_id": list(ENTITIES)}), file), ".parquet")
@@ -157,15 +173,20 @@ def backtest_rows(store: ArtifactStore, folder: Path) -> dict[str, list[dict[str
     runs, metrics, artifacts, alerts, trials = [], [], [], [], []
     for number, auc in ((1, 0.6), (2, 0.7)):
         run_id, run_hash = content_ulid(T0, b"run%d" % number), sha256_hex(b"run%d" % number)
-        document = {"schema": "signaldelta.run/1", "run_hash": run_hash, "trial": number}
+        named = {
+            "run_id": run_id, "run_hash": run_hash, "spec_hash": sha256_hex(b"spec%d" % number), "status": "complete",
+            "environment_hash": hashes[2], "evaluation_hash": hash_document({"auc": auc}),
+        }  # fmt: skip
+        models = {
+            "scoring_model_hash": hashes[0], "latency_model_hash": hash_document(LATENCY), "protocol_hash": hashes[1],
+        }  # fmt: skip
+        document = run_manifest(named, models, snapshot_id, hash_document(manifest), number)
         runs.append({
-            "run_id": run_id, "run_hash": run_hash, "spec_hash": sha256_hex(b"spec%d" % number),
-            "snapshot_id": snapshot_id, "scoring_model_hash": hashes[0], "latency_model_hash": hash_document(LATENCY),
-            "protocol_hash": hashes[1], "definitions_hash": HASH, "environment_hash": hashes[2],
-            "hypothesis_family": "insider-buys", "trial_number": number, "status": "complete",
-            "evaluation": {"auc": auc}, "evaluation_hash": hash_document({"auc": auc}), "manifest": document,
-            "manifest_canonical": canonical_json(document), "manifest_hash": hash_document(document),
-            "dagster_run_id": None, "ingest_time": INGESTED + timedelta(minutes=number),
+            **named, **models, "snapshot_id": snapshot_id, "definitions_hash": HASH,
+            "hypothesis_family": "insider-buys", "trial_number": number, "evaluation": {"auc": auc},
+            "manifest": document, "manifest_canonical": canonical_json(document),
+            "manifest_hash": hash_document(document), "dagster_run_id": None,
+            "ingest_time": INGESTED + timedelta(minutes=number),
         })  # fmt: skip
         figure = {"run_id": run_id, "evidence": "all", "slice_kind": "all", "slice_value": "all"}
         nothing = {"value": None, "low": None, "high": None, "null_value": None, "reason": None}

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from signaldelta_assets.errors import DocumentError
 from signaldelta_assets.versioning import hash_document
 
+from .spec import BacktestSpec, BacktestSpecError
+
 SCHEMA = "signaldelta.backtest_manifest/1"
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -93,12 +95,30 @@ class RunManifest(_Model):
 
 
 def check_manifest(document: Mapping[str, Any]) -> RunManifest:
-    """Return the checked manifest. Raises `RunManifestError` naming a field that is missing, unknown or wrong."""
+    """Return the checked manifest. Raises `RunManifestError` naming a field that is missing, unknown or wrong.
+
+    The spec in it must be the one that its hashes name.
+    """
     try:
-        return RunManifest.model_validate(dict(document))
+        manifest = RunManifest.model_validate(dict(document))
     except ValidationError as error:
         first = error.errors()[0]
         raise RunManifestError(".".join(map(str, first["loc"])), first["msg"], first.get("input")) from error
+    try:
+        spec = BacktestSpec.from_dict(manifest.spec)
+    except BacktestSpecError as error:
+        raise RunManifestError("spec", "a backtest spec", error) from error
+    for field, expected, found in (
+        ("spec_hash", spec.hash, manifest.spec_hash),
+        ("snapshot.hash", spec.snapshot_hash, manifest.snapshot.hash),
+        ("scoring_model.hash", spec.scoring_model_hash, manifest.scoring_model.hash),
+        ("latency_model.hash", spec.latency_model_hash, manifest.latency_model.hash),
+        ("evaluation_protocol.hash", spec.protocol_hash, manifest.evaluation_protocol.hash),
+        ("hypothesis.family", spec.hypothesis_family, manifest.hypothesis.family),
+    ):
+        if expected != found:
+            raise RunManifestError(field, f"{expected}, as of the spec", found)
+    return manifest
 
 
 def manifest_hash(document: Mapping[str, Any]) -> str:

@@ -473,6 +473,32 @@ hypothesis_trials = _table(
     frozen=True,
 )
 
+# The manifest names every hash of the row and of what was read and made: a run without one cannot be inserted, by
+# whomever. A comparison with what is missing is null, which a check lets through: hence coalesce.
+_SHA256_PATTERN = "^[0-9a-f]{64}$"
+_WITHOUT_HASHES = (
+    f'NOT jsonb_path_exists(manifest, \'$.%s[*] ? (!(@.file_hash like_regex "{_SHA256_PATTERN}" '
+    f'&& @.content_hash like_regex "{_SHA256_PATTERN}"))\')'
+)
+_COMPLETE = " AND ".join(
+    [
+        *(f"manifest->>'{name}' = {column}" for name, column in (
+            ("run_id", "run_id"), ("run_hash", "run_hash"), ("spec_hash", "spec_hash"), ("status", "status"),
+            ("evaluation_hash", "evaluation_hash"), ("environment_hash", "environment_hash"),
+            ("signal_definitions_hash", "definitions_hash"))),
+        *(f"manifest#>>'{{{name},hash}}' = {column} AND manifest#>>'{{spec,{column}}}' = {column}" for name, column in (
+            ("scoring_model", "scoring_model_hash"), ("latency_model", "latency_model_hash"),
+            ("evaluation_protocol", "protocol_hash"))),
+        "manifest#>>'{snapshot,id}' = snapshot_id",
+        "manifest#>>'{snapshot,hash}' = manifest#>>'{spec,snapshot_hash}'",
+        f"manifest#>>'{{snapshot,hash}}' ~ '{_SHA256_PATTERN}'",
+        f"manifest#>>'{{dataset,hash}}' ~ '{_SHA256_PATTERN}'",
+        "manifest#>>'{hypothesis,family}' = hypothesis_family",
+        "manifest#>>'{hypothesis,trial_number}' = trial_number::text",
+        *(f"jsonb_array_length(manifest->'{name}') > 0 AND {_WITHOUT_HASHES % name}" for name in ("inputs", "outputs")),
+    ]
+)  # fmt: skip
+
 backtest_runs = _table(
     "backtest_runs",
     _ulid("run_id", primary_key=True),
@@ -499,6 +525,7 @@ backtest_runs = _table(
     _sha256("manifest_hash", nullable=False),
     Column("dagster_run_id", Text),
     _ingest_time(),
+    CheckConstraint(text(f"coalesce({_COMPLETE}, false)"), name="manifest_complete"),
     UniqueConstraint("run_hash"),
     Index(None, "snapshot_id"),
     group="backtests",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from signaldelta_assets.backtests import BacktestSpec
 from signaldelta_assets.defs.backtests import check_run
 from signaldelta_assets.defs.snapshots import check_frozen
 from signaldelta_assets.snapshots import Snapshot
@@ -55,12 +56,14 @@ def test_events_after_the_snapshots_moment_fail_the_check(world: World, frozen: 
 
 def _manifest(parts: list[dict[str, Any]]) -> dict[str, Any]:
     named = {"id": "x", "hash": HASH}
+    spec = BacktestSpec(HASH, HASH, HASH, HASH, "f")
     inputs = [{**{k: part[k] for k in ("kind", "rows", "file_hash", "content_hash")}, "partition": part["stretch"]}
               for part in parts]  # fmt: skip
     output = {"name": "scores", "media_type": "x", "rows": 1, "size_bytes": 1, "file_hash": HASH, "content_hash": HASH}
     return {
-        "schema": "signaldelta.backtest_manifest/1", "run_id": ULID, "run_hash": HASH, "spec_hash": HASH, "spec": {},
-        "status": "complete", "hypothesis": {"family": "f", "trial_number": 1}, "snapshot": named, "dataset": named,
+        "schema": "signaldelta.backtest_manifest/1", "run_id": ULID, "run_hash": HASH, "spec_hash": spec.hash,
+        "spec": spec.document, "status": "complete", "hypothesis": {"family": "f", "trial_number": 1},
+        "snapshot": named, "dataset": named,
         "scoring_model": named, "latency_model": named, "evaluation_protocol": named, "signal_definitions_hash": HASH,
         "environment_hash": HASH, "inputs": inputs, "outputs": [output], "evaluation_hash": HASH,
     }  # fmt: skip

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from signaldelta_assets.backtests import BacktestFailedError, run_backtest, verify_run
-from signaldelta_assets.backtests.runs import load_inputs
+from signaldelta_assets.backtests import BacktestFailedError, run_backtest, runs, verify_run
 from signaldelta_assets.backtests.sandbox import execute
 from tests.backtests.runs.study import MODEL, changed, make_spec
 from tests.paths import ROOT
@@ -45,14 +46,37 @@ def test_everything_but_computing_is_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize(
-    ("hook", "call"), [("open_socket", "socket.getaddrinfo"), ("ask_the_clock_and_say_nothing", "time.time")]
+    ("hook", "call"),
+    [
+        ("open_socket", "socket.getaddrinfo"),
+        ("look_up_a_name", "socket.gethostbyname"),
+        ("read_a_file", r"open\(.*hooks.py'\) for reading"),
+        ("write_a_file", r"open\(.*hooks.py.new'\) for writing"),
+        ("read_a_file_by_arrow", r"open(at)?\(.*hooks.py'\) for reading"),
+        ("map_a_file_by_arrow", r"open(at)?\(.*hooks.py'\) for reading"),
+        ("ask_the_clock_and_say_nothing", "time.time"),
+        ("ask_for_today", "datetime.datetime.today"),
+        ("start_a_process", "subprocess.Popen"),
+        ("fork", "os.fork"),
+        ("fork_in_c", "clone"),
+        ("start_processes", "os.fork"),
+        ("draw_without_a_seed", "os.urandom"),
+        ("load_a_library", "ctypes.dlopen"),
+    ],
 )
-def test_the_run_fails_naming_the_call(world: World, tmp_path: Path, hook: str, call: str) -> None:
-    inputs = load_inputs(world.warehouse, world.store, make_spec(world))
-    with pytest.raises(BacktestFailedError, match=call) as failed:
-        execute(tmp_path, inputs.files, inputs.documents, hook=f"{HOOKS}:{hook}", hook_path=ROOT)
-    assert len(failed.value.violations) == 1 and HOOKS in failed.value.violations[0]
-    assert not (tmp_path / "result.json").exists()
+def test_the_run_fails_naming_the_call_and_leaves_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: str, call: str
+) -> None:
+    spec, before, files = make_spec(world, family="refused"), _visible(world), set(world.store.root.rglob("*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    refused = functools.partial(execute, hook=f"{HOOKS}:{hook}", hook_path=ROOT)
+    monkeypatch.setattr(runs, "execute", refused)
+    with pytest.raises(BacktestFailedError, match=f"may not call {call}") as failed:
+        run_backtest(world.warehouse, world.store, spec)
+    assert len(failed.value.violations) == 1
+    assert _visible(world) == before and set(world.store.root.rglob("*")) == files
+    assert list(tmp_path.iterdir()) == []
+    assert not Path(f"{ROOT}/tests/backtests/runs/hooks.py.new").exists()
 
 
 # A process that runs the spec as any caller does, stopped either inside the computation or inside the transaction.
