@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from signaldelta_assets.scoring import ScoringModel, score
+from signaldelta_assets.scoring import ScoringModel, family_shapley, score
 from signaldelta_assets.timeline import LatencyModel
 from signaldelta_assets.versioning import sha256_hex
 
@@ -43,7 +43,7 @@ _TIME: pa.DataType = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run is: tables `scores` (those of `RunGrid`), `alerts`, `matches`; the evaluation; explained samples."""
+    """What a run is: tables `scores` (those of `RunGrid`), `alerts`, `matches`, `events`; evaluation; explained samples."""
 
     status: str
     tables: Mapping[str, pa.Table]
@@ -125,7 +125,12 @@ def compute(
     matches = _matches(whole, labels, protocol)
     return RunResult(
         status,
-        {"scores": grid.scores, "alerts": _alerts(alerts, matches, protocol), "matches": matches},
+        {
+            "scores": grid.scores,
+            "alerts": _alerts(alerts, matches, protocol),
+            "matches": matches,
+            "events": _target_events(labels, matches, protocol),
+        },
         {**document, "status": status},
         samples,
     )
@@ -229,6 +234,37 @@ def _alerts(alerts: pa.Table, matches: pa.Table, protocol: EvaluationProtocol) -
     return pa.table(columns)
 
 
+def _target_events(labels: pa.Table, matches: pa.Table, protocol: EvaluationProtocol) -> pa.Table:
+    """The target events up to the grid's end, with the alert each one had, and whether the grid starts too late.
+
+    Without them nobody could see what was missed. entity_id, event_time, event_type, matched_alert_at, censored.
+    """
+    order = {name: place for place, name in enumerate(protocol.event_types)}
+    names = ("entity_id", "event_time", "event_type", "subtype")
+    rows = [
+        (entity, at, order[kind])
+        for entity, at, kind, subtype in zip(*(labels[name].to_pylist() for name in names), strict=True)
+        if kind in order and subtype in protocol.targets.get(kind, (subtype,)) and at <= _moment(protocol.end)
+    ]
+    rows.sort()
+    # Of events of one entity at one moment the alerts take the first types first, as matching does.
+    alerts: dict[tuple[str, datetime], list[datetime]] = {}
+    for row in matches.to_pylist():
+        alerts.setdefault((row["entity_id"], row["event_time"]), []).append(row["alert_at"])
+    waiting = [alerts.get((entity, at), []) for entity, at, _ in rows]
+    matched = [own.pop(0) if own else None for own in waiting]
+    earliest = _moment(protocol.start + protocol.horizon)
+    return pa.table(
+        {
+            "entity_id": pa.array([entity for entity, _, _ in rows], pa.string()),
+            "event_time": pa.array([at for _, at, _ in rows], _TIME),
+            "event_type": pa.array([protocol.event_types[kind] for _, _, kind in rows], pa.string()),
+            "matched_alert_at": pa.array(matched, _TIME),
+            "censored": pa.array([at < earliest for _, at, _ in rows], pa.bool_()),
+        }
+    )
+
+
 def _samples(
     events: EntityEvents, model: ScoringModel, grid: RunGrid, alerts: pa.Table, protocol: EvaluationProtocol
 ) -> dict[str, Any]:
@@ -250,8 +286,22 @@ def _samples(
             sample = score(own, model, at)
             step = (at - _moment(protocol.start)) // timedelta(microseconds=protocol.step)
             grid.check(sample, place[entity], step)
-            out.append({"why": why, "entity_id": entity, "at": at.isoformat(), "score": asdict(sample)})
+            explained = _explained(sample, own)
+            if why == "alert":
+                explained["family_shapley"] = {
+                    name: asdict(value) for name, value in family_shapley(own, model, at).items()
+                }
+            out.append({"why": why, "entity_id": entity, "at": at.isoformat(), "score": explained})
     return {"schema": SAMPLES_SCHEMA, "samples": out}
+
+
+def _explained(sample: ScoreSample, events: pa.Table) -> dict[str, Any]:
+    """The sample as a document; each top contributor with its signal, which its event_id alone does not tell."""
+    document = asdict(sample)
+    signals = dict(zip(events["event_id"].to_pylist(), events["signal_id"].to_pylist(), strict=True))
+    for contributor in document["top_contributors"]:
+        contributor["signal_id"] = signals[contributor["event_id"]]
+    return document
 
 
 def _pick(entities: list[Any], moments: list[Any], count: int) -> list[tuple[str, datetime]]:

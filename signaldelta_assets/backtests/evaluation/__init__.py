@@ -7,6 +7,7 @@ I/O, no clock and no randomness but from the protocol's stored seeds ever does.
 from .alerts import alerts_from_grid
 from .audit import audit_moments, first_difference
 from .comparison import Pair, side_by_side
+from .curves import CurvePoint, Operating, PrecisionRecall
 from .engine import calibrated_grid, evaluate, warm_up
 from .inputs import EvaluationInputError
 from .intervals import Interval
@@ -15,6 +16,7 @@ from .protocol import EvaluationProtocol, EvaluationProtocolError, MinimumDatase
 from .report import Evaluation, KaplanMeier, Murphy, NullFigure, Quartiles, ReliabilityBin, Section
 
 __all__ = [
+    "CurvePoint",
     "Evaluation",
     "EvaluationInputError",
     "EvaluationProtocol",
@@ -24,7 +26,9 @@ __all__ = [
     "MinimumDataset",
     "Murphy",
     "NullFigure",
+    "Operating",
     "Pair",
+    "PrecisionRecall",
     "Quartiles",
     "ReliabilityBin",
     "Section",

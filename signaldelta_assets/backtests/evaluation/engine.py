@@ -19,6 +19,7 @@ from signaldelta_assets.versioning import hash_document
 
 from .alerts import fire
 from .calibration import Fold, walk_forward
+from .curves import PrecisionRecall, precision_recall
 from .figures import Figures, Kind
 from .inputs import TIMESTAMP, Floats, Ints, Panel, Table, read_panel
 from .intervals import estimates, replicates
@@ -87,6 +88,7 @@ def evaluate(grid: Table, events: Table, protocol: EvaluationProtocol) -> Evalua
         curve=curve(values, own, protocol),
         bins=reliability(values, main.sample, own, protocol),
         parts=murphy(values),
+        ranking=precision_recall(layout, outcome),
         by_event_type={name: sections.get(name) or _too_few(name, layout, claims) for name in types},
         by_month={name: sections[name] for name in months},
         replicates=own,
@@ -292,7 +294,7 @@ def _insufficient(layout: Layout, claims: Claims, dataset: dict[str, dict[str, i
         intervals={},
         interval_methods={},
         nulls={},
-        reasons=dict.fromkeys((*SCALARS, LEAD, "kaplan_meier", "murphy", "matches"), warning),
+        reasons=dict.fromkeys((*SCALARS, LEAD, "kaplan_meier", "murphy", "precision_recall", "matches"), warning),
     )
     unmatched = replace(claims, matched=np.full(len(claims.matched), -1, dtype=np.int64))
     return _report(layout, unmatched, nothing, dataset=dataset, warnings=(warning,))
@@ -309,6 +311,7 @@ def _report(
     curve: KaplanMeier | None = None,
     bins: tuple[ReliabilityBin, ...] = (),
     parts: Murphy | None = None,
+    ranking: PrecisionRecall | None = None,
     by_event_type: Mapping[str, Section] | None = None,
     by_month: Mapping[str, Section] | None = None,
     replicates: Mapping[str, Floats] | None = None,
@@ -334,6 +337,7 @@ def _report(
         kaplan_meier=curve,
         reliability=bins,
         murphy=parts,
+        precision_recall=ranking,
         calibration=folds,
         by_event_type=by_event_type or {},
         by_month=by_month or {},

@@ -11,6 +11,7 @@ import pyarrow as pa
 from signaldelta_assets.versioning import hash_document
 
 from .calibration import Fold
+from .curves import PrecisionRecall
 from .inputs import Floats
 from .intervals import Interval
 
@@ -151,6 +152,7 @@ class Evaluation:
     kaplan_meier: KaplanMeier | None
     reliability: tuple[ReliabilityBin, ...]
     murphy: Murphy | None
+    precision_recall: PrecisionRecall | None
     calibration: tuple[Fold, ...]
     by_event_type: Mapping[str, Section]
     by_month: Mapping[str, Section]

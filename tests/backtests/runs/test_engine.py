@@ -53,6 +53,49 @@ def test_the_order_of_rows_changes_no_byte(tables: dict[str, pa.Table]) -> None:
     assert one.tables["alerts"].num_rows > 0 and one.status == "complete"
 
 
+def test_the_target_events_say_what_was_missed_and_what_was_censored(tables: dict[str, pa.Table]) -> None:
+    run = _run(tables)
+    whole = run.evaluation["overall"]["all_evidence"]
+    events, matches = run.tables["events"].to_pylist(), run.tables["matches"].to_pylist()
+    assert len(events) == whole["n_events"] + whole["censored_events"]
+    assert sum(row["censored"] for row in events) == whole["censored_events"] > 0
+    counted = [row for row in events if not row["censored"]]
+    hits = sum(row["matched_alert_at"] is not None for row in counted)
+    assert hits / len(counted) == whole["recall"] and hits > 0
+    pairs = {(row["entity_id"], row["event_time"], row["matched_alert_at"]) for row in events}
+    assert {(row["entity_id"], row["event_time"], row["alert_at"]) for row in matches} == {
+        pair for pair in pairs if pair[2] is not None
+    }
+    # A type's other subtypes are no targets.
+    assert {row["event_type"] for row in events} == {"X", "Y"}
+    place = tables["labeled_events"].schema.get_field_index("subtype")
+    other = tables["labeled_events"].set_column(
+        place, tables["labeled_events"].schema.field(place), pa.array(["b"] * 24, pa.string())
+    )
+    left = _run(tables | {"labeled_events": other}).tables["events"]
+    assert set(left["event_type"].to_pylist()) == {"Y"}
+
+
+def test_of_two_events_at_one_moment_each_alert_has_its_own(tables: dict[str, pa.Table]) -> None:
+    labels = tables["labeled_events"]
+    twin = labels.set_column(
+        labels.schema.get_field_index("event_type"),
+        labels.schema.field("event_type"),
+        pa.array(["Y"] * 24, pa.string()),
+    )
+    twin = twin.filter(pc.equal(labels["event_type"], pa.scalar("X")))
+    run = _run(tables | {"labeled_events": pa.concat_tables([labels, twin])})
+    found = [row["matched_alert_at"] for row in run.tables["events"].to_pylist() if row["matched_alert_at"]]
+    assert len(found) == run.tables["matches"].num_rows > 0
+
+
+def test_every_top_contributor_names_its_signal(tables: dict[str, pa.Table]) -> None:
+    signals = dict(zip(*(tables["signal_events"][name].to_pylist() for name in ("event_id", "signal_id")), strict=True))
+    named = [item for sample in _run(tables).samples["samples"] for item in sample["score"]["top_contributors"]]
+    assert {item["signal_id"] for item in named} == {"S1", "S2"}
+    assert all(item["signal_id"] == signals[item["event_id"]] for item in named)
+
+
 def test_available_time_is_the_latest_over_the_frontier(tables: dict[str, pa.Table]) -> None:
     events, frontier = tables["signal_events"], tables["signal_frontier"]
     later = frontier.set_column(

@@ -74,7 +74,7 @@ def test_the_manifest_names_everything_and_the_artifacts_are_there(world: World,
     assert {item.kind for item in manifest.inputs} == {
         "signal_events", "signal_frontier", "labeled_events", "entities", "coverage", "definitions"}  # fmt: skip
     assert sorted(output.name for output in manifest.outputs) == [
-        "alerts", "evaluation", "matches", "samples", "scores"]  # fmt: skip
+        "alerts", "evaluation", "events", "matches", "samples", "scores"]  # fmt: skip
     scores = _artifact(world, run, "scores")
     points = (PROTOCOL["grid"]["end"] - PROTOCOL["grid"]["start"]) // PROTOCOL["grid"]["step_seconds"] + 1
     assert scores.num_rows == 4 * points and scores.schema.field("magnitude").type == pa.float32()
