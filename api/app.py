@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -29,10 +30,13 @@ _DESCRIPTION = """Read-only access to what was collected, extracted, labeled, sc
 """
 
 
-def create_app(warehouse: Warehouse, store: ArtifactStore, *, dagster_url: str | None = None) -> FastAPI:
+def create_app(
+    warehouse: Warehouse, store: ArtifactStore, *, reports: Path | None = None, dagster_url: str | None = None
+) -> FastAPI:
     """Return the API over `warehouse` and `store`. Opens nothing; the warehouse is closed with the server.
 
-    `dagster_url`: the webserver whose reachability `/status` tells, None for none.
+    `reports`: the folder of written reports; `dagster_url`: the webserver whose reachability `/status` tells. None
+    for none.
     """
 
     @asynccontextmanager
@@ -49,6 +53,7 @@ def create_app(warehouse: Warehouse, store: ArtifactStore, *, dagster_url: str |
         lifespan=lifespan,
     )
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
+    app.state.reports = reports
     for router in ROOT:
         app.include_router(router)
     for router in V2:
@@ -76,5 +81,6 @@ def create() -> FastAPI:
     return create_app(
         Warehouse(url, size=16),
         ArtifactStore(settings.artifacts_dir),
+        reports=settings.reports_dir,
         dagster_url=f"http://127.0.0.1:{settings.webserver_port}",
     )

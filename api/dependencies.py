@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request
@@ -26,8 +27,15 @@ def get_store(request: Request) -> ArtifactStore:
     return store
 
 
+def get_reports(request: Request) -> Path | None:
+    """The folder of written reports, None where the app was made without."""
+    reports: Path | None = request.app.state.reports
+    return reports
+
+
 WarehouseOf = Annotated[Warehouse, Depends(get_warehouse)]
 StoreOf = Annotated[ArtifactStore, Depends(get_store)]
+ReportsOf = Annotated[Path | None, Depends(get_reports)]
 
 
 def get_connection(warehouse: WarehouseOf) -> Iterator[Connection[dict[str, Any]]]:

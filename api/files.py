@@ -28,6 +28,13 @@ MANIFEST_RESPONSES: dict[int | str, dict[str, Any]] = {
     },
     **responses(404),
 }
+REPORT_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "One HTML file without script that needs nothing else.",
+        "content": {"text/html": {"schema": {"type": "string"}, "example": "<!DOCTYPE html>"}},
+    },
+    **responses(404),
+}
 
 
 def names(manifest: Any, file_hash: str) -> bool:

@@ -80,6 +80,11 @@ class Settings(BaseSettings):
         return self.home_dir / "artifacts"
 
     @property
+    def reports_dir(self) -> Path:
+        """Where reports of backtests are written, named by the run's hash."""
+        return self.home_dir / "reports"
+
+    @property
     def postgres_dir(self) -> Path:
         """The data directory of the embedded PostgreSQL."""
         return self.home_dir / "postgres"

@@ -12,8 +12,8 @@ from psycopg import Connection
 
 from .. import paging, queries
 from ..caching import answer, answer_bytes
-from ..dependencies import Hash, Reading, StoreOf, Viewing, reads
-from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, send
+from ..dependencies import Hash, Reading, ReportsOf, StoreOf, Viewing, reads
+from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, REPORT_RESPONSES, send
 from ..paging import pinned_moment
 from ..problems import not_found, responses
 from ..schemas.base import Meta
@@ -172,6 +172,25 @@ def list_alerts(
 def get_run_manifest(request: Request, connection: Reading, run: str) -> Response:
     """The manifest, byte for byte as it was hashed (RFC 8785 canonical JSON)."""
     return answer_bytes(request, bytes(_run(connection, run)["manifest_canonical"]), immutable=True)
+
+
+@router.get(
+    "/{run}/report",
+    response_class=Response,
+    responses=REPORT_RESPONSES,
+    openapi_extra=_READS,
+    summary="Report of a run",
+)
+def get_run_report(request: Request, connection: Reading, reports: ReportsOf, run: str) -> Response:
+    """The run's report as it was last written: verdict, figures with intervals and nulls, pictures, manifest.
+
+    The backtest asset writes it, and `signaldelta backtest report`; it can be written anew, so caches ask again.
+    """
+    name = f"{_run(connection, run)['run_hash']}.html"
+    path = None if reports is None else reports / name
+    if path is None or not path.is_file():
+        raise not_found("report of the run", run)
+    return answer_bytes(request, path.read_bytes(), immutable=False, media_type="text/html; charset=utf-8")
 
 
 @router.get(

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from signaldelta_assets.backtests import BacktestSpec, EvaluationProtocol, diff_runs, verify_run
 from signaldelta_assets.backtests import run_backtest as run_pure
+from signaldelta_assets.backtests.reporting import run_verdict, write_report
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.defs.partitions import backtest_specs
 from signaldelta_assets.defs.platform import database_url
@@ -108,12 +109,23 @@ def list_runs(console: Console) -> None:
 
 
 def show_run(console: Console, name: str) -> None:
-    """Print a run's figures and its manifest."""
+    """Print a run's verdict, its figures and its manifest."""
     with opened() as (warehouse, _):
         run = store.get_run(warehouse, name)
         metrics = store.read_metrics(warehouse, run["run_id"])
+        verdict = run_verdict(warehouse, run["run_id"])
+    for sentence in (verdict.headline, *verdict.sentences):
+        console.print(sentence, markup=False, highlight=False)
     console.print(figures_table(run["hypothesis_family"], metrics))
     console.print_json(json.dumps(run["manifest"]))
+
+
+def report(console: Console, name: str, output: Path | None) -> None:
+    """Write a run's report and print its verdict, its path and its hash."""
+    with opened() as (warehouse, artifacts):
+        written = write_report(warehouse, artifacts, name, output or load_settings().reports_dir)
+    console.print(written.markdown.partition("\n")[0].strip("*"), markup=False, highlight=False)
+    console.print(f"{written.path}  sha256 {written.content_hash}", markup=False, highlight=False, soft_wrap=True)
 
 
 def figures_table(title: str, metrics: list[dict[str, Any]], evidence: tuple[str, ...] = ()) -> Table:

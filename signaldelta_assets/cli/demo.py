@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from signaldelta_assets.backtests import verify_run
+from signaldelta_assets.backtests.reporting import run_verdict
 from signaldelta_assets.catalogue import SignalDefinitions, load_definitions
 from signaldelta_assets.defs.partitions import QUARTERS_IN_SNAPSHOT, RANGE_END, RANGE_START
 from signaldelta_assets.scoring import default_model
@@ -315,6 +316,9 @@ def _report(warehouse: Warehouse, console: Console, *, definitions: SignalDefini
     for row in rows:
         shown.add_row(*map(str, row))
     console.print(shown)
+    for run in runs:
+        console.print(f"- {run_verdict(warehouse, run).headline}", markup=False, highlight=False)
+    console.print(f"a report of each: {load_settings().reports_dir}", highlight=False, soft_wrap=True)
     manifest = {key: value for key, value in found["manifest"].items() if key not in ("inputs", "outputs", "spec")}
     console.print(f"manifest of {found['hypothesis_family']}, without its lists of parts", highlight=False)
     console.print_json(json.dumps(manifest))

@@ -176,6 +176,17 @@ def show_backtest(run: str) -> None:
     show_run(console, run)
 
 
+@backtests.command("report")
+def report_backtest(
+    run: str,
+    output: Annotated[Path | None, typer.Option(help="An .html file or a folder; the home's reports if none.")] = None,
+) -> None:
+    """Write a run's report: one HTML file with verdict, figures, pictures and manifest; print where it is."""
+    from .backtests import report
+
+    report(console, run, output)
+
+
 @backtests.command("verify")
 def verify_backtest(run: str) -> None:
     """Run again from the manifest and compare every byte; exit code 1 where one differs."""

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from signaldelta_assets.backtests import BacktestSpec, RunManifestError, check_manifest, run_backtest
+from signaldelta_assets.backtests.reporting import write_report
 from signaldelta_assets.versioning import code_version
 from signaldelta_assets.warehouse.stores import backtests, documents
 from signaldelta_assets.warehouse.tables import backtest_runs
@@ -76,6 +77,7 @@ def build_run() -> dg.AssetsDefinition:
                 progress=lambda done, total, text: context.log.info(f"{done}/{total} {text}"),
             )
             snapshot = backtests.get_snapshot(warehouse, spec.snapshot_hash)
+            report = write_report(warehouse, store, result.run_id, platform.settings().reports_dir)
         sufficient = result.status == "complete"
         return dg.MaterializeResult(
             data_version=dg.DataVersion(result.evaluation_hash),
@@ -84,6 +86,9 @@ def build_run() -> dg.AssetsDefinition:
                 "run_hash": result.run_hash,
                 "status": result.status,
                 "trial_number": result.trial_number,
+                "verdict": dg.MetadataValue.md(report.markdown),
+                "report": dg.MetadataValue.path(report.path),
+                "report_hash": report.content_hash,
                 "evaluation": dg.MetadataValue.json(result.evaluation),
                 "manifest": dg.MetadataValue.json(result.manifest),
             },

@@ -143,6 +143,17 @@ def _trial(connection: Connection[Any], family: str, run_hash: str) -> int:
     return int(row["trial_number"])
 
 
+def read_trials(warehouse: Warehouse, hypothesis_family: str, up_to: int) -> list[dict[str, Any]]:
+    """Return trial_number, run_hash, spec_hash and evaluation of the trials of a family up to a number, in order."""
+    with warehouse.read() as connection:
+        return connection.execute(
+            "SELECT t.trial_number, run_hash, r.spec_hash, r.evaluation FROM hypothesis_trials t "
+            "JOIN backtest_runs r USING (run_hash) WHERE t.hypothesis_family = %s AND t.trial_number <= %s "
+            "ORDER BY t.trial_number",
+            (hypothesis_family, up_to),
+        ).fetchall()
+
+
 def put_run(
     warehouse: Warehouse,
     run_id: str,
