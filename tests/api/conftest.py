@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -30,8 +31,13 @@ def filled(postgres_url: str, store: ArtifactStore) -> Iterator[Warehouse]:
 
 
 @pytest.fixture(scope="module")
-def app(postgres_url: str, store: ArtifactStore) -> FastAPI:
-    return create_app(Warehouse(postgres_url), store)
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("reports")
+
+
+@pytest.fixture(scope="module")
+def app(postgres_url: str, store: ArtifactStore, reports: Path) -> FastAPI:
+    return create_app(Warehouse(postgres_url), store, reports=reports)
 
 
 @pytest.fixture(scope="module")

@@ -140,6 +140,26 @@ class TestCaching:
         assert sha256_hex(client.get(f"/api/v2/documents/{HASH}").content) == HASH
 
 
+class TestReports:
+    def test_a_report_is_served_as_written_and_asked_for_again(self, client: httpx.Client, reports: Path) -> None:
+        run = first_run(client)
+        path = f"/api/v2/backtests/{run['run_id']}/report"
+        body = problem(client.get(path), 404, "not-found")
+        assert "report of the run" in body["detail"]
+        (reports / f"{run['run_hash']}.html").write_text("<!DOCTYPE html><p>é")
+        first = client.get(path)
+        assert first.status_code == 200 and first.headers["content-type"] == "text/html; charset=utf-8"
+        assert first.text == "<!DOCTYPE html><p>é" and first.headers["cache-control"] == "no-cache"
+        assert first.headers["etag"] == f'"{sha256_hex(first.content)}"'
+        again = client.get(
+            f"/api/v2/backtests/{run['run_hash']}/report", headers={"If-None-Match": first.headers["etag"]}
+        )
+        assert (again.status_code, again.content) == (304, b"")
+        (reports / f"{run['run_hash']}.html").write_text("<!DOCTYPE html><p>new")
+        assert client.get(path, headers={"If-None-Match": first.headers["etag"]}).text == "<!DOCTYPE html><p>new"
+        problem(client.get("/api/v2/backtests/none/report"), 404, "not-found")
+
+
 class TestDownloads:
     def test_parquet_is_the_file_of_its_hash(self, client: httpx.Client) -> None:
         run = first_run(client)

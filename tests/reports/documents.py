@@ -137,3 +137,8 @@ def _manifest(status: str) -> dict[str, Any]:
         "outputs": [{"name": "alerts", "media_type": "x", "rows": 3, "size_bytes": 10, "file_hash": name("c"),
                      "content_hash": name("d")}],
     }  # fmt: skip
+
+
+def with_p_value(p: float | None) -> dict[str, Any]:
+    """An evaluation whose judged figure has this p-value beside its one null."""
+    return evaluation(section(shifted_events=null(0.11, 0.05, 0.2, p)))
