@@ -36,8 +36,11 @@ def shapley_of(sample: Mapping[str, Any]) -> Mapping[str, float] | None:
     return found
 
 
-def families(explained: Sequence[Mapping[str, Any]], definitions: Document) -> Picture:
-    """Draw the mean contribution of each family to M at alerts; the table has lean, confidence, and what followed."""
+def families(explained: Sequence[Mapping[str, Any]], definitions: Document, *, matched: bool) -> Picture:
+    """Draw the mean contribution of each family to M at alerts; the table has lean and confidence too.
+
+    `matched`: whether the run matched alerts with events; only then is told what followed.
+    """
     name, title = "families", "Which families carried the alerts"
     if not explained:
         return Picture(name, title, absent="there is no explained alert")
@@ -59,17 +62,19 @@ def families(explained: Sequence[Mapping[str, Any]], definitions: Document) -> P
          *([_signed(value)] if with_shapley else []))
         for family, held, means, other, value in measured
     ]  # fmt: skip
+    of_these = f" ({len(hits)} matched)" if matched else ""
     caption = (
-        f"Mean over {counted(len(explained), 'explained alert')} ({len(hits)} matched), scored from all evidence: "
-        f"magnitude M minus M recomputed without the family. Contributions of families do not add up to M: together "
-        f"they do more or less than alone."
+        f"Mean over {counted(len(explained), 'explained alert')}{of_these}, scored from all evidence: magnitude M minus "
+        f"M recomputed without the family. Contributions of families do not add up to M: together they do more or less "
+        f"than alone."
     )
     table = Table("Contributions of families at alerts", columns, rows)
+    table = table if matched else table.without("at matched alerts", "at the others")
     drawn = [(_family(family, definitions, short=True), means[0] or 0.0) for family, _, means, _, _ in measured]
     return bars(name, title, caption, drawn, "mean Δ magnitude", table)
 
 
-def signals(explained: Sequence[Mapping[str, Any]], definitions: Document) -> Table:
+def signals(explained: Sequence[Mapping[str, Any]], definitions: Document, *, matched: bool) -> Table:
     """Return how often, and how strongly, each signal stood among the top contributors of an alert."""
     moved: dict[str, list[float]] = defaultdict(list)
     held: dict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -88,11 +93,12 @@ def signals(explained: Sequence[Mapping[str, Any]], definitions: Document) -> Ta
          _signed(_total(moved[signal]) / len(moved[signal])))
         for signal in order
     ]  # fmt: skip
-    return Table("Signals among the top contributors of alerts",
-                 ("signal", "alerts", "of these matched", "events of it", "mean Δ magnitude"), rows)  # fmt: skip
+    heads = ("signal", "alerts", "of these matched", "events of it", "mean Δ magnitude")
+    table = Table("Signals among the top contributors of alerts", heads, rows)
+    return table if matched else table.without("of these matched")
 
 
-def strongest(explained: Sequence[Mapping[str, Any]], definitions: Document) -> Table:
+def strongest(explained: Sequence[Mapping[str, Any]], definitions: Document, *, matched: bool) -> Table:
     """Return the alerts with the highest alert score, each with what contributed most and what followed."""
     order = sorted(explained, key=lambda sample: (-sample["row"]["alert_score"], sample["entity_id"], sample["at"]))
     rows = []
@@ -102,14 +108,14 @@ def strongest(explained: Sequence[Mapping[str, Any]], definitions: Document) -> 
             f"{item.get('signal_id', item['event_id'])} {_signed(item['delta_magnitude'])}"
             for item in _movers(sample)[:3]
         ]
-        followed = row["matched_event_type"] or ("not yet known" if row["censored"] else "nothing within the horizon")
+        followed = row["matched_event_type"] or ("not yet known" if row["censored"] else "no event of its own")
         rows.append(
             (sample["entity_id"], moment(sample["at"]), "; ".join(top), followed, fixed(row["alert_score"], 3),
              fixed(score["magnitude"], 3), fixed(score["confidence"], 3))
         )  # fmt: skip
-    return Table("The strongest alerts",
-                 ("entity", "alert at (UTC)", "top contributors (Δ magnitude)", "what followed", "alert score",
-                  "M", "C"), rows, words=4)  # fmt: skip
+    heads = ("entity", "alert at (UTC)", "top contributors (Δ magnitude)", "what followed", "alert score", "M", "C")
+    table = Table("The strongest alerts", heads, rows, words=4)
+    return table if matched else table.without("what followed")
 
 
 def _movers(sample: Mapping[str, Any]) -> list[Mapping[str, Any]]:

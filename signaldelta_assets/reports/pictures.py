@@ -76,6 +76,8 @@ def precision_recall(section: Document, level: float) -> Picture:
         f"{figure('share', base)}. The curve counts grid points, the table of figures counts alerts. Shown: at most "
         f"200 thresholds, for each half percent of recall the highest that reaches it."
     )
+    if curve[0]["recall"] > 0.02:
+        caption += f" Points that share the highest probability hold {figure('share', curve[0]['recall'])} of the hits."
     rows = [
         (fixed(point["threshold"], 4), figure("share", point["recall"]), figure("share", point["precision"]),
          count(point["points"]))

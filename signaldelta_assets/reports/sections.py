@@ -75,10 +75,12 @@ def dataset(overall: Document) -> Table:
     """Return the counts of the dataset beside what the protocol needs."""
     rows = [
         (words(name).capitalize(), count(counts["found"]), count(counts["needed"]),
-         "enough" if counts["found"] >= counts["needed"] else "too few")
+         "yes" if counts["found"] >= counts["needed"] else "too few")
         for name, counts in overall["dataset"].items()
     ]  # fmt: skip
-    return Table("Uncensored target events, beside the minimum dataset", ("", "found", "needed", ""), rows)
+    return Table(
+        "Uncensored target events, beside the minimum dataset", ("count of", "found", "needed", "enough?"), rows
+    )
 
 
 def figures(section: Document, evidence: str, primary: str) -> Table:
@@ -125,7 +127,8 @@ def _beside(null: Mapping[str, Any] | None, kind: str) -> list[str]:
 def differences(overall: Document) -> Table:
     """Return what leaving the circular evidence out changed: each figure, both variants, paired difference."""
     rows = []
-    for name, pair in overall["difference"].items():
+    for name in FIGURES:
+        pair = overall["difference"][name]
         kind = FIGURES[name].kind
         both = [_value(overall[evidence], name)[0] for evidence in EVIDENCE]
         values = [NOTHING if value is None else figure(kind, value) for value in both]
@@ -202,17 +205,18 @@ def audit(evaluation: Document) -> Table:
 
 def left_out(evaluation: Document) -> Table:
     """Return what is not in the figures, how much of it, and why."""
-    return Table("Not in the figures", ("what", "how many", "why"), list(_left_out(evaluation)))
+    rows = [(what, why, count(how_many)) for what, how_many, why in _left_out(evaluation)]
+    return Table("Not in the figures", ("what", "why", "how many"), rows, words=2)
 
 
-def _left_out(evaluation: Document) -> Iterator[tuple[str, str, str]]:
+def _left_out(evaluation: Document) -> Iterator[tuple[str, int, str]]:
     whole = evaluation["overall"]["all_evidence"]
-    yield ("censored alerts", count(whole["censored_alerts"]),
+    yield ("censored alerts", whole["censored_alerts"],
            "the grid ends before their horizon does: not counted for precision")  # fmt: skip
-    yield ("censored events", count(whole["censored_events"]),
+    yield ("censored events", whole["censored_events"],
            "the grid starts less than a horizon before them, or after them: not counted for recall")  # fmt: skip
     if whole["status"] == "evaluated":
-        yield ("uncensored grid points without a probability", count(whole["n_points"] - whole["n_scored_points"]),
+        yield ("uncensored grid points without a probability", whole["n_points"] - whole["n_scored_points"],
                "no calibration could be fitted on the past of their fold: not in AUC, Brier and the like")  # fmt: skip
     why = {
         "signal events of entities without coverage": "nobody could have seen whether these entities had an event",
@@ -223,21 +227,21 @@ def _left_out(evaluation: Document) -> Iterator[tuple[str, str, str]]:
         "grid points outside the protocol's grid": "out of scope",
     }
     for name, value in [*evaluation["left_out"].items(), *whole["left_out"].items()]:
-        yield name, count(value), why.get(name, "")
+        yield name, value, why.get(name, "")
 
 
 def folds(section: Document) -> Table | None:
     """Return the stretches of the walk-forward calibration; None where there is none."""
     if not section["calibration"]:
         return None
-    rows = [
-        (f"{moment(epoch(fold['start'] // 1_000_000))} to {moment(epoch(fold['end'] // 1_000_000))}",
-         moment(epoch(fold["trained_until"] // 1_000_000)), count(fold["training_points"]),
-         count(fold["training_positives"]), fold["reason"] or "fitted")
-        for fold in section["calibration"]
-    ]  # fmt: skip
-    return Table("Calibration: each stretch is forecast from its past alone",
-                 ("forecast (UTC)", "trained until", "points", "followed by an event", ""), rows)  # fmt: skip
+    rows = []
+    for fold in section["calibration"]:
+        first, last, until = (epoch(fold[name] // 1_000_000) for name in ("start", "end", "trained_until"))
+        points, positives = count(fold["training_points"]), count(fold["training_positives"])
+        stretch = f"{moment(first)} to {moment(last)}"
+        rows.append((stretch, moment(until), fold["reason"] or "fitted", points, positives))
+    heads = ("forecast (UTC)", "trained until", "outcome", "points", "followed by an event")
+    return Table("Calibration: each stretch is forecast from its past alone", heads, rows, words=3)
 
 
 def hashes(material: Material) -> Table:

@@ -16,4 +16,10 @@ class Table:
     columns: tuple[str, ...]
     rows: Sequence[Row]
     words: int = 1
-    note: str = ""
+
+    def without(self, *names: str) -> Table:
+        """Return the table without some of its columns of figures, or with fewer columns of words."""
+        kept = [place for place, name in enumerate(self.columns) if name not in names]
+        fewer = sum(name in names for name in self.columns[: self.words])
+        rows = [[row[place] for place in kept] for row in self.rows]
+        return Table(self.caption, tuple(self.columns[place] for place in kept), rows, self.words - fewer)

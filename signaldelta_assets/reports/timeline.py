@@ -30,8 +30,11 @@ def chosen_entities(alerts: pa.Table, events: pa.Table, lanes: int = LANES) -> l
     return sorted(sorted(names, key=lambda name: sha256_hex(name.encode()))[:lanes])
 
 
-def timeline(alerts: pa.Table, events: pa.Table, protocol: Document) -> Picture:
-    """Draw a lane per chosen entity: its alerts and its target events, matched pairs joined."""
+def timeline(alerts: pa.Table, events: pa.Table, protocol: Document, *, matched: bool) -> Picture:
+    """Draw a lane per chosen entity: its alerts and its target events, matched pairs joined.
+
+    `matched`: whether the run matched them; below the minimum dataset it did not, and nothing is called missed.
+    """
     name, title = "timeline", "Alerts and events along the way"
     chosen = chosen_entities(alerts, events)
     if not chosen:
@@ -64,10 +67,10 @@ def timeline(alerts: pa.Table, events: pa.Table, protocol: Document) -> Picture:
             place = lane[row["entity_id"]]
             plane.segment((day(row["alert_at"]), place), (day(row["matched_event_time"]), place), "c1 thick")
     for row in shown:
-        form = "c2" if row["matched_alert_at"] is not None else "c2 hollow"
+        form = "c2" if row["matched_alert_at"] is not None or not matched else "c2 hollow"
         plane.diamond((day(row["event_time"]), lane[row["entity_id"]]), form, 5.5)
     for row in own_alerts:
-        form = "c1" if row["matched_event_time"] is not None else "c1 hollow"
+        form = "c1" if row["matched_event_time"] is not None or not matched else "c1 hollow"
         plane.dot((day(row["alert_at"]), lane[row["entity_id"]]), form, 4)
     everyone = len({*alerts["entity_id"].to_pylist(), *events["entity_id"].to_pylist()})
     caption = (
@@ -76,13 +79,20 @@ def timeline(alerts: pa.Table, events: pa.Table, protocol: Document) -> Picture:
         f"where events (left) or alerts (right) are censored."
         + (f" {counted(before, 'event')} of them before the grid are not drawn." if before else "")
     )
-    rows = _rows(own_alerts, own_events)
+    rows = _rows(own_alerts, own_events, matched)
     table = Table("Alerts and events of these entities",
                   ("entity", "time (UTC)", "what", "alert score", "lead", "counted"), rows, words=3)  # fmt: skip
-    said = "; ".join(_lane(entity, own_alerts, shown) for entity in chosen)
-    keys = (Key("c1", "dot", "alert that an event followed"), Key("c1", "ring", "alert without event"),
-            Key("c2", "diamond", "event that had an alert"), Key("c2", "hollow", "missed event"),
-            Key("c1", "line", "lead time"))  # fmt: skip
+    said = "; ".join(_lane(entity, own_alerts, shown, matched) for entity in chosen)
+    keys: tuple[Key, ...] = (
+        Key("c1", "dot", "alert matched with an event"),
+        Key("c1", "ring", "alert without an event of its own"),
+        Key("c2", "diamond", "event that had an alert"),
+        Key("c2", "hollow", "missed event"),
+        Key("c1", "line", "lead time"),
+    )
+    if not matched:
+        keys = (Key("c1", "dot", "alert"), Key("c2", "diamond", "event"))
+        caption += " Below the minimum dataset alerts and events are not matched."
     return Picture(name, title, caption, plane.svg(name, title, said), table, keys, wide=True)
 
 
@@ -97,23 +107,27 @@ def _months(start: datetime, end: datetime) -> list[datetime]:
     return found[:: -(-len(found) // 12)] if found else [start]
 
 
-def _lane(entity: str, alerts: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]) -> str:
+def _lane(entity: str, alerts: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]], judged: bool) -> str:
     own = [row["matched_event_time"] is not None for row in alerts if row["entity_id"] == entity]
     truth = [row["matched_alert_at"] is not None for row in events if row["entity_id"] == entity]
-    return f"{entity}: {counted(len(own), 'alert')}, {sum(own)} matched; {counted(len(truth), 'event')}"
+    hits = f", {sum(own)} matched" if judged else ""
+    return f"{entity}: {counted(len(own), 'alert')}{hits}; {counted(len(truth), 'event')}"
 
 
-def _rows(alerts: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
+def _rows(
+    alerts: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]], judged: bool
+) -> list[tuple[object, ...]]:
     found = []
     for row in alerts:
         matched = row["matched_event_time"]
         lead = "" if matched is None else _hours(matched - row["alert_at"])
-        what = "alert, no event followed" if matched is None else f"alert before {row['matched_event_type']}"
+        what = f"alert before {row['matched_event_type']}" if matched is not None else "alert"
+        what += ", no event of its own" if judged and matched is None else ""
         score = figure("number", row["alert_score"])
         found.append((row["entity_id"], row["alert_at"], what, score, lead, row["censored"]))
     for row in events:
         matched = row["matched_alert_at"]
-        what = f"event {row['event_type']}" + (", missed" if matched is None else "")
+        what = f"event {row['event_type']}" + (", missed" if judged and matched is None else "")
         lead = "" if matched is None else _hours(row["event_time"] - matched)
         found.append((row["entity_id"], row["event_time"], what, "", lead, row["censored"]))
     found.sort(key=lambda row: (row[0], row[1], row[2]))

@@ -16,6 +16,7 @@ from .wording import (
     EVIDENCE,
     FIGURES,
     NULLS,
+    THIN,
     counted,
     difference,
     figure,
@@ -24,6 +25,7 @@ from .wording import (
     listed,
     p_value,
     percent,
+    span,
     words,
 )
 
@@ -145,7 +147,7 @@ def judge(evaluation: Document, protocol: Document, trial: Trial | None, trials:
 
 def _insufficient(name: str, whole: Document) -> Verdict:
     short = [
-        f"{counts['found']} {words(kind)} of {counts['needed']} needed"
+        f"{counts['found']} of {counts['needed']} {words(kind)} needed"
         for kind, counts in whole["dataset"].items()
         if counts["found"] < counts["needed"]
     ]
@@ -220,14 +222,16 @@ def _qualified(
         return "Alone it would be shown; corrected for the other trials of its question it is not."
     if grade == "not shown":
         ends = [claim.interval[side] for claim in found for side in ("lo", "hi")]
-        said = f"{difference(kind, min(ends))} to {difference(kind, max(ends))}"
+        possible = {"lo": min(ends), "hi": max(ends)}
         if worst.side == "better":
             common = max(found, key=lambda claim: claim.p_value or 0.0)
             return (
                 f"Every interval of the difference excludes 0, but draws of a null ({NULLS[common.null]}) did as well "
                 f"too often: p {p_value(common.p_value or 0.0)}, above {fixed(alpha, 2)}."
             )
-        return f"At {percent(level)} any true difference from {said} remains possible: this is no proof of absence."
+        unit = {"share": f"{THIN}points", "hours": f"{THIN}h"}.get(kind, "")
+        said = span(kind, worst.difference, possible, sign=True) + unit
+        return f"At {percent(level)} every true difference in {said} remains possible: this is no proof of absence."
     if grade == "no better" and smallest is not None:
         return (
             f"Every difference still possible is below the smallest effect of interest, {difference(kind, smallest)}."

@@ -128,11 +128,16 @@ def test_below_the_minimum_dataset_there_is_no_metric() -> None:
     data = report_html(short)
     found = check_page(data)
     text = _text(found)
-    assert "Not enough data to say: " in text and "of 200 needed" in text and "too few" in text
+    assert "Not enough data to say: " in text and "of 200 events needed" in text and "too few" in text
     assert not {"figures", "pictures", "months", "circular"} & set(found.ids)
     assert "AUC is" not in text and "value [interval]" not in text
     assert "insufficient" in str([attributes.get("class") for attributes in found.all("section")])
     assert "| figure |" not in report_markdown(short)
+    # Nothing was matched, so nothing may be called missed or followed.
+    assert "are not matched" in text
+    for word in ("missed", "matched alerts", "of these matched", "what followed", "no event of its own", "0 matched"):
+        assert word not in text, word
+    assert 'hollow"' not in data.decode()
 
 
 def test_a_hostile_name_is_text() -> None:
