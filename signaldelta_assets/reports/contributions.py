@@ -64,9 +64,9 @@ def families(explained: Sequence[Mapping[str, Any]], definitions: Document, *, m
     ]  # fmt: skip
     of_these = f" ({len(hits)} matched)" if matched else ""
     caption = (
-        f"Mean over {counted(len(explained), 'explained alert')}{of_these}, scored from all evidence: magnitude M minus "
-        f"M recomputed without the family. Contributions of families do not add up to M: together they do more or less "
-        f"than alone."
+        f"Mean over {counted(len(explained), 'explained alert')}{of_these}, scored from all evidence: magnitude M "
+        f"minus M recomputed without the family. Contributions of families do not add up to M: together they do more "
+        f"or less than alone."
     )
     table = Table("Contributions of families at alerts", columns, rows)
     table = table if matched else table.without("at matched alerts", "at the others")

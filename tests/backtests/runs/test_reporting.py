@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
+from typer.testing import CliRunner
 
 from signaldelta_assets.backtests import BacktestRun, run_backtest
 from signaldelta_assets.backtests.reporting import (
@@ -15,10 +18,14 @@ from signaldelta_assets.backtests.reporting import (
     run_verdict,
     write_report,
 )
+from signaldelta_assets.cli import app
+from signaldelta_assets.defs.backtests import build_run
+from signaldelta_assets.defs.partitions import backtest_specs
+from signaldelta_assets.defs.platform import Platform
 from signaldelta_assets.reports import report_html, verdict_of
 from signaldelta_assets.versioning import sha256_file, sha256_hex
 from signaldelta_assets.warehouse import IntegrityError
-from signaldelta_assets.warehouse.stores import backtests
+from signaldelta_assets.warehouse.stores import backtests, documents
 from signaldelta_assets.warehouse.stores.backtests import UnknownRunError
 from tests.reports.documents import with_p_value
 from tests.reports.page import check_page
@@ -55,6 +62,41 @@ def test_a_planted_lead_is_better_than_chance(world: World, run: BacktestRun) ->
     found = verdict_of(report_material(world.warehouse, world.store, run.run_id))
     assert found.grade == "better", found.headline
     assert run_verdict(world.warehouse, run.run_id) == found, "the row alone gives the same verdict"
+
+
+@pytest.fixture
+def home(world: World, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A deployment's home over the world's database and artifacts."""
+    (tmp_path / "artifacts").symlink_to(world.store.root)
+    monkeypatch.setenv("SIGNALDELTA_HOME", str(tmp_path))
+    monkeypatch.setenv("SIGNALDELTA_DATABASE_URL", postgres_url)
+    return tmp_path
+
+
+def test_the_command_writes_it_and_says_the_verdict(run: BacktestRun, home: Path) -> None:
+    told = CliRunner().invoke(app, ["backtest", "report", run.run_id])
+    written = home / "reports" / f"{run.run_hash}.html"
+    assert told.exit_code == 0, told.output
+    assert "Better than chance" in told.output and sha256_file(written) in told.output
+    other = CliRunner().invoke(app, ["backtest", "report", run.run_hash, "--output", str(home / "x" / "named.html")])
+    assert other.exit_code == 0 and (home / "x" / "named.html").read_bytes() == written.read_bytes()
+    shown = CliRunner().invoke(app, ["backtest", "show", run.run_id])
+    assert shown.exit_code == 0 and shown.output.startswith("Better than chance: "), "the verdict comes first"
+
+
+def test_the_asset_writes_it_with_path_hash_and_verdict(world: World, run: BacktestRun, home: Path) -> None:
+    spec = documents.put_document(world.warehouse, "backtest_spec", "study", run.manifest["spec"])
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(str(backtest_specs.name), [spec])
+        result = dg.materialize(
+            [build_run()], partition_key=spec, resources={"platform": Platform()}, instance=instance
+        )
+    (event,) = result.get_asset_materialization_events()
+    metadata = event.materialization.metadata
+    path = Path(str(metadata["report"].value))
+    assert path == home / "reports" / f"{run.run_hash}.html"
+    assert metadata["report_hash"].value == sha256_file(path)
+    assert str(metadata["verdict"].value).startswith("**Better than chance: ")
 
 
 def test_no_id_of_this_installation_is_in_it(world: World, run: BacktestRun) -> None:
