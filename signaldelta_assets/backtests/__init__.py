@@ -5,6 +5,8 @@
 """
 
 from .evaluation import Evaluation, EvaluationProtocol, EvaluationProtocolError, evaluate
+from .explain import explain_run
+from .explanation import ExplanationError, StoredScoreError
 from .guard import SandboxViolation
 from .live import score_live
 from .manifest import RunManifestError, check_manifest
@@ -22,13 +24,16 @@ __all__ = [
     "Evaluation",
     "EvaluationProtocol",
     "EvaluationProtocolError",
+    "ExplanationError",
     "RunDiff",
     "RunManifestError",
     "SandboxViolation",
+    "StoredScoreError",
     "VerifyReport",
     "check_manifest",
     "diff_runs",
     "evaluate",
+    "explain_run",
     "run_backtest",
     "run_environment",
     "run_hash",

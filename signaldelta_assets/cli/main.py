@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +23,20 @@ app.add_typer(signals, name="signals")
 console = Console()
 
 ARCHIVE_HELP = "A recorded archive's folder; the simulated archive where none is given."
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """End with one line and exit code 2 where what is asked for cannot be; with 1 where stored data is not sound."""
+    from signaldelta_assets.backtests import StoredScoreError
+    from signaldelta_assets.errors import SignalDeltaError
+    from signaldelta_assets.warehouse import IntegrityError
+
+    try:
+        yield
+    except SignalDeltaError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1 if isinstance(error, StoredScoreError | IntegrityError) else 2) from error
 
 
 @app.command()
@@ -201,3 +217,18 @@ def diff_backtests(first: str, second: str) -> None:
     from .backtests import diff
 
     diff(console, first, second)
+
+
+@backtests.command("explain")
+def explain_score(
+    run: Annotated[str, typer.Argument(help="run_id or run_hash")],
+    entity: Annotated[str, typer.Argument(help="entity_id that the run scored")],
+    time: Annotated[str, typer.Argument(help="Moment of the run's grid: ISO 8601 with a zone.")],
+    top: Annotated[int, typer.Option(min=0, help="How many events at most, the weightiest first.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Canonical JSON: the same bytes every time.")] = False,
+) -> None:
+    """Explain one score of a run: families, events, their sources, the alert; exit code 1 where it was changed."""
+    from .explain import explain
+
+    with refusals():
+        explain(console, run, entity, time, top, as_json)

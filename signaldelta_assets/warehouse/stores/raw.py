@@ -68,6 +68,21 @@ def read_raw(
     return frame
 
 
+def read_provenance(warehouse: Warehouse, raw_record_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return where each of these raw records came from, by id; those that are not there are left out.
+
+    Columns raw_record_id, source_type, entity_id, natural_key, form, event_time, observed_time (UTC), collector,
+    payload_hash, body_hash, source_url; no payload.
+    """
+    with warehouse.read() as connection:
+        rows = connection.execute(
+            "SELECT raw_record_id, source_type, entity_id, natural_key, form, event_time, observed_time, collector, "
+            "payload_hash, body_hash, source_url FROM raw_records WHERE raw_record_id = ANY(%s)",
+            (list(raw_record_ids),),
+        ).fetchall()
+    return {row["raw_record_id"]: row for row in rows}
+
+
 _COVERAGE: dict[str, pa.DataType] = {
     "entity_id": pa.string(),
     "source_type": pa.string(),
