@@ -73,7 +73,8 @@ def _stored(world: World, run: BacktestRun, entity: str) -> Stored:
 def test_an_alert_is_explained_down_to_its_records(
     world: World, run: BacktestRun, alerts: list[dict[str, Any]]
 ) -> None:
-    matched = next(alert for alert in alerts if alert["matched_event_time"] is not None)
+    first = alerts[0]["entity_id"]
+    matched = [alert for alert in alerts if alert["entity_id"] == first and alert["matched_event_time"]][-1]
     found = _explained(world, run, matched["entity_id"], matched["alert_at"])
     (row,) = (
         row
@@ -86,6 +87,9 @@ def test_an_alert_is_explained_down_to_its_records(
     fired = found["alert"]["fired"]
     assert fired["alert_score"] == matched["alert_score"] == found["alert"]["score"] >= found["alert"]["threshold"]
     assert fired["matched_event_time"] == matched["matched_event_time"].isoformat() and not fired["censored"]
+    earlier = [alert["alert_at"].isoformat() for alert in alerts
+               if alert["entity_id"] == matched["entity_id"] and alert["alert_at"] < matched["alert_at"]]  # fmt: skip
+    assert found["alert"]["previous"]["alert_at"] == max(earlier)
     # The event it matched is the world's own, with the filing that the label rests on.
     (label,) = fired["labels"]
     event = (matched["entity_id"], matched["matched_event_time"])
@@ -113,6 +117,8 @@ def test_the_parts_sum_to_the_whole(world: World, run: BacktestRun) -> None:
     found = _explained(world, run, both["entity_id"], both["at"])
     families = {item["family"]: item for item in found["families"]}
     assert families.keys() == {"F01", "F06"} and {item["name"] for item in families.values()} == {"a", "b"}
+    assert {(item["signal_id"], item["circular"]) for item in found["contributions"]} == {
+        ("S001", False), ("S033", True)}  # fmt: skip
     magnitude = found["score"]["magnitude"]
     assert sum(item["shapley"] for item in families.values()) == pytest.approx(magnitude, abs=1e-12)
     # Of two families, by hand: half of what it adds to nothing and half of what it adds to the other.
