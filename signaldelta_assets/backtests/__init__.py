@@ -4,6 +4,8 @@
 `runs` and `verify` are the edge, where snapshots are opened and results are stored.
 """
 
+from .ablate import AblationPlan, ablation_table, base_spec, count_trials, missing_runs, plan_ablation, store_plan
+from .ablation import AblationError, By
 from .evaluation import Evaluation, EvaluationProtocol, EvaluationProtocolError, evaluate
 from .explain import explain_run
 from .explanation import ExplanationError, StoredScoreError
@@ -16,10 +18,13 @@ from .spec import BacktestSpec, BacktestSpecError, run_environment, run_hash
 from .verify import Difference, RunDiff, VerifyReport, diff_runs, verify_run
 
 __all__ = [
+    "AblationError",
+    "AblationPlan",
     "BacktestFailedError",
     "BacktestRun",
     "BacktestSpec",
     "BacktestSpecError",
+    "By",
     "Difference",
     "Evaluation",
     "EvaluationProtocol",
@@ -30,13 +35,19 @@ __all__ = [
     "SandboxViolation",
     "StoredScoreError",
     "VerifyReport",
+    "ablation_table",
+    "base_spec",
     "check_manifest",
+    "count_trials",
     "diff_runs",
     "evaluate",
     "explain_run",
+    "missing_runs",
+    "plan_ablation",
     "run_backtest",
     "run_environment",
     "run_hash",
     "score_live",
+    "store_plan",
     "verify_run",
 ]

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -232,3 +232,23 @@ def explain_score(
 
     with refusals():
         explain(console, run, entity, time, top, as_json)
+
+
+@backtests.command("ablate")
+def ablate_backtest(
+    spec_or_run: Annotated[str, typer.Argument(help="spec_hash, run_id or run_hash of the base")],
+    by: Annotated[
+        Literal["family", "signal", "both"], typer.Option(help="What is left out, one at a time.")
+    ] = "family",
+    now: Annotated[bool, typer.Option("--now", help="Run them in this process instead of by the daemon.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Start nothing: print the table so far.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --show: canonical JSON.")] = False,
+) -> None:
+    """Leave out every family or signal, a backtest each, as one backfill; show what each is worth."""
+    from . import ablation
+
+    with refusals():
+        if show:
+            ablation.show(console, spec_or_run, as_json=as_json)
+        else:
+            ablation.ablate(console, spec_or_run, by, now=now)

@@ -1,4 +1,4 @@
-"""Partitions: raw and extracted by UTC day, labels and snapshots by quarter, backtests by spec hash."""
+"""Partitions: raw and extracted by UTC day, labels and snapshots by quarter, backtests and ablations by spec hash."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ QUARTERS_IN_SNAPSHOT = 4
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 backtest_specs = dg.DynamicPartitionsDefinition(name="backtest_specs")
+# The specs whose parts are left out one by one.
+backtest_ablations = dg.DynamicPartitionsDefinition(name="backtest_ablations")
 
 
 def daily(first_day: str) -> dg.DailyPartitionsDefinition:
