@@ -1,7 +1,8 @@
 """Backtests: what may be concluded from a frozen snapshot, and by which rules (backtests.md).
 
-`evaluation` and `engine` are pure; `child` runs the engine behind the `guard`, in a process that `sandbox` starts;
-`runs` and `verify` are the edge, where snapshots are opened and results are stored.
+`evaluation`, `engine`, `explanation` and `ablation` are pure; `child` runs the engine behind the `guard`, in a process
+that `sandbox` starts; `runs`, `verify`, `explain` and `ablate` are the edge, where snapshots are opened and results
+are stored.
 """
 
 from .ablate import AblationPlan, ablation_table, base_spec, count_trials, missing_runs, plan_ablation, store_plan

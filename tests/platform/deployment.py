@@ -60,9 +60,9 @@ class Deployment:
             **({"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options),
         )
 
-    def run(self, program: str, *arguments: str, succeeds: bool = True) -> str:
+    def run(self, program: str, *arguments: str, succeeds: bool = True, **options: Any) -> str:
         """Run a command to its end and return what it printed; its exit code must be as expected."""
-        process = self.start(program, *arguments)
+        process = self.start(program, *arguments, **options)
         said, _ = process.communicate()
         assert (process.returncode == 0) is succeeds, f"exit code {process.returncode} of {arguments}:\n{said[-6000:]}"
         return said
