@@ -22,9 +22,10 @@ from signaldelta_assets.errors import SignalDeltaError
 from signaldelta_assets.scoring import ScoringModel
 from signaldelta_assets.timeline import LatencyModel
 
-from .engine import _grid, _of, _question
 from .evaluation import Evaluation, EvaluationProtocol, Pair, evaluate, side_by_side
 from .evidence import available_events, circular_evidence, covered_entities
+from .grid import EntityEvents, make_grid
+from .grid import without as grid_without
 from .metrics import EVIDENCE
 
 By = Literal["family", "signal", "both"]
@@ -85,11 +86,10 @@ def _weighted(model: ScoringModel) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What all runs of an ablation share: evidence with its times, truth, entities, which evidence is circular."""
+    """What all runs of an ablation share: the entities' evidence with its times, truth, which evidence is circular."""
 
-    events: pa.Table
+    events: EntityEvents
     labels: pa.Table
-    entities: tuple[str, ...]
     circular: np.ndarray[Any, np.dtype[np.bool_]]
     protocol: EvaluationProtocol
 
@@ -103,9 +103,10 @@ def prepare(
     """Return the study of a snapshot's tables (schemas: `snapshots.PARTS`), as a run sees them."""
     labels, types = tables["labeled_events"], protocol.event_types
     entities = covered_entities(tables["coverage"], labels, types, protocol, definitions)
-    events = _of(available_events(tables["signal_events"], tables["signal_frontier"], latency), entities)
-    circular = circular_evidence(events, labels, types, protocol, definitions).mask
-    return Study(events, labels, tuple(entities), circular, _without_nulls(protocol))
+    everything = available_events(tables["signal_events"], tables["signal_frontier"], latency)
+    events = EntityEvents.of(everything, entities)
+    circular = circular_evidence(events.table, labels, types, protocol, definitions).mask
+    return Study(events, labels, circular, _without_nulls(protocol))
 
 
 def _without_nulls(protocol: EvaluationProtocol) -> EvaluationProtocol:
@@ -117,19 +118,12 @@ def _without_nulls(protocol: EvaluationProtocol) -> EvaluationProtocol:
 
 def evaluations(study: Study, model: ScoringModel) -> dict[str, Evaluation]:
     """Return the evaluation under `model` of all evidence, and of that without circular evidence, by name."""
-    found: dict[str, Evaluation] = {}
-    for name, events in zip(EVIDENCE, _evidence(study), strict=True):
-        if events is study.events and found:
-            found[name] = found[EVIDENCE[0]]
-            continue
-        grid = _grid(events, model, study.protocol, list(study.entities))
-        found[name] = evaluate(_question(grid), study.labels, study.protocol)
-    return found
-
-
-def _evidence(study: Study) -> tuple[pa.Table, pa.Table]:
-    rest = study.events.filter(pa.array(~study.circular)) if study.circular.any() else study.events
-    return study.events, rest
+    grid = make_grid(study.events, model, study.protocol)
+    whole = evaluate(grid.question(), study.labels, study.protocol)
+    if not study.circular.any():
+        return dict.fromkeys(EVIDENCE, whole)
+    rest = grid_without(study.events, study.circular, model, study.protocol, grid)
+    return dict(zip(EVIDENCE, (whole, evaluate(rest.question(), study.labels, study.protocol)), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

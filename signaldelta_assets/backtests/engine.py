@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from signaldelta_assets.contracts import ScoreSample
 from signaldelta_assets.scoring import ScoringModel, family_shapley, score
 from signaldelta_assets.timeline import LatencyModel
 from signaldelta_assets.versioning import sha256_hex
@@ -43,7 +44,7 @@ _TIME: pa.DataType = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run is: tables `scores` (those of `RunGrid`), `alerts`, `matches`, `events`; evaluation; explained samples."""
+    """What a run is: tables `scores` (as in `RunGrid`), `alerts`, `matches`, `events`; evaluation; samples."""
 
     status: str
     tables: Mapping[str, pa.Table]

@@ -30,12 +30,6 @@ def explained_alerts(samples: Document, alerts: pa.Table) -> list[dict[str, Any]
     ]
 
 
-def shapley_of(sample: Mapping[str, Any]) -> Mapping[str, float] | None:
-    """Return the Shapley values by family of a sample, where the run stored them."""
-    found: Mapping[str, float] | None = sample.get("family_shapley") or sample["score"].get("family_shapley")
-    return found
-
-
 def families(explained: Sequence[Mapping[str, Any]], definitions: Document, *, matched: bool) -> Picture:
     """Draw the mean contribution of each family to M at alerts; the table has lean and confidence too.
 
@@ -45,7 +39,6 @@ def families(explained: Sequence[Mapping[str, Any]], definitions: Document, *, m
     if not explained:
         return Picture(name, title, absent="there is no explained alert")
     names = sorted({family for sample in explained for family in sample["score"]["family_deltas"]})
-    with_shapley = any(shapley_of(sample) for sample in explained)
     hits = [sample for sample in explained if sample["row"]["matched_event_time"] is not None]
     misses = [sample for sample in explained if sample["row"]["matched_event_time"] is None]
     measured = []
@@ -53,24 +46,25 @@ def families(explained: Sequence[Mapping[str, Any]], definitions: Document, *, m
         held = sum(family in sample["score"]["family_deltas"] for sample in explained)
         means = [_mean(part, family, "magnitude") for part in (explained, hits, misses)]
         other = [_mean(explained, family, field) for field in ("lean", "confidence")]
-        measured.append((family, held, means, other, _mean_shapley(explained, family) if with_shapley else None))
+        shares = [_mean(explained, family, field, "family_shapley") for field in ("magnitude", "alert_score")]
+        measured.append((family, held, means, shares, other))
     measured.sort(key=lambda row: (-abs(row[2][0] or 0.0), row[0]))
     columns = ("family", "alerts with evidence of it", "Δ magnitude", "at matched alerts", "at the others",
-               "Δ lean", "Δ confidence", *(["Shapley value in M"] if with_shapley else []))  # fmt: skip
+               "Shapley value in M", "in the alert score", "Δ lean", "Δ confidence")  # fmt: skip
     rows = [
-        (_family(family, definitions), count(held), *map(_signed, means), *map(_signed, other),
-         *([_signed(value)] if with_shapley else []))
-        for family, held, means, other, value in measured
-    ]  # fmt: skip
+        (_family(family, definitions), count(held), *map(_signed, [*means, *shares, *other]))
+        for family, held, means, shares, other in measured
+    ]
     of_these = f" ({len(hits)} matched)" if matched else ""
     caption = (
         f"Mean over {counted(len(explained), 'explained alert')}{of_these}, scored from all evidence: magnitude M "
-        f"minus M recomputed without the family. Contributions of families do not add up to M: together they do more "
-        f"or less than alone."
+        f"minus M recomputed without the family. Such differences do not add up to M: together families do more or "
+        f"less than alone. Their Shapley values do, to M and to the alert score: what a family adds on average over "
+        f"all orders in which the families could have arrived."
     )
     table = Table("Contributions of families at alerts", columns, rows)
     table = table if matched else table.without("at matched alerts", "at the others")
-    drawn = [(_family(family, definitions, short=True), means[0] or 0.0) for family, _, means, _, _ in measured]
+    drawn = [(_family(family, definitions, short=True), means[0] or 0.0) for family, _, means, *_ in measured]
     return bars(name, title, caption, drawn, "mean Δ magnitude", table)
 
 
@@ -130,13 +124,8 @@ def _total(values: Sequence[float]) -> float:
     return total
 
 
-def _mean(part: Sequence[Mapping[str, Any]], family: str, field: str) -> float | None:
-    values = [sample["score"]["family_deltas"].get(family, {}).get(field, 0.0) for sample in part]
-    return _total(values) / len(values) if values else None
-
-
-def _mean_shapley(part: Sequence[Mapping[str, Any]], family: str) -> float | None:
-    values = [(shapley_of(sample) or {}).get(family, 0.0) for sample in part]
+def _mean(part: Sequence[Mapping[str, Any]], family: str, field: str, of: str = "family_deltas") -> float | None:
+    values = [sample["score"][of].get(family, {}).get(field, 0.0) for sample in part]
     return _total(values) / len(values) if values else None
 
 

@@ -68,7 +68,6 @@ def trial(p: float | None, holm: float | None = None, number: int = 1) -> Trial:
 def material(
     entity: str | None = None,
     family: str = "planted lead",
-    shapley: bool = False,
     threshold: float | None = None,
     **floors: int,
 ) -> Material:
@@ -98,9 +97,6 @@ def material(
         _DEFINITIONS,
     )
     samples = json.loads(canonical_json(run.samples))
-    if shapley:
-        for sample in samples["samples"]:
-            sample["family_shapley"] = {"F1": 0.125, "F2": 0.25}
     return Material(
         run_hash=RUN,
         hypothesis_family=family,

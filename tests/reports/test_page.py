@@ -149,10 +149,16 @@ def test_a_hostile_name_is_text() -> None:
     assert f"{name}: report of backtest" in "".join(found.text), "in the title too"
 
 
-def test_shapley_values_are_shown_where_a_run_has_them(page: Page) -> None:
-    assert "Shapley value in M" not in _text(page)
-    text = _text(check_page(report_html(material(shapley=True))))
-    assert "Shapley value in M" in text and "+0.125" in text
+def test_shapley_values_are_means_over_the_explained_alerts(whole: Material, page: Page) -> None:
+    alerts = [sample["score"] for sample in whole.samples["samples"] if sample["why"] == "alert"]
+    for alert in alerts:
+        of_m = sum(value["magnitude"] for value in alert["family_shapley"].values())
+        assert of_m == pytest.approx(alert["magnitude"], abs=1e-12)
+    text = _text(page)
+    assert "Shapley value in M" in text
+    for family in ("F1", "F2"):
+        values = [alert["family_shapley"].get(family, {}).get("magnitude", 0.0) for alert in alerts]
+        assert f"{sum(values) / len(values):+.3f}" in text
 
 
 def test_a_signal_without_weight_is_no_contributor(whole: Material) -> None:
