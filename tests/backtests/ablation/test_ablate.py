@@ -26,8 +26,8 @@ from signaldelta_assets.backtests import (
     store_plan,
 )
 from signaldelta_assets.backtests import ablation as pure
-from signaldelta_assets.backtests.engine import _grid, _question
 from signaldelta_assets.backtests.evaluation import side_by_side
+from signaldelta_assets.backtests.grid import make_grid
 from signaldelta_assets.defs.ablation import ABLATION_KEY, add_partitions, build_ablation
 from signaldelta_assets.defs.backtests import build_run
 from signaldelta_assets.defs.platform import Platform
@@ -168,7 +168,7 @@ def test_the_interval_is_that_of_the_whole_protocol(world: World, plan: Ablation
     study = pure.prepare(tables, LatencyModel.from_dict(LATENCY), protocol, DEFINITIONS)
     (left_out,) = (planned for planned in plan.ablations if planned.part and planned.part.name == "F01")
     whole = [
-        evaluate(_question(_grid(study.events, model, protocol, list(study.entities))), study.labels, protocol)
+        evaluate(make_grid(study.events, model, protocol).question(), study.labels, protocol)
         for model in (plan.base.model, left_out.model)
     ]
     assert whole[0].nulls
