@@ -19,11 +19,11 @@ from signaldelta_assets.warehouse import ArtifactStore, IntegrityError, Warehous
 from signaldelta_assets.warehouse.stores import backtests, documents, raw
 
 from .evaluation import EvaluationProtocol
-from .explanation import Explanation, Stored, explain
+from .explanation import Explanation, Stored, StoredScoreError, explain
 from .manifest import RunManifest, check_manifest
 from .provenance import source_document
 from .runs import SUFFIXES
-from .spec import BacktestSpec, run_hash
+from .spec import BacktestSpec, run_environment, run_hash
 
 
 def explain_run(
@@ -36,7 +36,13 @@ def explain_run(
     """
     row = backtests.get_run(warehouse, run)
     manifest = check_manifest(row["manifest"])
-    found = explain(load_stored(warehouse, store, manifest, entity_id), entity_id, at, top=top)
+    try:
+        found = explain(load_stored(warehouse, store, manifest, entity_id), entity_id, at, top=top)
+    except StoredScoreError as error:
+        if hash_document(run_environment()) == manifest.environment_hash:
+            raise
+        # Then it may be the kernel that has changed, and no file.
+        raise StoredScoreError(f"{error}; the run was made in another environment or by other code") from error
     return {
         **_with_sources(found, raw.read_provenance(warehouse, found.raw_record_ids)),
         "run": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,7 +29,7 @@ from signaldelta_assets.defs.ablation import (
     TABLE_HASH,
     add_partitions,
     request_backfill,
-    shown_rows,
+    shown_figures,
 )
 from signaldelta_assets.defs.backtests import RUN_KEY
 from signaldelta_assets.settings import load_settings
@@ -112,24 +112,47 @@ def table_document(
 
 
 def print_table(console: Console, document: Mapping[str, Any]) -> None:
-    """Print what each part is worth, the greatest loss of the primary figure first."""
-    base, level = document["base"], document["level"]
-    title = f"{base['hypothesis_family']}: what is lost without each part, by {document['primary_figure']}"
-    shown = Table("left out", "evidence", "figure", "base", "without", f"difference [{level:.0%}]", title=title)
-    last = None
-    for row in shown_rows(document):
-        name = row["left_out"]
-        interval = "" if row["low"] is None else f" [{row['low']:+.4f}, {row['high']:+.4f}]"
-        change = row["reason"] or "" if row["difference"] is None else f"{row['difference']:+.4f}{interval}"
-        label = "" if name == last else f"{name} {row['title'] or ''}".strip()
-        evidence = str(row["evidence"]).replace("_", " ")
-        shown.add_row(label, evidence, row["figure"], _number(row["base"]), _number(row["without"]), change)
-        last = name
+    """Print what each part is worth, the greatest loss of the primary figure first; what changes nothing in a line."""
+    figures = shown_figures(document)
+    family = document["base"]["hypothesis_family"]
+    title = f"{family}: figures without each part, the greatest loss of {figures[0]} first"
+    shown = Table("left out", "evidence", *figures, title=title)
+    # Every part has the base's figures beside its own.
+    _add(shown, "nothing", document["parts"][0], lambda pair: _number(pair["base"]), figures)
+    idle = []
+    for part in document["parts"]:
+        if all(pair["without"] == pair["base"] for pairs in part["figures"].values() for pair in pairs.values()):
+            idle.append(part["name"])
+        else:
+            _add(shown, f"{part['name']} {part['title'] or ''}", part, _cell, figures)
     console.print(shown, markup=False)
-    console.print("Intervals are of each difference alone, from paired replicates: a diagnosis, not a test of many.")
-    if document["not_run"]:
-        absent = ", ".join(part["name"] for part in document["not_run"])
-        console.print(f"not run yet: {absent}", highlight=False)
+    level = f"{document['level']:.0%}"
+    notes = [f"In brackets: the difference to the base, and its {level} interval from paired replicates. Each is for "
+             "itself: a diagnosis, not a test of many."]  # fmt: skip
+    for said, names in (
+        ("leaving out changes nothing: ", idle),
+        ("not run: ", [part["name"] for part in document["not_run"]]),
+    ):
+        if names:
+            notes.append(said + ", ".join(names))
+    for note in notes:
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
+
+
+def _add(
+    shown: Table, label: str, part: Mapping[str, Any], cell: Callable[[Mapping[str, Any]], str], figures: list[str]
+) -> None:
+    for evidence, pairs in part["figures"].items():
+        shown.add_row(label, str(evidence).replace("_", " "), *(cell(pairs[figure]) for figure in figures))
+        label = ""
+
+
+def _cell(pair: Mapping[str, Any]) -> str:
+    if pair["difference"] is None:
+        return str(pair["reason"])
+    interval = pair["interval"]
+    spread = f" [{interval['lo']:+.4f}, {interval['hi']:+.4f}]" if interval else ""
+    return f"{_number(pair['without'])} ({pair['difference']:+.4f}{spread})"
 
 
 def _number(value: float | None) -> str:

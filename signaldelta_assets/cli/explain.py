@@ -17,6 +17,7 @@ from .backtests import opened
 
 # An event of the market rests on months of bars; all of them are in the JSON.
 _RECORDS_SHOWN = 3
+_CHANGES = ("M changes without it by", "L by", "C by")
 
 
 def moment(text: str) -> datetime:
@@ -40,7 +41,7 @@ def explain(console: Console, run: str, entity: str, at: str, top: int, as_json:
         return
     for shown in tables(document):
         # What stands in a record is text, whatever brackets it has.
-        console.print(shown, highlight=False, markup=False)
+        console.print(shown, highlight=False, markup=False, soft_wrap=isinstance(shown, str))
 
 
 def tables(document: Mapping[str, Any]) -> Iterable[str | Table]:
@@ -59,24 +60,31 @@ def tables(document: Mapping[str, Any]) -> Iterable[str | Table]:
     if not document["families"]:
         yield "no evidence was available then"
         return
-    families = Table("family", "", "share of M (Shapley)", "M without it", "lean", "confidence", title="families")
+    families = Table("family", "", "share of M (Shapley)", *_CHANGES, title="families")
     for item in document["families"]:
-        cells = (_signed(-item["magnitude"]), _signed(-item["lean"]), _signed(-item["confidence"]))
-        families.add_row(item["family"], item["name"] or "", _signed(item["shapley"]), *cells)
+        cells = (_change(item["magnitude"]), _change(item["lean"]), _change(item["confidence"]))
+        families.add_row(item["family"], item["name"] or "", f"{item['shapley']:+.6f}", *cells)
     yield families
-    events = Table("signal", "event", "available", "strength", "reliability", "M without it", "records", title="events")
-    for item in document["contributions"]:
-        signal = f"{item['signal_id']} {item['signal'] or ''}\n{item['event_id']}"
+    weighty = [item for item in document["contributions"] if item["delta_magnitude"]]
+    events = Table("", "signal", "event", "available", "strength", "reliability", _CHANGES[0], "", title="events")
+    for number, item in enumerate(weighty, 1):
         events.add_row(
-            signal + ("\ncircular for the targets" if item["circular"] else ""),
+            str(number),
+            f"{item['signal_id']} {item['signal'] or ''}",
             _short(item["event_time"]),
             _short(item["available_time"]),
             _number(item["strength_norm"]),
             _number(item["reliability"]),
-            _signed(-item["delta_magnitude"]),
-            _records(item["raw_record_ids"], document["sources"]),
+            _change(item["delta_magnitude"]),
+            "circular" if item["circular"] else "",
         )
     yield events
+    # Below the table, not in it: an address that is cut off leads nowhere.
+    for number, item in enumerate(weighty, 1):
+        yield f"{number}  event {item['event_id']}"
+        yield from _records(item["raw_record_ids"], document["sources"])
+    if any(item["circular"] for item in weighty):
+        yield "circular: of a family or a record that the targets' labels are made from; no forecast of them"
 
 
 def _alert_lines(alert: Mapping[str, Any]) -> Iterable[str]:
@@ -95,17 +103,14 @@ def _alert_lines(alert: Mapping[str, Any]) -> Iterable[str]:
     yield f"an alert fired at this moment: {outcome}{censored}"
 
 
-def _records(names: Iterable[str], sources: Mapping[str, Mapping[str, Any]]) -> str:
+def _records(names: Iterable[str], sources: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
     ids = list(names)
-    lines = []
     for name in ids[:_RECORDS_SHOWN]:
         source = sources[name]
-        lines.append(
-            f"{source.get('accession') or name}\n{source.get('index_url') or source.get('url') or source['reason']}"
-        )
+        address = source.get("index_url") or source.get("url") or source["reason"]
+        yield f"     {source.get('accession') or name}  {address}"
     if len(ids) > _RECORDS_SHOWN:
-        lines.append(f"and {len(ids) - _RECORDS_SHOWN} more (--json)")
-    return "\n".join(lines)
+        yield f"     and {len(ids) - _RECORDS_SHOWN} more records (--json has all)"
 
 
 def _short(moment_text: str) -> str:
@@ -116,5 +121,6 @@ def _number(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.6f}"
+def _change(delta: float) -> str:
+    """What leaving it out does: the delta is the score with it minus the score without."""
+    return f"{0.0 - delta:+.6f}"

@@ -38,9 +38,14 @@ _COLUMNS = dg.TableSchema(
 )
 
 
+def shown_figures(document: Mapping[str, Any]) -> list[str]:
+    """Return the figures that people are shown, the protocol's primary one first."""
+    return list(dict.fromkeys((document["primary_figure"], *_SHOWN)))
+
+
 def shown_rows(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the rows of an ablation's table as people read it: the greatest loss first, the primary figure on top."""
-    figures = dict.fromkeys((document["primary_figure"], *_SHOWN))
+    figures = shown_figures(document)
     for part in document["parts"]:
         for evidence, found in part["figures"].items():
             for figure in figures:

@@ -118,7 +118,7 @@ def test_the_second_call_starts_nothing_and_shows_the_table(
 ) -> None:
     before = len(instance.get_runs()), len(instance.get_backfills()), deployment.count("backtest_runs")
     said = deployment.run("signaldelta", "backtest", "ablate", spec, "--by", "family")
-    assert "3 runs, the base among them; 3 are there" in said and "what is lost without each part" in said
+    assert "3 runs, the base among them; 3 are there" in said and "planted lead: figures without each part" in said
     assert (len(instance.get_runs()), len(instance.get_backfills()), deployment.count("backtest_runs")) == before
     shown = deployment.run("signaldelta", "backtest", "ablate", spec, "--show", "--json", stderr=None)
     document = json.loads(shown)
@@ -126,7 +126,7 @@ def test_the_second_call_starts_nothing_and_shows_the_table(
     assert [part["name"] for part in document["parts"]] == ["F01", "F06"]
     first = document["parts"][0]["figures"]["all_evidence"]["precision"]
     assert f"{first['difference']:+.4f} [{first['interval']['lo']:+.4f}, {first['interval']['hi']:+.4f}]" in said
-    assert {part["name"] for part in document["not_run"]} == {"S001", "S002"}
+    assert {part["name"] for part in document["not_run"]} == {"S001", "S002"} and "not run: S001, S002\n" in said
 
 
 def test_without_a_daemon_the_rest_runs_in_the_command(
@@ -135,7 +135,8 @@ def test_without_a_daemon_the_rest_runs_in_the_command(
     (run_id,) = deployment.rows("SELECT run_id FROM backtest_runs WHERE spec_hash = %(spec)s", spec=spec)[0]
     said = deployment.run("signaldelta", "backtest", "ablate", run_id, "--by", "both", "--now")
     assert "5 runs, the base among them; 3 are there" in said
-    assert "backtest without S001" in said and "backtest without S002" in said and "not run yet" not in said
+    assert "backtest without S001" in said and "backtest without S002" in said and "not run" not in said
+    assert "leaving out changes nothing: S002\n" in said
     assert deployment.count("backtest_runs") == 5
     document = json.loads(deployment.run("signaldelta", "backtest", "ablate", spec, "--show", "--json", stderr=None))
     idle = next(part for part in document["parts"] if part["name"] == "S002")

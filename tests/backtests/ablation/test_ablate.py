@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,24 @@ def test_asking_again_finds_every_run(
     trials = {family: [row["trial_number"] for row in before["trials"] if row["hypothesis_family"] == family]
               for family in {row["hypothesis_family"] for row in before["trials"]}}  # fmt: skip
     assert trials == {"planted lead": [1], "planted lead/ablation": [1, 2, 3]}
+
+
+def test_runs_that_another_question_made_are_counted_here_too(
+    world: World, plan: AblationPlan, table: dg.AssetMaterialization
+) -> None:
+    other = plan_ablation(world.warehouse, replace(plan.base.spec, hypothesis_family="another question"), "family")
+    assert missing_runs(world.warehouse, other) == ()
+    for _ in range(2):
+        count_trials(world.warehouse, other)
+    with world.warehouse.read() as connection:
+        rows = connection.execute(
+            "SELECT hypothesis_family, trial_number, run_hash FROM hypothesis_trials"
+            " WHERE hypothesis_family LIKE 'another question%%' ORDER BY 1, 2"
+        ).fetchall()
+    assert [(row["hypothesis_family"], row["trial_number"], row["run_hash"]) for row in rows] == [
+        ("another question", 1, plan.base.run_hash),
+        *(("another question/ablation", number, run.run_hash) for number, run in enumerate(plan.ablations, 1)),
+    ]
 
 
 def test_the_base_may_be_named_by_its_run(world: World, plan: AblationPlan, table: dg.AssetMaterialization) -> None:

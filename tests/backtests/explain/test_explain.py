@@ -24,6 +24,7 @@ from signaldelta_assets.backtests import (
     explain_run,
     run_backtest,
 )
+from signaldelta_assets.backtests import explain as explain_module
 from signaldelta_assets.backtests.explain import load_stored
 from signaldelta_assets.backtests.explanation import Stored, explain
 from signaldelta_assets.scoring import score
@@ -208,6 +209,23 @@ def test_a_stored_figure_that_was_changed_is_found(
         explain(replace(stored, scores=touched), entity, at)
     # Another point of the same grid is as it was.
     explain(replace(stored, scores=touched), entity, at + STEP)
+
+
+def test_a_run_of_other_code_is_named_as_such(
+    world: World, run: BacktestRun, alerts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel that has changed since gives other figures too: then nobody need have touched a file."""
+    entity, at = alerts[0]["entity_id"], alerts[0]["alert_at"]
+    stored = _stored(world, run, entity)
+    none = pa.array([99] * stored.scores.num_rows, pa.int64())
+    touched = stored.scores.set_column(stored.scores.schema.get_field_index("n_events"), "n_events", none)
+    monkeypatch.setattr(explain_module, "load_stored", lambda *_: replace(stored, scores=touched))
+    with pytest.raises(StoredScoreError, match="n_events") as here:
+        _explained(world, run, entity, at)
+    assert "environment" not in str(here.value)
+    monkeypatch.setattr(explain_module, "run_environment", lambda: {"code": "another"})
+    with pytest.raises(StoredScoreError, match=r"n_events.*made in another environment or by other code"):
+        _explained(world, run, entity, at)
 
 
 def test_a_stored_alert_that_was_changed_is_found(world: World, run: BacktestRun, alerts: list[dict[str, Any]]) -> None:
