@@ -15,14 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from signaldelta_assets.contracts import ScoreSample
+from signaldelta_assets.contracts import FamilyShapley, ScoreSample
 from signaldelta_assets.errors import SignalDeltaError
-from signaldelta_assets.scoring import ScoringModel, score
+from signaldelta_assets.scoring import ScoringModel, family_shapley, score
 from signaldelta_assets.timeline import LatencyModel
 
 from .evaluation import EvaluationProtocol
 from .evidence import available_events, circular_evidence
-from .shapley import family_shapley
 
 SCHEMA = "signaldelta.explanation/1"
 # The columns that score and stored grid share; the grid has the chain types besides, as p_<type>.
@@ -61,14 +60,14 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One family with evidence: (M, L, C) minus the same without it, and its share of M (Shapley, in units of M)."""
+    """One family with evidence: (M, L, C) minus the same without it, and its exact shares of M and of M C."""
 
     family: str
     name: str | None
     magnitude: float
     lean: float
     confidence: float
-    shapley: float
+    shapley: FamilyShapley
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +231,7 @@ def _families(stored: Stored, own: pa.Table, sample: ScoreSample, at: datetime) 
         Family(family, names.get(family, {}).get("name"), delta.magnitude, delta.lean, delta.confidence, values[family])
         for family, delta in sample.family_deltas.items()
     ]
-    return tuple(sorted(found, key=lambda item: (-abs(item.shapley), item.family)))
+    return tuple(sorted(found, key=lambda item: (-abs(item.shapley.magnitude), item.family)))
 
 
 def _contributions(stored: Stored, own: pa.Table, sample: ScoreSample) -> tuple[Contribution, ...]:

@@ -60,10 +60,11 @@ def tables(document: Mapping[str, Any]) -> Iterable[str | Table]:
     if not document["families"]:
         yield "no evidence was available then"
         return
-    families = Table("family", "", "share of M (Shapley)", *_CHANGES, title="families")
+    families = Table("family", "", "share of M (Shapley)", "of the alert score", *_CHANGES, title="families")
     for item in document["families"]:
         cells = (_change(item["magnitude"]), _change(item["lean"]), _change(item["confidence"]))
-        families.add_row(item["family"], item["name"] or "", f"{item['shapley']:+.6f}", *cells)
+        shares = (f"{item['shapley'][name]:+.6f}" for name in ("magnitude", "alert_score"))
+        families.add_row(item["family"], item["name"] or "", *shares, *cells)
     yield families
     weighty = [item for item in document["contributions"] if item["delta_magnitude"]]
     events = Table("", "signal", "event", "available", "strength", "reliability", _CHANGES[0], "", title="events")

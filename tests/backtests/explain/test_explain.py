@@ -121,11 +121,13 @@ def test_the_parts_sum_to_the_whole(world: World, run: BacktestRun) -> None:
     assert {(item["signal_id"], item["circular"]) for item in found["contributions"]} == {
         ("S001", False), ("S033", True)}  # fmt: skip
     magnitude = found["score"]["magnitude"]
-    assert sum(item["shapley"] for item in families.values()) == pytest.approx(magnitude, abs=1e-12)
+    assert sum(item["shapley"]["magnitude"] for item in families.values()) == pytest.approx(magnitude, abs=1e-12)
     # Of two families, by hand: half of what it adds to nothing and half of what it adds to the other.
     for family, other in (("F01", "F06"), ("F06", "F01")):
         alone = magnitude - families[other]["magnitude"]
-        assert families[family]["shapley"] == pytest.approx((alone + families[family]["magnitude"]) / 2, abs=1e-12)
+        assert families[family]["shapley"]["magnitude"] == pytest.approx(
+            (alone + families[family]["magnitude"]) / 2, abs=1e-12
+        )
     # A delta is the score minus the score of the other family's events alone.
     stored = _stored(world, run, both["entity_id"])
     own = stored.events.filter(pc.equal(stored.events["family"], pa.scalar("F01")))
