@@ -47,7 +47,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.benchmarks
 
 # The score columns' hash by processor, threads, grid and surroundings, written to docs/determinism.md.
 determinism: setup

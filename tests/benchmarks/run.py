@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ from signaldelta_assets.timeline import LatencyModel
 from signaldelta_assets.versioning import content_hash
 from signaldelta_assets.warehouse import ArtifactStore
 from tests.paths import ROOT
+
+from .timing import Row, peak_memory
 
 ENTITIES, EVENTS, LABELS, SIGNALS, FAMILIES, CHAINS, HOURS = 1_500, 500_000, 3_000, 30, 12, 10, 2_880
 START = datetime(2024, 7, 1, tzinfo=UTC)
@@ -220,7 +222,7 @@ def main(way: str, request: Path) -> None:
     print("end", flush=True)
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(json.dumps({"cpu": cpu, "rss": after.ru_maxrss * 1024, "hash": name}), flush=True)
+    print(json.dumps({"cpu": cpu, "rss": peak_memory(), "hash": name}), flush=True)
 
 
 # --- around it --------------------------------------------------------------------------------------------------
@@ -237,8 +239,8 @@ def _measured(way: str, request: Path) -> dict[str, Any]:
     return {"seconds": end - start, **json.loads(figures)}
 
 
-def measure() -> list[dict[str, Any]]:
-    """Return rows of what, seconds, baseline_seconds, units and note."""
+def measure() -> Iterator[Row]:
+    """Yield the row."""
     with tempfile.TemporaryDirectory(prefix="sdbench-") as raw:
         folder = Path(raw).resolve() / "run"
         folder.mkdir()
@@ -247,10 +249,8 @@ def measure() -> list[dict[str, Any]]:
         found = {way: _measured(way, request) for way in _WAYS}
     points = ENTITIES * HOURS
     notes = {way: f"{way}: {one['cpu']:.2f} s of CPU, at most {one['rss'] / 1e9:.2f} GB" for way, one in found.items()}
-    return [
-        {"what": "snapshot Parquet to hashed score Parquet", "seconds": found["fast"]["seconds"],
-         "baseline_seconds": found["plain"]["seconds"], "units": points, "note": "; ".join(notes.values())},
-    ]  # fmt: skip
+    fast, plain = (found[way]["seconds"] for way in ("fast", "plain"))
+    yield Row("snapshot Parquet to hashed score Parquet", fast, plain, float(points), "; ".join(notes.values()))
 
 
 if __name__ == "__main__":
@@ -258,4 +258,4 @@ if __name__ == "__main__":
         main(sys.argv[1], Path(sys.argv[2]))
     else:
         for row in measure():
-            print(json.dumps(row))
+            print(row)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -21,6 +20,8 @@ from signaldelta_assets.snapshots import Snapshot, freeze_snapshot
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse, embedded_server, migrate, stop_embedded
 from signaldelta_assets.warehouse.stores import documents, labels
 from signaldelta_assets.warehouse.stores.reading import Window
+
+from .timing import Row, seconds
 
 ENTITIES, EVENTS, LABELS, RECORDS = 1_500, 500_000, 50_000, 300_000
 WINDOW = Window(date(2024, 6, 1), date(2024, 11, 1))
@@ -138,24 +139,16 @@ def plain(url: str, folder: Path) -> list[str]:
     return hashes
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def measure() -> list[dict[str, Any]]:
-    """Return rows of what, seconds, baseline_seconds, units and note."""
+def measure() -> Iterator[Row]:
+    """Yield the rows."""
     with tempfile.TemporaryDirectory(prefix="sdbench-", ignore_cleanup_errors=True) as raw:
         folder = Path(raw)
         with filled(folder) as world:
             store = ArtifactStore(folder / "artifacts")
-            first = _seconds(lambda: world.freeze(store))
-            again = _seconds(lambda: world.freeze(store))
-            baseline = _seconds(lambda: plain(world.warehouse.url, folder))
+            first = seconds(lambda: world.freeze(store))
+            again = seconds(lambda: world.freeze(store))
+            baseline = seconds(lambda: plain(world.warehouse.url, folder))
     note = f"{EVENTS:,} events, {LABELS:,} labels, {ENTITIES:,} entities; plain: fetchall, pandas, to_parquet"
-    return [
-        {"what": "freeze a snapshot", "seconds": first, "baseline_seconds": baseline, "units": EVENTS, "note": note},
-        {"what": "freeze it again, nothing changed", "seconds": again, "baseline_seconds": baseline, "units": EVENTS,
-         "note": "every part is shared; its bytes are checked"},
-    ]  # fmt: skip
+    yield Row("freeze a snapshot from PostgreSQL", first, baseline, float(EVENTS), note)
+    shared = "every part is shared; its bytes are checked"
+    yield Row("freeze it again, nothing changed", again, baseline, float(EVENTS), shared)
