@@ -60,8 +60,9 @@ def main(wanted: list[str]) -> None:
         "# Benchmarks",
         "",
         "Written by `make bench`. Reference size (scoring.md): 1,500 entities hourly for four months, 4.32 million",
-        "points, 500,000 events, 30 signals, 12 families, 10 chain types. Each figure stands beside another way measured",
-        "in the same run on the same data; plain ways too slow for all of it were given a part, and their time scaled up.",
+        "points, 500,000 events, 30 signals, 12 families, 10 chain types. Each figure stands beside another way,",
+        "measured in the same run on the same data; plain ways too slow for all of it were given a part, and their",
+        "time scaled up.",
         "",
         described(),
     ]
