@@ -82,11 +82,33 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """One figure that two runs differ in: its path (evidence/slice/value/metric), and what it is in either.
+
+    `change` is b - a, `relative` its size as a share of the larger of the two: figures have many units. Both are None
+    where only one run has the figure. Intervals are (low, high); `apart` says that they do not overlap, None where one
+    is missing. Both runs may rest on the same events: that intervals overlap is no sign that nothing changed.
+    """
+
+    path: str
+    a: Any
+    b: Any
+    change: float | None
+    relative: float | None
+    a_interval: tuple[float, float] | None
+    b_interval: tuple[float, float] | None
+    apart: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunDiff:
-    """`inputs` that differ (documents down to the field, snapshots down to the part), and `figures` that moved."""
+    """`inputs` that differ (documents down to the field, snapshots down to the part), and `figures` that moved.
+
+    Figures that only one run has come first, then those that moved most.
+    """
 
     inputs: tuple[Difference, ...]
-    figures: tuple[Difference, ...]
+    figures: tuple[Moved, ...]
 
     @property
     def equal(self) -> bool:
@@ -116,15 +138,32 @@ def diff_runs(warehouse: Warehouse, a: str, b: str) -> RunDiff:
     inputs.extend(Difference(f"snapshot.{path}", old, new) for path, old, new in _differences(parts[0], parts[1]))
     figures = [
         {
-            "/".join((row["evidence"], row["slice_kind"], row["slice_value"], row["metric"])): row["value"]
+            "/".join((row["evidence"], row["slice_kind"], row["slice_value"], row["metric"])): row
             for row in backtests.read_metrics(warehouse, run["run_id"])
         }
         for run in rows
     ]
-    moved = [Difference(path, old, new) for path, old, new in _differences(figures[0], figures[1])]
+    moved = [_figure(path, *(of.get(path) for of in figures)) for path in sorted({*figures[0], *figures[1]})]
+    changed = sorted((one for one in moved if one.a != one.b), key=_least_moved_last)
     if rows[0]["status"] != rows[1]["status"]:
-        moved.insert(0, Difference("status", rows[0]["status"], rows[1]["status"]))
-    return RunDiff(tuple(inputs), tuple(moved))
+        changed.insert(0, Moved("status", rows[0]["status"], rows[1]["status"], None, None, None, None, None))
+    return RunDiff(tuple(inputs), tuple(changed))
+
+
+def _least_moved_last(figure: Moved) -> tuple[bool, float, str]:
+    return figure.relative is not None, -(figure.relative or 0.0), figure.path
+
+
+def _figure(path: str, a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> Moved:
+    one, other = (_ABSENT if row is None else row["value"] for row in (a, b))
+    first, second = (None if row is None or row["low"] is None else (row["low"], row["high"]) for row in (a, b))
+    change = relative = apart = None
+    if isinstance(one, float) and isinstance(other, float):
+        change = other - one
+        relative = abs(change) / max(abs(one), abs(other)) if change else 0.0
+    if first is not None and second is not None:
+        apart = bool(first[1] < second[0] or second[1] < first[0])
+    return Moved(path, one, other, change, relative, first, second, apart)
 
 
 def _differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -25,6 +25,7 @@ from signaldelta_assets.backtests import runs as runs_module
 from signaldelta_assets.backtests.manifest import manifest_hash
 from signaldelta_assets.backtests.runs import load_inputs
 from signaldelta_assets.backtests.sandbox import execute
+from signaldelta_assets.backtests.verify import _figure
 from signaldelta_assets.warehouse import IntegrityError
 from signaldelta_assets.warehouse.stores import backtests, documents
 from tests.backtests.runs.study import MODEL, PROTOCOL, changed, make_spec
@@ -153,7 +154,49 @@ def test_another_input_is_another_run_and_the_diff_names_it(world: World, spec: 
     moved = {item.path for item in found.figures}
     assert "all_evidence/all/all/precision" in moved or "all_evidence/all/all/brier" in moved
     assert not any(path.endswith("/n_events") for path in moved)
+    # Those that moved most come first, each with its intervals as both runs store them.
+    sizes = [item.relative for item in found.figures if item.relative is not None]
+    assert len(sizes) > 5 and sizes == sorted(sizes, reverse=True) and min(sizes) > 0
+    figure = next(item for item in found.figures if item.path == "all_evidence/all/all/brier")
+    stored = [
+        next(row for row in backtests.read_metrics(world.warehouse, one.run_id)
+             if (row["evidence"], row["slice_kind"], row["metric"]) == ("all_evidence", "all", "brier"))
+        for one in (run, other)
+    ]  # fmt: skip
+    assert (figure.a, figure.b) == (stored[0]["value"], stored[1]["value"])
+    assert figure.change == figure.b - figure.a and figure.relative == abs(figure.change) / max(figure.a, figure.b)
+    assert [figure.a_interval, figure.b_interval] == [(row["low"], row["high"]) for row in stored]
+    assert figure.apart == (stored[0]["high"] < stored[1]["low"] or stored[1]["high"] < stored[0]["low"])
     assert diff_runs(world.warehouse, run.run_id, run.run_id).equal
+
+
+def test_a_figure_that_only_one_run_has_comes_first(world: World, run) -> None:
+    spec = make_spec(world, protocol=changed(PROTOCOL, "alert.threshold", 0.99), family="no alert")
+    silent = run_backtest(world.warehouse, world.store, spec)
+    found = diff_runs(world.warehouse, run.run_id, silent.run_id)
+    assert [(item.path, item.a, item.b) for item in found.inputs] == [
+        ("evaluation_protocol.alert.threshold", 0.15, 0.99)
+    ]
+    gone = [item for item in found.figures if item.relative is None]
+    assert found.figures[: len(gone)] == tuple(gone)
+    precision = next(item for item in gone if item.path == "all_evidence/all/all/precision")
+    assert precision.a == run.evaluation["overall"]["all_evidence"]["precision"] and precision.b is None
+    assert (precision.change, precision.b_interval, precision.apart) == (None, None, None)
+    alerts = next(item for item in found.figures if item.path == "all_evidence/all/all/n_alerts")
+    assert alerts.b == 0 and alerts.change == -alerts.a and alerts.relative == 1.0
+
+
+def test_apart_is_said_of_intervals_that_do_not_touch() -> None:
+    def row(value: float, low: float | None, high: float | None) -> dict[str, Any]:
+        return {"value": value, "low": low, "high": high}
+
+    one = row(0.5, 0.4, 0.6)
+    assert _figure("x", one, row(0.7, 0.65, 0.8)).apart is True
+    assert _figure("x", row(0.7, 0.65, 0.8), one).apart is True
+    assert _figure("x", one, row(0.6, 0.6, 0.7)).apart is False
+    assert _figure("x", one, row(0.9, None, None)).apart is None
+    assert _figure("x", row(-0.1, None, None), row(0.1, None, None)).relative == 2.0
+    assert _figure("x", one, None).a == 0.5 and _figure("x", one, None).relative is None
 
 
 def test_below_the_minimum_dataset_there_are_counts_and_no_metrics(world: World) -> None:
