@@ -12,6 +12,7 @@ import orjson
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from signaldelta_assets.backtests import (
     AblationPlan,
@@ -116,7 +117,7 @@ def print_table(console: Console, document: Mapping[str, Any]) -> None:
     figures = shown_figures(document)
     family = document["base"]["hypothesis_family"]
     title = f"{family}: figures without each part, the greatest loss of {figures[0]} first"
-    shown = Table("left out", "evidence", *figures, title=title)
+    shown = Table("left out", "evidence", *figures, title=Text(title))
     # Every part has the base's figures beside its own.
     _add(shown, "nothing", document["parts"][0], lambda pair: _number(pair["base"]), figures)
     idle = []
