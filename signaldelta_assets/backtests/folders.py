@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PREFIX = "signaldelta-run-"
+# A name of its own: earlier versions made folders without a lock, and may be running beside this one.
+PREFIX = "signaldelta-sandbox-"
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def test_a_killed_backtest_started_again_comes_to_the_same_run(
     arguments = materialize_arguments("key:backtests/run", spec)
     process = disturbed.start("dagster", *arguments, stdout=subprocess.DEVNULL)
     started = disturbed.home / "tmp"
-    wait_until(lambda: any(started.glob("signaldelta-run-*/*")), 120, "the sandbox", process)
+    wait_until(lambda: any(started.glob("signaldelta-sandbox-*/*")), 120, "the sandbox", process)
     kill(process)
     # The sandbox has a session of its own and ends by itself when its parent does.
     wait_until(lambda: not disturbed.processes(), 30, "the end of the sandbox")
