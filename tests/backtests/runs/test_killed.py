@@ -26,7 +26,7 @@ from tests.snapshots.world import build_world
 pytestmark = pytest.mark.postgres
 # In the run's own process, beside the calls of the one that started it.
 STEPS = ("compiling", "deriving available times", "scoring 4", "scoring again", "evaluating", "computed")
-CALLS = 10
+CALLS = 8
 
 
 def _start(url: str, folder: Path, when: str) -> subprocess.CompletedProcess[str]:
@@ -69,6 +69,8 @@ def _nothing_is_half_there(warehouse: Warehouse, store: ArtifactStore) -> int:
     return len(runs)
 
 
+# A score of starts of the whole platform: no limit would say anything.
+@pytest.mark.timeout(0)
 def test_killed_anywhere_it_leaves_nothing_half_done_and_finishes_the_same(
     make_postgres_url: Callable[[], str], tmp_path: Path
 ) -> None:
@@ -86,7 +88,7 @@ def test_killed_anywhere_it_leaves_nothing_half_done_and_finishes_the_same(
     assert calls > 5 * CALLS
 
     spread = [1 + (calls - 1) * number // (CALLS - 1) for number in range(CALLS)]
-    seeded = random.Random(7).sample(range(2, calls), 3)
+    seeded = random.Random(7).sample(range(2, calls), 2)
     # The last calls come last: they are after the commit.
     points = [f"step {text}" for text in STEPS[::2]] + [f"child {text}" for text in STEPS[1::2]]
     points += [f"call {number}" for number in sorted({*spread, *seeded})]
