@@ -15,8 +15,11 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
 from .inputs import Floats, Ints
+from .parallel import in_order, threaded
 from .protocol import EvaluationProtocol
-from .stable import exp, jit, log
+from .stable import exp, log
+
+_PIECE = 65_536  # rows of a fit that are summed together
 
 Calibrator = Callable[[Floats], Floats]
 
@@ -36,47 +39,70 @@ class Fold:
     reason: str | None
 
 
-@jit
+@threaded
+def _platt_sums(
+    low: int, high: int, score: Floats, outcome: npt.NDArray[np.bool_], hit: float, miss: float, a: float, b: float
+) -> tuple[float, float, float, float, float, float]:
+    """Return the loss at (a, b), its gradient (2) and its Hessian (11, 12, 22) over rows low:high, in row order."""
+    loss = g1 = g2 = h11 = h12 = h22 = 0.0
+    factor, factors = 1.0, 0
+    for row in range(low, high):
+        s = score[row]
+        target = hit if outcome[row] else miss
+        z = s * a + b
+        e = exp(-abs(z))
+        # log(1 + e) is taken of the product of many: each factor is at most 2.
+        factor *= 1.0 + e
+        factors += 1
+        if factors == 1000:
+            loss += log(factor)
+            factor, factors = 1.0, 0
+        loss += target * z if z >= 0.0 else (target - 1.0) * z
+        p = (e if z >= 0.0 else 1.0) / (1.0 + e)
+        d1, d2 = target - p, p * (1.0 - p)
+        g1 += s * d1
+        g2 += d1
+        h11 += s * s * d2
+        h12 += s * d2
+        h22 += d2
+    return loss + log(factor), g1, g2, h11, h12, h22
+
+
 def _platt(score: Floats, outcome: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Return (a, b) of p = 1 / (1 + exp(a s + b)) by Newton's method on Platt's smoothed targets.
 
-    Platt 1999 with the numerically safe form and stopping rule of Lin, Lin and Weng 2007, sums in row order.
+    Platt 1999 with the numerically safe form and stopping rule of Lin, Lin and Weng 2007. Sums run in row order
+    within pieces of _PIECE rows, and over the pieces in order.
     """
-    positives = 0
-    for row in range(len(outcome)):
-        positives += 1 if outcome[row] else 0
-    negatives = len(outcome) - positives
+    rows = len(score)
+    positives = int(np.count_nonzero(outcome))
+    negatives = rows - positives
     hit, miss = (positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0)
-    a, b = 0.0, log((negatives + 1.0) / (positives + 1.0))
+    pieces = [(low, min(low + _PIECE, rows)) for low in range(0, rows, _PIECE)]
+
+    def sums(x: float, y: float) -> list[float]:
+        total = [0.0, 0.0, 0.0, 1e-12, 0.0, 1e-12]
+        for part in in_order(lambda piece: _platt_sums(*piece, score, outcome, hit, miss, x, y), pieces):
+            total = [one + other for one, other in zip(total, part, strict=True)]
+        return total
+
+    a, b = 0.0, float(log((negatives + 1.0) / (positives + 1.0)))
     best, step, da, db, slope = np.inf, 0.0, 0.0, 0.0, 0.0
     for _ in range(200):
-        loss = g1 = g2 = h12 = 0.0
-        h11 = h22 = 1e-12
         x, y = a + step * da, b + step * db
-        for row in range(len(score)):
-            s = score[row]
-            target = hit if outcome[row] else miss
-            z = s * x + y
-            e = exp(-abs(z))
-            loss += log(1.0 + e) + (target * z if z >= 0.0 else (target - 1.0) * z)
-            p = (e if z >= 0.0 else 1.0) / (1.0 + e)
-            d1, d2 = target - p, p * (1.0 - p)
-            g1 += s * d1
-            g2 += d1
-            h11 += s * s * d2
-            h12 += s * d2
-            h22 += d2
-        if loss <= best + 1e-4 * step * slope or step == 0.0:
+        loss, g1, g2, h11, h12, h22 = sums(x, y)
+        # So near the minimum the loss no longer tells better from worse, and Newton's full steps double the digits.
+        near = -slope <= 1e-9 * rows
+        if step == 0.0 or near or loss <= best + 1e-4 * step * slope:
             a, b, best = x, y, loss
-            scale = max(len(score), 1)
-            if abs(g1) < 1e-10 * scale and abs(g2) < 1e-10 * scale:
-                break
             determinant = h11 * h22 - h12 * h12
             if not determinant > 0.0:
                 break
             da = -(h22 * g1 - h12 * g2) / determinant
             db = -(h11 * g2 - h12 * g1) / determinant
-            slope, step = g1 * da + g2 * db, 1.0
+            done, slope, step = near and step != 0.0, g1 * da + g2 * db, 1.0
+            if done and -slope <= 1e-22 * rows:
+                break
         else:
             step *= 0.5
             if step < 1e-10:
@@ -84,7 +110,7 @@ def _platt(score: Floats, outcome: npt.NDArray[np.bool_]) -> tuple[float, float]
     return a, b
 
 
-@jit
+@threaded
 def _sigmoid(score: Floats, a: float, b: float) -> Floats:
     out = np.empty(len(score))
     for row in range(len(score)):

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -23,11 +22,14 @@ from .curves import PrecisionRecall, precision_recall
 from .figures import Figures, Kind
 from .inputs import TIMESTAMP, Floats, Ints, Panel, Table, read_panel
 from .intervals import estimates, replicates
+from .layout import Layout, lay_out
 from .matching import followed, starts_of
-from .nulls import RANDOM_ALERTS, SHIFTED_EVENTS, random_alerts, shifted_events
+from .nulls import RANDOM_ALERTS, SHIFTED_EVENTS, NullDraws, random_alerts, shifted_events
+from .outcomes import Target
 from .protocol import EvaluationProtocol
+from .ranking import OUTCOMES, Flags
 from .report import Evaluation, KaplanMeier, Murphy, ReliabilityBin, Section
-from .sample import Claims, Layout, Sample, claim, draw_sample, lay_out
+from .sample import SUMS, Claims, Sample, claim, draw_sample, point_sums, rank_month, rank_points
 from .sections import LEAD, SCALARS, Study, curve, flat, murphy, reliability, section
 
 _FEW_CLUSTERS = 20
@@ -61,13 +63,10 @@ def evaluate(grid: Table, events: Table, protocol: EvaluationProtocol) -> Evalua
 
     probability, folds = walk_forward(panel.at, panel.probability, outcome, protocol)
     layout = lay_out(panel, probability, protocol)
-    main = _study(_ALL, layout, claims, outcome, Kind.ALL)
-    types = _by_type(layout, claims)
-    months = {
-        name: Study(name, draw_sample(layout, claims, outcome, limits), claims, Kind.ALL, {})
-        for name, limits in _months(protocol).items()
-    }
-    studies = [main, *(study for study in types.values() if study is not None), *months.values()]
+    main, *own = _studies(layout, claims, outcome)
+    types = {name: next((study for study in own if study.name == name), None) for name in protocol.event_types}
+    months = {name: _month(name, limits, layout, main, outcome) for name, limits in _months(protocol).items()}
+    studies = [main, *own, *months.values()]
     drawn = _replicates(studies, layout)
     sections = {
         study.name: section(
@@ -78,20 +77,20 @@ def evaluate(grid: Table, events: Table, protocol: EvaluationProtocol) -> Evalua
         )
         for study in studies
     }
-    own, values = drawn.get(_ALL, {}), estimates(main.sample, protocol)
+    whole, values = drawn.get(_ALL, {}), estimates(main.sample, protocol)
     return _report(
         layout,
         claims,
         sections[_ALL],
         dataset=dataset,
         folds=folds,
-        curve=curve(values, own, protocol),
-        bins=reliability(values, main.sample, own, protocol),
+        curve=curve(values, whole, protocol),
+        bins=reliability(values, main.sample, whole, protocol),
         parts=murphy(values),
         ranking=precision_recall(layout, outcome),
         by_event_type={name: sections.get(name) or _too_few(name, layout, claims) for name in types},
         by_month={name: sections[name] for name in months},
-        replicates=own,
+        replicates=whole,
         warnings=_warnings(layout, main.sample, folds),
     )
 
@@ -155,33 +154,56 @@ def warm_up() -> None:
         evaluate(grid, events, EvaluationProtocol.from_dict(document))
 
 
-def _study(name: str, layout: Layout, claims: Claims, outcome: npt.NDArray[np.bool_], kind: Kind) -> Study:
-    sample = draw_sample(layout, claims, outcome)
-    nulls = {}
-    if layout.protocol.null_draws:
-        nulls[RANDOM_ALERTS] = random_alerts(layout, claims, sample)
-        nulls[SHIFTED_EVENTS] = shifted_events(layout, claims, kind)
-    return Study(name, sample, claims, kind, nulls)
-
-
-def _by_type(layout: Layout, claims: Claims) -> dict[str, Study | None]:
-    """Each target type as if it were the only one; None below the least number of events of a type.
+def _studies(layout: Layout, claims: Claims, outcome: Flags) -> list[Study]:
+    """All events, then each target type as if it were the only one, if it has enough events; with their nulls.
 
     The probability is one of any target event: its ranking may be held against one type, its level may not, unless
     that type is the only one.
     """
     protocol, panel = layout.protocol, layout.panel
     kind = Kind.ALL if len(protocol.event_types) == 1 else Kind.RANKING
-    studies: dict[str, Study | None] = {}
+    names, kinds, targets, own, outcomes = [_ALL], [Kind.ALL], [Target(None, True)], [claims], [outcome]
     for place, name in enumerate(protocol.event_types):
-        chosen = panel.event_type == place
-        entity, at = panel.event_entity[chosen], panel.event_at[chosen]
-        own = claim(protocol, panel, claims.alert_row, entity, at)
-        studies[name] = None
-        if own.event_counted.sum() >= max(protocol.minimum.events_per_type, 1):
-            outcome = followed(panel.grid_starts, panel.at, starts_of(entity, len(panel.names)), at, protocol.horizon)
-            studies[name] = _study(name, layout, own, outcome, kind)
-    return studies
+        target = Target(place, kind is Kind.ALL)
+        starts, at = target.events(panel.event_starts, panel.event_at, panel.event_type)
+        entity = np.repeat(np.arange(len(panel.names)), np.diff(starts))
+        found = claim(protocol, panel, claims.alert_row, entity, at)
+        if found.event_counted.sum() >= max(protocol.minimum.events_per_type, 1):
+            names.append(name)
+            kinds.append(kind)
+            targets.append(target)
+            own.append(found)
+            outcomes.append(followed(panel.grid_starts, panel.at, starts, at, protocol.horizon))
+    nulls: list[dict[str, NullDraws]] = [{} for _ in own]
+    if protocol.null_draws:
+        for name, draws in (
+            (RANDOM_ALERTS, random_alerts(layout, own)),
+            (SHIFTED_EVENTS, shifted_events(layout, own, targets)),
+        ):
+            for study, drawn in zip(nulls, draws, strict=True):
+                study[name] = drawn
+    rankings = [rank_points(layout, outcomes[low : low + OUTCOMES]) for low in range(0, len(own), OUTCOMES)]
+    return [
+        Study(
+            name=names[place],
+            sample=draw_sample(
+                layout, own[place], outcomes[place], rankings[place // OUTCOMES], place % OUTCOMES,
+                level=kinds[place] is Kind.ALL,
+            ),
+            claims=own[place],
+            kind=kinds[place],
+            nulls=nulls[place],
+        )
+        for place in range(len(own))
+    ]  # fmt: skip
+
+
+def _month(name: str, limits: tuple[int, int], layout: Layout, main: Study, outcome: Flags) -> Study:
+    assert main.sample.ranking is not None
+    # The ranking of the whole has all events as its first outcome: no other is asked for.
+    ranked = rank_month(layout, main.sample.ranking, limits)
+    alone = replace(ranked, hits=ranked.hits & np.uint16(1), outcomes=1)
+    return Study(name, draw_sample(layout, main.claims, outcome, alone, month=limits), main.claims, Kind.ALL, {})
 
 
 def _months(protocol: EvaluationProtocol) -> dict[str, tuple[int, int]]:
@@ -221,11 +243,12 @@ def _too_few(name: str, layout: Layout, claims: Claims) -> Section:
     chosen = panel.event_type == protocol.event_types.index(name)
     entity, at = panel.event_entity[chosen], panel.event_at[chosen]
     outcome = followed(panel.grid_starts, panel.at, starts_of(entity, len(panel.names)), at, protocol.horizon)
-    points = int(layout.uncensored.sum())
+    points = layout.points
     events = int(claims.event_counted[chosen].sum())
     reason = f"insufficient for evaluation: {events} events of {protocol.minimum.events_per_type} needed"
     figures: dict[str, float | None] = dict.fromkeys(SCALARS)
-    figures["base_rate"] = int(outcome[layout.uncensored].sum()) / points if points else None
+    positives = int(point_sums(layout, outcome, 0, None)[:, SUMS.index("positives")].sum())
+    figures["base_rate"] = positives / points if points else None
     return Section(
         name=name,
         status="insufficient",
@@ -288,7 +311,7 @@ def _insufficient(layout: Layout, claims: Claims, dataset: dict[str, dict[str, i
         status="insufficient",
         n_alerts=int(claims.alert_counted.sum()),
         n_events=int(claims.event_counted.sum()),
-        n_points=int(layout.uncensored.sum()),
+        n_points=layout.points,
         figures=dict.fromkeys(SCALARS),
         lead_time_hours=None,
         intervals={},

@@ -1,7 +1,7 @@
 """Every figure as a function of a sample and cluster weights: estimate and bootstrap replicate by one code.
 
-Weights come in blocks of eight replicates, so that one pass over the ranked points serves eight. Sums run in a
-fixed order, products and quotients are single IEEE operations: the bits depend on nothing but the input.
+Weights come in blocks of many replicates (lanes), so that one pass over the ranked points serves them all. Sums run
+in a fixed order, products and quotients are single IEEE operations: the bits depend on nothing but the input.
 """
 
 from __future__ import annotations
@@ -9,84 +9,59 @@ from __future__ import annotations
 from enum import Enum
 
 import numpy as np
-import numpy.typing as npt
 
 from .inputs import Floats, Ints
+from .parallel import inlined, threaded
 from .protocol import EvaluationProtocol
+from .ranking import Flags, Weights, areas
 from .sample import SUMS, Sample
-from .stable import jit
 
-WIDTH = 8  # replicates per block
+LANES = 128  # replicates per block: two cache lines of weights, measured as the fastest
 QUARTILES = (("q25", 0.25), ("median", 0.5), ("q75", 0.75))
 CURVE_STEPS = 48  # points of the Kaplan-Meier curve beside its start
 
-Clusters = npt.NDArray[np.int32]
-Flags = npt.NDArray[np.bool_]
-Weights = npt.NDArray[np.uint16]  # clusters x WIDTH
-Figures = dict[str, Floats]  # by name: WIDTH, or WIDTH x places
+Figures = dict[str, Floats]  # by name: lanes, or lanes x places
 
 
-@jit
+@threaded
 def _weighted_sums(weights: Weights, held: Ints, sums: Floats) -> Floats:
-    out = np.zeros((WIDTH, sums.shape[1]))
+    """Return lanes x columns; each sum runs over the clusters in order."""
+    out = np.zeros((sums.shape[1], weights.shape[1]))
+    weight = np.empty(weights.shape[1])
     for cluster in held:
-        for lane in range(WIDTH):
-            weight = float(weights[cluster, lane])
-            if weight != 0.0:
-                for column in range(sums.shape[1]):
-                    out[lane, column] += weight * sums[cluster, column]
+        for lane in range(len(weight)):
+            weight[lane] = weights[cluster, lane]
+        for column in range(sums.shape[1]):
+            value = sums[cluster, column]
+            if value != 0.0:
+                _add_product(out[column], weight, value)
+    return out.T.copy()
+
+
+@inlined
+def _add_product(out: Floats, weight: Floats, value: float) -> None:
+    for lane in range(len(weight)):
+        out[lane] += weight[lane] * value
+
+
+@threaded
+def _by_lane(weights: Weights, cluster: Ints) -> Weights:
+    """Return lanes x rows: the weight of each row's cluster."""
+    out = np.empty((weights.shape[1], len(cluster)), dtype=np.uint8)
+    for row in range(len(cluster)):
+        for lane in range(weights.shape[1]):
+            out[lane, row] = weights[cluster[row], lane]
     return out
 
 
-@jit
-def _ranked(weights: Floats, cluster: Clusters, outcome: Flags, ends: Ints) -> Floats:
-    """Return (2, WIDTH): AUC and average precision, not yet divided by positives x negatives and by positives.
-
-    `ends` cut the points into segments: a tie group with a hit, or all points between two such groups. Only the
-    first kind changes a figure; in the second the points are merely counted.
-    """
-    out = np.zeros((2, WIDTH))
-    hits, hits_before = np.zeros(WIDTH), np.zeros(WIDTH)
-    points, points_before = np.zeros(WIDTH), np.zeros(WIDTH)
-    # One local per lane keeps the counts in registers: four times as fast as an array.
-    n0 = n1 = n2 = n3 = n4 = n5 = n6 = n7 = 0.0
-    row = 0
-    for end in ends:
-        points_before[:] = points
-        hit = False
-        while row < end:
-            w = weights[cluster[row]]
-            n0, n1, n2, n3 = n0 + w[0], n1 + w[1], n2 + w[2], n3 + w[3]
-            n4, n5, n6, n7 = n4 + w[4], n5 + w[5], n6 + w[6], n7 + w[7]
-            if outcome[row]:
-                hit = True
-                for lane in range(WIDTH):
-                    hits[lane] += w[lane]
-            row += 1
-        points[0], points[1], points[2], points[3] = n0, n1, n2, n3
-        points[4], points[5], points[6], points[7] = n4, n5, n6, n7
-        if hit:
-            for lane in range(WIDTH):
-                new = hits[lane] - hits_before[lane]
-                # A hit outranks every miss below its tie group, and half of those inside.
-                misses_above = points_before[lane] - hits_before[lane]
-                misses_inside = (points[lane] - hits[lane]) - misses_above
-                out[0, lane] += new * (misses_above + 0.5 * misses_inside)
-                out[1, lane] += new * hits[lane] / max(points[lane], 1.0)
-                hits_before[lane] = hits[lane]
-    for lane in range(WIDTH):
-        out[0, lane] = hits[lane] * (points[lane] - hits[lane]) - out[0, lane]
-    return out
-
-
-@jit
-def _quantile(weights: Weights, lane: int, cluster: Ints, values: Floats, total: float, share: float) -> float:
+@threaded
+def _quantile(weights: Weights, values: Floats, total: float, share: float) -> float:
     """The linearly interpolated quantile of ascending `values`, each repeated as often as its weight says."""
     position = (total - 1.0) * share
     low = np.floor(position)
     seen, at_low = 0.0, np.nan
     for row in range(len(values)):
-        seen += float(weights[cluster[row], lane])
+        seen += float(weights[row])
         if at_low != at_low and seen > low:
             at_low = values[row]
         if seen > low + 1.0 or (seen > low and position == low):
@@ -95,30 +70,30 @@ def _quantile(weights: Weights, lane: int, cluster: Ints, values: Floats, total:
     return at_low
 
 
-@jit
-def _lead_quartiles(weights: Weights, cluster: Ints, lead: Floats, shares: Floats) -> Floats:
-    out = np.full((WIDTH, len(shares)), np.nan)
-    for lane in range(WIDTH):
+@threaded
+def _lead_quartiles(weights: Weights, lead: Floats, shares: Floats) -> Floats:
+    """Return lanes x shares from lanes x rows of weights."""
+    out = np.full((len(weights), len(shares)), np.nan)
+    for lane in range(len(weights)):
         total = 0.0
         for row in range(len(lead)):
-            total += float(weights[cluster[row], lane])
+            total += float(weights[lane, row])
         if total > 0.0:
             for place in range(len(shares)):
-                out[lane, place] = _quantile(weights, lane, cluster, lead, total, shares[place])
+                out[lane, place] = _quantile(weights[lane], lead, total, shares[place])
     return out
 
 
-@jit
-def _kaplan_meier(
-    weights: Weights, cluster: Ints, wait: Floats, seen: Flags, times: Floats, shares: Floats
-) -> tuple[Floats, Floats]:
+@threaded
+def _kaplan_meier(weights: Weights, wait: Floats, seen: Flags, times: Floats, shares: Floats) -> tuple[Floats, Floats]:
     """Survival at `times`, and the first waits at which it is at most 1 - share (NaN: never)."""
-    curve = np.full((WIDTH, len(times)), np.nan)
-    quartiles = np.full((WIDTH, len(shares)), np.nan)
-    for lane in range(WIDTH):
+    lanes = len(weights)
+    curve = np.full((lanes, len(times)), np.nan)
+    quartiles = np.full((lanes, len(shares)), np.nan)
+    for lane in range(lanes):
         risk = 0.0
         for row in range(len(wait)):
-            risk += float(weights[cluster[row], lane])
+            risk += float(weights[lane, row])
         if risk == 0.0:
             continue
         survival, place, row = 1.0, 0, 0
@@ -128,7 +103,7 @@ def _kaplan_meier(
                 curve[lane, place] = survival
                 place += 1
             while row < len(wait) and wait[row] == now:
-                weight = float(weights[cluster[row], lane])
+                weight = float(weights[lane, row])
                 gone += weight
                 if seen[row]:
                     died += weight
@@ -159,11 +134,18 @@ def curve_times(protocol: EvaluationProtocol) -> Floats:
     return np.arange(CURVE_STEPS + 1) * protocol.horizon_hours / CURVE_STEPS
 
 
-def figures(sample: Sample, weights: Weights, protocol: EvaluationProtocol, kind: Kind = Kind.ALL) -> Figures:
-    """Return every figure under each of WIDTH weightings of the clusters; NaN where a figure does not exist.
+def figures(
+    sample: Sample,
+    weights: Weights,
+    protocol: EvaluationProtocol,
+    kind: Kind = Kind.ALL,
+    area: Floats | None = None,
+) -> Figures:
+    """Return every figure under each weighting of the clusters (a lane); NaN where a figure does not exist.
 
-    Names are those of `Evaluation`; ``lead_time_hours`` and ``kaplan_meier.quartiles`` are WIDTH x (q25, median,
-    q75), ``kaplan_meier.survival`` WIDTH x curve_times, ``reliability.*`` WIDTH x bins. `kind` leaves some out.
+    Names are those of `Evaluation`; ``lead_time_hours`` and ``kaplan_meier.quartiles`` are lanes x (q25, median,
+    q75), ``kaplan_meier.survival`` lanes x curve_times, ``reliability.*`` lanes x bins. `kind` leaves some out.
+    `area`: what `ranking.areas` says of this sample's outcome under these weights, where it is known already.
     """
     total = _weighted_sums(weights, sample.held, sample.sums)
     column = {name: total[:, place] for place, name in enumerate(SUMS)}
@@ -178,8 +160,10 @@ def figures(sample: Sample, weights: Weights, protocol: EvaluationProtocol, kind
             "false_positive_rate": column["negatives_above"] / negatives,
             "base_rate": column["positives"] / column["points"],
         }
-        if kind is not Kind.EXPECTED:
-            area = _ranked(weights.astype(np.float64), sample.rank_cluster, sample.rank_outcome, sample.rank_ends)
+        if sample.ranking is not None and kind is not Kind.EXPECTED:
+            if area is None:
+                ranked = sample.ranking
+                area = areas(weights, ranked.cluster, ranked.hits, ranked.ends, ranked.outcomes)[sample.outcome]
             out["auc"] = np.where(two_classes, area[0] / (hits * misses), np.nan)
             out["average_precision"] = np.where(two_classes, area[1] / hits, np.nan)
         if kind is not Kind.RANKING:
@@ -188,13 +172,14 @@ def figures(sample: Sample, weights: Weights, protocol: EvaluationProtocol, kind
             out["brier"] = column["squared_error"] / scored
             out["log_loss"] = column["log_error"] / scored
             out["brier_skill"] = np.where(two_classes, 1.0 - out["brier"] / uncertainty, np.nan)
+        if kind is Kind.ALL:
             _reliability(out, total[:, len(SUMS) :], share, scored, uncertainty)
     if kind is Kind.EXPECTED:
         return out
     shares = np.array([share for _, share in QUARTILES])
-    out["lead_time_hours"] = _lead_quartiles(weights, sample.lead_cluster, sample.lead, shares)
+    out["lead_time_hours"] = _lead_quartiles(_by_lane(weights, sample.lead_cluster), sample.lead, shares)
     out["kaplan_meier.survival"], out["kaplan_meier.quartiles"] = _kaplan_meier(
-        weights, sample.wait_cluster, sample.wait, sample.wait_seen, curve_times(protocol), shares
+        _by_lane(weights, sample.wait_cluster), sample.wait, sample.wait_seen, curve_times(protocol), shares
     )
     return out
 
@@ -218,5 +203,5 @@ def _reliability(out: Figures, bins: Floats, share: Floats, scored: Floats, unce
 
 
 def unit_weights(clusters: int) -> Weights:
-    """Return the weights that give the estimate: every cluster once (the same in all WIDTH lanes)."""
-    return np.ones((clusters, WIDTH), dtype=np.uint16)
+    """Return the weights that give the estimate: every cluster once, in a single lane."""
+    return np.ones((clusters, 1), dtype=np.uint8)

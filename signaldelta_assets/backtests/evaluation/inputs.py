@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from signaldelta_assets.errors import RecordError
 
@@ -82,7 +83,8 @@ def read_panel(grid: Table, events: Table, protocol: EvaluationProtocol) -> Pane
     place, event_place = _places(grid_id, names), _places(event_id, names)
 
     order = _order(place, at)
-    place, at, score, probability = place[order], at[order], score[order], probability[order]
+    if order is not None:
+        place, at, score, probability = place[order], at[order], score[order], probability[order]
     twice = (np.diff(place) == 0) & (np.diff(at) == 0)
     if twice.any():
         row = int(np.argmax(twice))
@@ -176,8 +178,11 @@ def _identifiers(name: str, table: pa.Table, column: str) -> _Coded:
         values = pa.chunked_array([], type=pa.string())
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         raise EvaluationInputError(name, column, "a column of strings", values.type)
-    encoded = values.cast(pa.string()).to_pandas().astype("category").cat
-    return _Coded(encoded.codes.to_numpy().astype(np.int64), encoded.categories.tolist())
+    # By runs: tables mostly come sorted by entity, and then only the first of a run has to be looked up.
+    runs: Any = pc.run_end_encode(values.cast(pa.string()).combine_chunks())  # type: ignore[attr-defined]
+    encoded = runs.values.dictionary_encode()
+    lengths = np.diff(runs.run_ends.to_numpy(), prepend=0)
+    return _Coded(np.repeat(encoded.indices.to_numpy().astype(np.int64), lengths), encoded.dictionary.to_pylist())
 
 
 def _moments(name: str, table: pa.Table, column: str) -> Ints:
@@ -189,7 +194,8 @@ def _moments(name: str, table: pa.Table, column: str) -> Ints:
         return values.to_numpy().astype(np.int64) * 1_000_000
     if not pa.types.is_timestamp(values.type) or values.type.tz is None:
         raise EvaluationInputError(name, column, "timestamps with a time zone", values.type)
-    moments: Ints = values.cast(TIMESTAMP).cast(pa.int64()).to_numpy()
+    # A copy of its own: compiled functions tell writable arrays from Arrow's read-only ones.
+    moments: Ints = np.array(values.cast(TIMESTAMP).cast(pa.int64()).to_numpy())
     return moments
 
 
@@ -207,14 +213,16 @@ def _floats(name: str, table: pa.Table, column: str) -> Floats:
 
 def _places(values: _Coded, names: npt.NDArray[np.object_]) -> Ints:
     of = {name: place for place, name in enumerate(names)}
-    return np.array([of[label] for label in values.labels], dtype=np.int64)[values.codes]
+    place = np.array([of[label] for label in values.labels], dtype=np.int64)
+    # Mostly the labels come in order, and the codes are the places.
+    return values.codes if (place == np.arange(len(place))).all() else place[values.codes]
 
 
-def _order(place: Ints, at: Ints) -> Ints:
-    """The order (entity, time); the usual case, already sorted, costs one pass."""
+def _order(place: Ints, at: Ints) -> Ints | None:
+    """The order (entity, time); None in the usual case, already sorted."""
     step = np.diff(place)
     if ((step > 0) | ((step == 0) & (np.diff(at) >= 0))).all():
-        return np.arange(len(place))
+        return None
     return np.lexsort((at, place))
 
 

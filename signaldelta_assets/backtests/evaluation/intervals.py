@@ -13,11 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .figures import WIDTH, Figures, Kind, Weights, figures, unit_weights
+from .figures import LANES, Figures, Kind, figures, unit_weights
 from .inputs import Floats, Ints
+from .layout import periods
+from .parallel import in_order, threaded
 from .protocol import EvaluationProtocol
-from .sample import SUMS, Sample, periods
-from .stable import exp, jit, log
+from .ranking import Weights, areas
+from .sample import SUMS, Sample
+from .stable import exp, log
 
 BOOTSTRAP_STREAM = 0  # spawn keys: one independent stream per use of a seed
 _LEAST_DEFINED = 0.5  # of the replicates: below it an interval would be one of the luckier half
@@ -35,29 +38,35 @@ def generator(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(stream,))))
 
 
-@jit
-def _add_runs(weights: Weights, lane: int, first: Ints, length: int, periods: int) -> None:
-    for draw in range(len(first)):
-        base = first[draw] // periods * periods
-        for step in range(length):
-            weights[base + (first[draw] - base + step) % periods, lane] += 1
+@threaded
+def _weights(first: Ints, lanes: int, clusters: int, run: int, periods: int) -> Weights:
+    """Return clusters x lanes: how often each cluster is drawn by runs that begin at `first` (lane after lane)."""
+    weights = np.zeros((clusters, lanes), dtype=np.uint8)
+    draws = len(first) // lanes
+    for lane in range(lanes):
+        for draw in range(lane * draws, (lane + 1) * draws):
+            base = first[draw] // periods * periods
+            for step in range(run):
+                cluster = base + (first[draw] - base + step) % periods
+                if weights[cluster, lane] == 255:
+                    # Chance alone does so once in 1e500 replicates: a weight is about Poisson of mean 1.
+                    raise OverflowError("a cluster is drawn more than 255 times in one replicate")
+                weights[cluster, lane] += 1
+    return weights
 
 
-def weight_blocks(entities: int, protocol: EvaluationProtocol) -> Iterator[Weights]:
-    """Yield the bootstrap weights, clusters x WIDTH replicates at a time; the last block may hold spare lanes.
-
-    They depend on the protocol and the number of entities alone, so that two evaluations of the same entities are
-    paired replicate by replicate.
-    """
+def _runs(entities: int, protocol: EvaluationProtocol) -> Iterator[tuple[Ints, int]]:
+    """Yield where the runs of neighbouring clusters begin, a block of replicates at a time, and their number."""
     rng = generator(protocol.seed, BOOTSTRAP_STREAM)
-    length = periods(protocol)
-    clusters, run = entities * length, min(protocol.blocks, length)
-    for start in range(0, protocol.replicates, WIDTH):
-        weights = np.zeros((clusters, WIDTH), dtype=np.uint16)
-        for lane in range(min(WIDTH, protocol.replicates - start)):
-            first = rng.integers(0, clusters, size=-(-clusters // run))
-            _add_runs(weights, lane, first, run, length)
-        yield weights
+    clusters = entities * periods(protocol)
+    draws = -(-clusters // _run(protocol))
+    for start in range(0, protocol.replicates, LANES):
+        lanes = min(LANES, protocol.replicates - start)
+        yield rng.integers(0, clusters, size=lanes * draws), lanes
+
+
+def _run(protocol: EvaluationProtocol) -> int:
+    return min(protocol.blocks, periods(protocol))
 
 
 def estimates(sample: Sample, protocol: EvaluationProtocol, kind: Kind = Kind.ALL) -> dict[str, Floats]:
@@ -71,18 +80,30 @@ def replicates(
 ) -> dict[str, Figures]:
     """Return the replicates of every figure of every sample: replicates (x places), paired across samples.
 
-    `samples` maps a name to the sample and the kind of figures it can give.
+    `samples` maps a name to the sample and the kind of figures it can give. The clusters that are drawn depend on the
+    protocol and the number of entities alone, so that two evaluations of the same entities are paired too.
     """
-    collected: dict[str, dict[str, list[Floats]]] = {name: {} for name in samples}
-    done = 0
-    for weights in weight_blocks(entities, protocol):
-        lanes = min(WIDTH, protocol.replicates - done)
-        done += lanes
+    rankings = {id(sample.ranking): sample.ranking for sample, _ in samples.values() if sample.ranking is not None}
+
+    length = periods(protocol)
+
+    def block(runs: tuple[Ints, int]) -> dict[str, Figures]:
+        weights = _weights(*runs, entities * length, _run(protocol), length)
+        # One pass over the ranks serves every sample that has an outcome there.
+        area = {
+            key: areas(weights, ranked.cluster, ranked.hits, ranked.ends, ranked.outcomes)
+            for key, ranked in rankings.items()
+        }
+        out = {}
         for name, (sample, kind) in samples.items():
-            for figure, values in figures(sample, weights, protocol, kind).items():
-                collected[name].setdefault(figure, []).append(values[:lanes])
+            own = None if sample.ranking is None else area[id(sample.ranking)][sample.outcome]
+            out[name] = figures(sample, weights, protocol, kind, own)
+        return out
+
+    blocks = list(in_order(block, _runs(entities, protocol)))
     return {
-        name: {figure: np.concatenate(parts) for figure, parts in found.items()} for name, found in collected.items()
+        name: {figure: np.concatenate([found[name][figure] for found in blocks]) for figure in blocks[0][name]}
+        for name in samples
     }
 
 

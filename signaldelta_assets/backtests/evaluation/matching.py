@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .inputs import Ints
-from .stable import jit
+from .parallel import threaded
 
 
-@jit
+@threaded
 def match(alert_starts: Ints, alert_at: Ints, event_starts: Ints, event_at: Ints, horizon: int) -> Ints:
     """Return for each alert the row of the event it matches, or -1.
 
@@ -29,7 +29,7 @@ def match(alert_starts: Ints, alert_at: Ints, event_starts: Ints, event_at: Ints
     return matched
 
 
-@jit
+@threaded
 def followed(grid_starts: Ints, at: Ints, event_starts: Ints, event_at: Ints, horizon: int) -> npt.NDArray[np.bool_]:
     """Return y: whether an event of the entity falls in (t, t + horizon], for each grid point t."""
     outcome = np.zeros(len(at), dtype=np.bool_)
@@ -40,6 +40,16 @@ def followed(grid_starts: Ints, at: Ints, event_starts: Ints, event_at: Ints, ho
                 event += 1
             outcome[row] = event < event_starts[entity + 1] and event_at[event] <= at[row] + horizon
     return outcome
+
+
+@threaded
+def first_since(at: Ints, low: int, stop: int, moment: int, step: int) -> int:
+    """Return the first of the rows low:stop (in time order, usually `step` apart) with at >= moment, else stop."""
+    if low < stop:
+        guess: int = low + min(max((moment - at[low] + step - 1) // step, 0), stop - low)
+        if (guess == low or at[guess - 1] < moment) and (guess == stop or at[guess] >= moment):
+            return guess
+    return low + int(np.searchsorted(at[low:stop], moment))
 
 
 def starts_of(entity: Ints, entities: int) -> Ints:

@@ -4,26 +4,37 @@ Recall and lead time mean nothing alone: random alarms at 5 per entity-month rea
 lead (backtests.md). Each null is drawn many times from its stored seed. Its mean is the value a figure stands
 beside; its expectation, kept by cluster, is resampled together with the figure, which gives the difference an
 interval. Probabilities are not fitted anew: a null asks what the same forecasts are worth against other outcomes.
+
+All studies of an evaluation (all events, each type) see the same draws: the same alerts strewn, the same offsets.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .figures import QUARTILES, Kind
+from .figures import QUARTILES
 from .inputs import Floats, Ints
 from .intervals import generator
-from .matching import starts_of
-from .sample import SUMS, Claims, Layout, Sample, claim, draw_sample
-from .stable import jit
+from .layout import Layout
+from .matching import match, starts_of
+from .outcomes import FIGURES, Forecasts, Target, expected_outcomes
+from .parallel import in_order, stretches, threaded, threads
+from .protocol import MICROSECONDS_PER_HOUR
+from .ranking import OUTCOMES
+from .sample import SUMS, Claims, Sample, expectation, point_sums
 
 ALERT_STREAM = 1
 SHIFT_STREAM = 2
 RANDOM_ALERTS = "random_alerts"
 SHIFTED_EVENTS = "shifted_events"
+
+_CLAIM_SUMS = 4  # the first columns of SUMS: alerts, alerts_matched, events, events_matched
+_SHARES = [share for _, share in QUARTILES]
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,15 @@ class NullDraws:
     expected: Sample
 
 
-@jit
+class _Tally(NamedTuple):
+    """Counts by cluster (4 x clusters) over some draws; each draw's counts (draws x 4) and lead times in hours."""
+
+    by_cluster: Ints
+    counts: Ints
+    leads: list[Floats]
+
+
+@threaded
 def _scatter(starts: Ints, alert_starts: Ints, rows: Ints, uniform: Floats) -> Ints:
     """Return as many random rows of each entity as it has alerts, ascending: its own gaps, shuffled and turned.
 
@@ -61,7 +80,7 @@ def _scatter(starts: Ints, alert_starts: Ints, rows: Ints, uniform: Floats) -> I
     return out
 
 
-@jit
+@threaded
 def _choose(starts: Ints, alert_starts: Ints, uniform: Floats) -> Ints:
     """Return as many random rows of each entity as it has alerts, ascending, all choices alike (Floyd's sampling)."""
     chosen = np.empty(alert_starts[-1], dtype=np.int64)
@@ -80,185 +99,218 @@ def _choose(starts: Ints, alert_starts: Ints, uniform: Floats) -> Ints:
     return chosen
 
 
-class _ClaimTotals:
-    """Adds up the alerts, events and leads of the draws of one null."""
+@threaded
+def _count_claims(
+    alert_starts: Ints,
+    alert_at: Ints,
+    event_starts: Ints,
+    event_at: Ints,
+    horizon: int,
+    start: int,
+    end: int,
+    width: int,
+    per_entity: int,
+    by_cluster: Ints,
+    counts: Ints,
+) -> Floats:
+    """Match, add to the counts by cluster (4 x clusters), fill the draw's own four and return its lead times, hours."""
+    matched = match(alert_starts, alert_at, event_starts, event_at, horizon)
+    alert_of = np.full(len(event_at), -1, dtype=np.int64)
+    for entity in range(len(alert_starts) - 1):
+        for alert in range(alert_starts[entity], alert_starts[entity + 1]):
+            event = matched[alert]
+            if event >= 0:
+                alert_of[event] = alert
+            if alert_at[alert] + horizon <= end:
+                cluster = entity * per_entity + (alert_at[alert] - start) // width
+                by_cluster[0, cluster] += 1
+                counts[0] += 1
+                if event >= 0:
+                    by_cluster[1, cluster] += 1
+                    counts[1] += 1
+    leads = np.empty(len(event_at))
+    for entity in range(len(event_starts) - 1):
+        for event in range(event_starts[entity], event_starts[entity + 1]):
+            if event_at[event] - horizon >= start:
+                cluster = entity * per_entity + (event_at[event] - start) // width
+                by_cluster[2, cluster] += 1
+                counts[2] += 1
+                alert = alert_of[event]
+                if alert >= 0:
+                    by_cluster[3, cluster] += 1
+                    leads[counts[3]] = (event_at[event] - alert_at[alert]) / MICROSECONDS_PER_HOUR
+                    counts[3] += 1
+    return leads[: counts[3]].copy()
+
+
+class _ClaimCounter:
+    """Counts claims of alerts against events, draw by draw, for one study."""
 
     def __init__(self, layout: Layout, draws: int) -> None:
         self._layout = layout
-        self._draws = draws
-        self._mean = {name: np.zeros(layout.clusters) for name in SUMS[:4]}
-        self.figures = {"precision": np.full(draws, np.nan), "recall": np.full(draws, np.nan)}
-        self.figures["lead_time_hours"] = np.full((draws, len(QUARTILES)), np.nan)
+        self.tally = _Tally(
+            np.zeros((_CLAIM_SUMS, layout.clusters), dtype=np.int64),
+            np.zeros((draws, _CLAIM_SUMS), dtype=np.int64),
+            [],
+        )
 
-    def add(self, draw: int, claims: Claims) -> None:
-        alerts, events = claims.alert_counted, claims.event_counted
-        hit, found = claims.matched >= 0, claims.alert_of_event >= 0
-        parts = {
-            "alerts": (claims.alert_entity, claims.alert_at, alerts),
-            "alerts_matched": (claims.alert_entity, claims.alert_at, alerts & hit),
-            "events": (claims.event_entity, claims.event_at, events),
-            "events_matched": (claims.event_entity, claims.event_at, events & found),
-        }
-        for name, (entity, at, kept) in parts.items():
-            cluster = self._layout.cluster_of(entity[kept], at[kept])
-            self._mean[name] += np.bincount(cluster, minlength=self._layout.clusters)
-        if alerts.any():
-            self.figures["precision"][draw] = (alerts & hit).sum() / alerts.sum()
-        if events.any():
-            self.figures["recall"][draw] = (events & found).sum() / events.sum()
-        if (events & found).any():
-            lead = claims.event_at[events & found] - claims.alert_at[claims.alert_of_event[events & found]]
-            hours = lead / 3_600_000_000
-            self.figures["lead_time_hours"][draw] = np.quantile(hours, [share for _, share in QUARTILES])
-
-    def expected(self) -> dict[str, Floats]:
-        return {name: total / self._draws for name, total in self._mean.items()}
+    def add(self, alert_starts: Ints, alert_at: Ints, event_starts: Ints, event_at: Ints) -> None:
+        protocol, counts = self._layout.protocol, self.tally.counts[len(self.tally.leads)]
+        leads = _count_claims(
+            alert_starts, alert_at, event_starts, event_at, protocol.horizon, protocol.start, protocol.end,
+            protocol.cluster, self._layout.periods, self.tally.by_cluster, counts,
+        )  # fmt: skip
+        self.tally.leads.append(leads)
 
 
-def random_alerts(layout: Layout, claims: Claims, sample: Sample) -> NullDraws:
-    """Return the null in which each entity's alerts stand at random points of its own grid, as many as it had.
+def _claim_figures(tallies: Sequence[_Tally]) -> dict[str, Floats]:
+    counts = np.concatenate([tally.counts for tally in tallies])
+    leads = [lead for tally in tallies for lead in tally.leads]
+    with np.errstate(invalid="ignore"):
+        out = {"precision": counts[:, 1] / counts[:, 0], "recall": counts[:, 3] / counts[:, 2]}
+    nothing = np.full(len(_SHARES), np.nan)
+    out["lead_time_hours"] = np.array([np.quantile(lead, _SHARES) if len(lead) else nothing for lead in leads])
+    return out
 
-    By default they keep the entity's gaps between alerts, in random order from a random point on: alerts of any
-    alert rule keep a distance, and a distance alone raises recall and precision, because one alert claims one event.
-    Against alerts strewn without it, pure noise looks skilled (tests/backtests/evaluation/test_coverage.py).
-    Precision, recall and lead time only: the other figures do not depend on where alerts stand.
+
+def _claim_sums(sums: Floats, tallies: Sequence[_Tally], draws: int) -> Floats:
+    """`sums` with the mean counts of alerts and events over the draws in their columns."""
+    total = sum(tally.by_cluster for tally in tallies)
+    sums[:, :_CLAIM_SUMS] = np.asarray(total).T / draws
+    return sums
+
+
+def random_alerts(layout: Layout, studies: Sequence[Claims]) -> list[NullDraws]:
+    """Return, by study, the null in which each entity's alerts stand at random points of its own grid.
+
+    They are as many as it had; by default they keep the entity's gaps between alerts, in random order from a random
+    point on: alerts of any alert rule keep a distance, and a distance alone raises recall and precision, because one
+    alert claims one event. Against alerts strewn without it, pure noise looks skilled
+    (tests/backtests/evaluation/test_coverage.py). The studies have the same alerts. Precision, recall and lead time
+    only: the other figures do not depend on where alerts stand.
     """
-    protocol, panel = layout.protocol, layout.panel
+    protocol, panel, claims = layout.protocol, layout.panel, studies[0]
     rng = generator(protocol.null_seed, ALERT_STREAM)
     starts = starts_of(claims.alert_entity, len(panel.names))
-    totals = _ClaimTotals(layout, protocol.null_draws)
-    for draw in range(protocol.null_draws):
-        if protocol.null_alerts == "spaced":
-            chosen = _scatter(panel.grid_starts, starts, claims.alert_row, rng.random(2 * len(claims.alert_at)))
-        else:
-            chosen = _choose(panel.grid_starts, starts, rng.random(len(claims.alert_at)))
-        totals.add(
-            draw,
-            claim(protocol, panel, chosen, claims.event_entity, claims.event_at),
-        )
-    return NullDraws(totals.figures, sample.with_sums(totals.expected()))
+    event_starts = [starts_of(study.event_entity, len(panel.names)) for study in studies]
+    each = len(claims.alert_at) * (2 if protocol.null_alerts == "spaced" else 1)
+
+    def uniforms() -> Iterator[Floats]:
+        for low in range(0, protocol.null_draws, 8):
+            yield rng.random((min(8, protocol.null_draws - low), each))
+
+    def count(uniform: Floats) -> list[_Tally]:
+        counters = [_ClaimCounter(layout, len(uniform)) for _ in studies]
+        for own in uniform:
+            if protocol.null_alerts == "spaced":
+                chosen = _scatter(panel.grid_starts, starts, claims.alert_row, own)
+            else:
+                chosen = _choose(panel.grid_starts, starts, own)
+            at = panel.at[chosen]
+            for study, begin, counter in zip(studies, event_starts, counters, strict=True):
+                counter.add(starts, at, begin, study.event_at)
+        return [counter.tally for counter in counters]
+
+    by_study = zip(*in_order(count, uniforms()), strict=True)
+    empty = np.zeros((layout.clusters, len(SUMS)))
+    return [
+        NullDraws(_claim_figures(tallies), expectation(_claim_sums(empty.copy(), tallies, protocol.null_draws)))
+        for tallies in by_study
+    ]
 
 
-@jit
-def _positives(
-    starts: Ints, at: Ints, event_starts: Ints, event_at: Ints, horizon: int, uncensored: npt.NDArray[np.bool_]
-) -> Ints:
-    """Return the uncensored rows with an event in (t, t + horizon], going over the events, not over the rows."""
-    out = np.empty(len(at), dtype=np.int64)
-    count = 0
-    for entity in range(len(starts) - 1):
-        row, end = starts[entity], starts[entity + 1]
-        for event in range(event_starts[entity], event_starts[entity + 1]):
-            low = row + np.searchsorted(at[row:end], event_at[event] - horizon)
-            high = low + np.searchsorted(at[low:end], event_at[event])
-            for inside in range(low, high):
-                if uncensored[inside]:
-                    out[count] = inside
-                    count += 1
-            row = high
-    return out[:count].copy()
+@threaded
+def turn_events(
+    starts: Ints, at: Ints, event_starts: Ints, event_at: Ints, event_type: Ints, step: int, offset: Floats
+) -> tuple[Ints, Ints]:
+    """Return (time, type) of the events moved along a circle, per entity in time order.
 
-
-@jit
-def _grouped(points: Ints, hits: Ints) -> tuple[float, float]:
-    """Return AUC and average precision from points and hits per tie group, highest probability first."""
-    seen, found, area, precision = 0, 0, 0.0, 0.0
-    for group in range(len(points)):
-        new = hits[group]
-        area += (points[group] - new) * (found + 0.5 * new)
-        found += new
-        seen += points[group]
-        if new > 0:
-            precision += new * (found / seen)
-    misses = seen - found
-    if found == 0 or misses == 0:
-        return np.nan, np.nan
-    return area / (float(found) * float(misses)), precision / found
-
-
-class _Scores:
-    """Figures of the grid points for an outcome given by its positive rows, in time proportional to them."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        scored = np.sort(layout.order)
-        p = layout.probability[scored]
-        self._count = len(scored)
-        self._brier = np.cumsum(p * p)[-1:].sum()
-        self._loss = np.cumsum(layout.loss_if_none[scored])[-1:].sum()
-        self._points = np.bincount(layout.group, minlength=1)
-        self._group = np.full(len(layout.panel.at), -1, dtype=np.int64)
-        self._group[layout.order] = layout.group
-        self._uncensored = int(layout.uncensored.sum())
-        self._above = int((layout.uncensored & layout.above).sum())
-
-    def figures(self, rows: Ints, kind: Kind = Kind.ALL) -> dict[str, float]:
-        layout = self._layout
-        negatives = self._uncensored - len(rows)
-        out = {"base_rate": len(rows) / self._uncensored} if self._uncensored else {}
-        if negatives:
-            out["false_positive_rate"] = (self._above - int(layout.above[rows].sum())) / negatives
-        rows = rows[self._group[rows] >= 0]
-        hits = np.bincount(self._group[rows], minlength=len(self._points))
-        out["auc"], out["average_precision"] = _grouped(self._points, hits)
-        if self._count and kind is Kind.ALL:
-            p = layout.probability[rows]
-            gain = np.cumsum(1.0 - 2.0 * p)[-1:].sum()
-            loss = np.cumsum(layout.loss_if_event[rows] - layout.loss_if_none[rows])[-1:].sum()
-            share = len(rows) / self._count
-            out["brier"] = float(self._brier + gain) / self._count
-            out["log_loss"] = float(self._loss + loss) / self._count
-            if 0.0 < share < 1.0:
-                out["brier_skill"] = 1.0 - out["brier"] / (share * (1.0 - share))
-        return out
-
-
-def shift_events(layout: Layout, claims: Claims, offset: Floats) -> tuple[Ints, Ints]:
-    """Return (entity, time) of the events moved along a circle: each entity's own stretch of grid points.
-
-    `offset`: a share in [0, 1) of the circle per entity, taken in whole grid steps. Events outside their entity's
-    stretch (first point, last point] stay where they are; they could not be forecast, shifted or not.
+    The circle is each entity's own stretch of grid points, (first point, last point]; `offset` a share in [0, 1) of
+    it per entity, taken in whole grid steps. Events outside the stretch stay where they are; they could not be
+    forecast, shifted or not.
     """
-    starts, at = layout.panel.grid_starts, layout.panel.at
-    has = starts[1:] > starts[:-1]
-    first, last = np.zeros(len(has), dtype=np.int64), np.zeros(len(has), dtype=np.int64)
-    first[has], last[has] = at[starts[:-1][has]], at[starts[1:][has] - 1]
-    entity, moment = claims.event_entity, claims.event_at
-    circle = last - first
-    moved = np.floor(offset * (circle // layout.protocol.step)).astype(np.int64) * layout.protocol.step
-    inside = (moment > first[entity]) & (moment <= last[entity])
-    turned = moment.copy()
-    owner = entity[inside]
-    # The circle is (first, last]: one step back before the remainder keeps its upper end.
-    turned[inside] = first[owner] + 1 + (moment[inside] - first[owner] - 1 + moved[owner]) % circle[owner]
-    order = np.lexsort((turned, entity))
-    return entity[order], turned[order]
+    moved, kinds = np.empty_like(event_at), np.empty_like(event_type)
+    for entity in range(len(starts) - 1):
+        begin, end = event_starts[entity], event_starts[entity + 1]
+        has = starts[entity + 1] > starts[entity]
+        first = at[starts[entity]] if has else 0
+        last = at[starts[entity + 1] - 1] if has else 0
+        circle = last - first
+        shift = np.int64(np.floor(offset[entity] * (circle // step))) * step
+        low = begin
+        while low < end and (not has or event_at[low] <= first):
+            low += 1
+        high = low
+        while high < end and event_at[high] <= last:
+            high += 1
+        # Turned, the events that pass the circle's end come first; either part keeps its order.
+        cut = low
+        while cut < high and event_at[cut] + shift <= last:
+            cut += 1
+        for event in range(begin, end):
+            if low <= event < high:
+                passed = event >= cut
+                place = low + event - cut if passed else event + high - cut
+                moved[place] = event_at[event] + shift - (circle if passed else 0)
+                kinds[place] = event_type[event]
+            else:
+                moved[event], kinds[event] = event_at[event], event_type[event]
+    return moved, kinds
 
 
-def shifted_events(layout: Layout, claims: Claims, kind: Kind = Kind.ALL) -> NullDraws:
-    """Return the null in which the events are shifted in time: by another offset per entity, or by a common one.
+def shifted_events(layout: Layout, studies: Sequence[Claims], targets: Sequence[Target]) -> list[NullDraws]:
+    """Return, by study, the null in which the events are shifted: by an offset per entity, or by a common one.
 
     Scores keep their autocorrelation, events their spacing and each entity its rates; only their relation in time
-    is broken.
+    is broken. `targets` says of each study which of the panel's events are its own and what is judged.
     """
     protocol, panel = layout.protocol, layout.panel
     rng = generator(protocol.null_seed, SHIFT_STREAM)
-    totals, scores = _ClaimTotals(layout, protocol.null_draws), _Scores(layout)
-    outcome = np.zeros(len(panel.at))
-    for draw in range(protocol.null_draws):
-        offset = rng.random(len(panel.names) if protocol.null_shift == "entity" else 1)
-        entity, at = shift_events(layout, claims, np.broadcast_to(offset, len(panel.names)))
-        totals.add(draw, claim(protocol, panel, claims.alert_row, entity, at))
-        rows = _positives(
-            panel.grid_starts,
-            panel.at,
-            starts_of(entity, len(panel.names)),
-            at,
-            protocol.horizon,
-            layout.uncensored,
-        )
-        outcome[rows] += 1.0
-        for name, value in scores.figures(rows, kind).items():
-            totals.figures.setdefault(name, np.full(protocol.null_draws, np.nan))[draw] = value
-    expected = draw_sample(layout, claims, outcome / max(protocol.null_draws, 1))
-    return NullDraws(totals.figures, expected.with_sums(totals.expected()))
+    entities, claims = len(panel.names), studies[0]
+    alert_starts = starts_of(claims.alert_entity, entities)
+    width = entities if protocol.null_shift == "entity" else 1
+    offsets = np.array([rng.random(width) for _ in range(protocol.null_draws)])
+    forecasts = Forecasts(layout)
+    groups = _groups(len(targets))
+    # A row of figures for each member of each group; the first group's come first.
+    members = [place for group in groups for place in group]
+
+    def count(draws: tuple[int, int]) -> tuple[list[_Tally], Floats, npt.NDArray[np.int32]]:
+        counters = [_ClaimCounter(layout, draws[1] - draws[0]) for _ in studies]
+        figures = np.empty((draws[1] - draws[0], len(members), len(FIGURES)))
+        edges = np.zeros((len(members), len(panel.at) + 1), dtype=np.int32)
+        scratch = forecasts.scratch()
+        for draw in range(*draws):
+            at, kind = turn_events(
+                panel.grid_starts, panel.at, panel.event_starts, panel.event_at, panel.event_type, protocol.step,
+                np.broadcast_to(offsets[draw], entities).copy(),
+            )  # fmt: skip
+            own = [target.events(panel.event_starts, at, kind) for target in targets]
+            for counter, (begin, moments) in zip(counters, own, strict=True):
+                counter.add(alert_starts, claims.alert_at, begin, moments)
+            low = 0
+            for group in groups:
+                rows = slice(low, low + len(group))
+                figures[draw - draws[0], rows] = forecasts.judge(
+                    [own[place] for place in group], [targets[place] for place in group], edges[rows], scratch
+                )
+                low += len(group)
+        return [counter.tally for counter in counters], figures, edges
+
+    parts = list(in_order(count, stretches(protocol.null_draws, threads())))
+    figures = np.concatenate([part[1] for part in parts])
+    out = []
+    for place in range(len(studies)):
+        row = members.index(place)
+        tallies = [part[0][place] for part in parts]
+        mean = expected_outcomes([part[2] for part in parts], protocol.null_draws, row)
+        sums = _claim_sums(point_sums(layout, mean, 0, None), tallies, protocol.null_draws)
+        found = {name: figures[:, row, column] for column, name in enumerate(FIGURES)}
+        out.append(NullDraws(_claim_figures(tallies) | found, expectation(sums)))
+    return out
+
+
+def _groups(targets: int) -> list[list[int]]:
+    """Groups of targets that can be judged together, each led by the one of all events."""
+    rest = range(1, targets)
+    return [[0, *rest[low : low + OUTCOMES - 1]] for low in range(0, max(len(rest), 1), OUTCOMES - 1)]

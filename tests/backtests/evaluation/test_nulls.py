@@ -7,17 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signaldelta_assets.backtests import evaluate
 from signaldelta_assets.backtests.evaluation.alerts import fire
 from signaldelta_assets.backtests.evaluation.inputs import read_panel
-from signaldelta_assets.backtests.evaluation.matching import followed
-from signaldelta_assets.backtests.evaluation.nulls import (
-    _choose,
-    _positives,
-    _scatter,
-    random_alerts,
-    shift_events,
-)
-from signaldelta_assets.backtests.evaluation.sample import Claims, Layout, claim, draw_sample, lay_out
+from signaldelta_assets.backtests.evaluation.layout import Layout, lay_out
+from signaldelta_assets.backtests.evaluation.nulls import _choose, _groups, _scatter, random_alerts, turn_events
+from signaldelta_assets.backtests.evaluation.sample import Claims, claim
 
 from .support import HOUR, START, event_frame, grid_frame, simulate, simulated_protocol
 
@@ -66,13 +61,19 @@ def test_every_row_is_as_likely_as_any_other() -> None:
         assert np.abs(counts - 1000).max() < 5 * np.sqrt(1000 * 0.75)
 
 
+def turned(layout: Layout, offset: np.ndarray) -> np.ndarray:
+    panel = layout.panel
+    return turn_events(
+        panel.grid_starts, panel.at, panel.event_starts, panel.event_at, panel.event_type, layout.protocol.step, offset
+    )[0]
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_shifted_events_stay_on_their_circle(seed: int) -> None:
     layout, claims = panel_of(3)
     offset = np.random.default_rng(seed).random(len(layout.panel.names))
-    entity, moved = shift_events(layout, claims, offset)
-    assert (np.bincount(entity) == np.bincount(claims.event_entity)).all()
+    entity, moved = claims.event_entity, turned(layout, offset)
     first, last = START * 1_000_000, layout.protocol.end
     for place in range(len(layout.panel.names)):
         before, after = claims.event_at[claims.event_entity == place], moved[entity == place]
@@ -88,9 +89,40 @@ def test_shifted_events_stay_on_their_circle(seed: int) -> None:
 
 def test_no_shift_changes_nothing() -> None:
     layout, claims = panel_of(3)
-    entity, moved = shift_events(layout, claims, np.zeros(len(layout.panel.names)))
-    assert (entity == claims.event_entity).all()
-    assert (moved == claims.event_at).all()
+    assert (turned(layout, np.zeros(len(layout.panel.names))) == claims.event_at).all()
+
+
+def test_a_shift_keeps_each_type_with_its_event() -> None:
+    # One entity, a circle of 10 hours, turned by 4: 2 -> 6 and 9 -> 3 pass in a new order; 0 and 11 are outside.
+    at = np.arange(11) * 10
+    moments, kinds = np.array([0, 20, 90, 110]), np.array([0, 1, 2, 3])
+    moved, types = turn_events(np.array([0, 11]), at, np.array([0, 4]), moments, kinds, 10, np.array([0.4]))
+    assert moved.tolist() == [0, 30, 60, 110]
+    assert types.tolist() == [0, 2, 1, 3]
+
+
+def test_targets_are_judged_in_groups_led_by_all_events() -> None:
+    assert _groups(1) == [[0]]
+    assert _groups(4) == [[0, 1, 2, 3]]
+    assert _groups(18) == [list(range(16)), [0, 16, 17]]
+
+
+def test_many_types_give_what_few_give() -> None:
+    # 18 types fill more than one group; the first ones alone must say the same of themselves.
+    grid, events = simulate(8, hours=24 * 7 * 4, entities=4, events_per_week=20)
+    names = [f"T{place:02d}" for place in range(18)]
+    events["event_type"] = np.resize(names, len(events))
+    changes = {
+        "horizon_hours": 12,
+        "nulls__draws": 5,
+        "bootstrap__replicates": 9,
+        "minimum_dataset__events_per_type": 1,
+    }
+    many = evaluate(grid, events, simulated_protocol(24 * 7 * 4, event_types=names, **changes))
+    for name in ("T00", "T14", "T17"):
+        few = evaluate(grid, events, simulated_protocol(24 * 7 * 4, event_types=[name, "T05"], **changes))
+        assert many.by_event_type[name] == few.by_event_type[name]
+        assert many.by_event_type[name].intervals["auc"] is not None
 
 
 def test_random_alarms_reach_recall_069_and_101_hours() -> None:
@@ -107,21 +139,6 @@ def test_random_alarms_reach_recall_069_and_101_hours() -> None:
     fired = fire(panel.grid_starts, panel.at, panel.score, 0.75, 0.5, 0)
     layout = lay_out(panel, panel.probability, made)
     claims = claim(made, panel, fired, panel.event_entity, panel.event_at)
-    null = random_alerts(layout, claims, draw_sample(layout, claims, np.zeros(len(panel.at), dtype=bool)))
+    (null,) = random_alerts(layout, [claims])
     assert null.figures["recall"].mean() == pytest.approx(0.69, abs=0.05)
     assert null.figures["lead_time_hours"][:, 1].mean() == pytest.approx(101, abs=10)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(0, 8))
-def test_rows_followed_by_an_event_found_from_either_side(seed: int, hours: int, events: int) -> None:
-    # Half of the events stand on a grid point exactly, where (t, t + H] has its edges.
-    rng = np.random.default_rng(seed)
-    at = np.sort(rng.choice(60, size=2 * hours, replace=False)) * 10
-    starts = np.array([0, hours, 2 * hours])
-    moments = np.sort(rng.integers(0, 60, (2, events)) * 10 + rng.integers(0, 2, (2, events)) * 3, axis=1).ravel()
-    event_starts = np.array([0, events, 2 * events])
-    uncensored = at <= 500
-    rows = _positives(starts, at, event_starts, moments, 70, uncensored)
-    expected = followed(starts, at, event_starts, moments, 70) & uncensored
-    assert rows.tolist() == np.flatnonzero(expected).tolist()
