@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STATE := .signaldelta/$(if $(ARCHIVE),recorded,simulated)
 ENVIRONMENT := SIGNALDELTA_HOME=$${SIGNALDELTA_HOME:-$(STATE)}
 
-.PHONY: setup demo up down test test-fast lint format lock bench determinism golden schema clean
+.PHONY: setup demo up down test test-fast lint format lock bench determinism study golden schema clean
 
 setup: $(VENV)/.ready
 
@@ -52,6 +52,10 @@ bench: setup
 # The score columns' hash by processor, threads, grid and surroundings, written to docs/determinism.md.
 determinism: setup
 	$(BIN)/python -m tests.determinism
+
+# Are the intervals of the evaluation right? Writes docs/calibration-study.md; minutes on two cores.
+study: setup
+	$(BIN)/python -W ignore -m tests.study
 
 # After a change in pyproject.toml.
 lock:

@@ -174,28 +174,22 @@ def _studies(layout: Layout, claims: Claims, outcome: Flags) -> list[Study]:
             targets.append(target)
             own.append(found)
             outcomes.append(followed(panel.grid_starts, panel.at, starts, at, protocol.horizon))
+    rankings = [rank_points(layout, outcomes[low : low + OUTCOMES]) for low in range(0, len(own), OUTCOMES)]
+    samples = [
+        draw_sample(layout, claimed, outcomes[place], rankings[place // OUTCOMES], place % OUTCOMES,
+                    level=kinds[place] is Kind.ALL)
+        for place, claimed in enumerate(own)
+    ]  # fmt: skip
     nulls: list[dict[str, NullDraws]] = [{} for _ in own]
     if protocol.null_draws:
+        sums = [sample.sums for sample in samples]
         for name, draws in (
-            (RANDOM_ALERTS, random_alerts(layout, own)),
-            (SHIFTED_EVENTS, shifted_events(layout, own, targets)),
+            (RANDOM_ALERTS, random_alerts(layout, own, sums)),
+            (SHIFTED_EVENTS, shifted_events(layout, own, targets, sums)),
         ):
             for study, drawn in zip(nulls, draws, strict=True):
                 study[name] = drawn
-    rankings = [rank_points(layout, outcomes[low : low + OUTCOMES]) for low in range(0, len(own), OUTCOMES)]
-    return [
-        Study(
-            name=names[place],
-            sample=draw_sample(
-                layout, own[place], outcomes[place], rankings[place // OUTCOMES], place % OUTCOMES,
-                level=kinds[place] is Kind.ALL,
-            ),
-            claims=own[place],
-            kind=kinds[place],
-            nulls=nulls[place],
-        )
-        for place in range(len(own))
-    ]  # fmt: skip
+    return [Study(*parts) for parts in zip(names, samples, own, kinds, nulls, strict=True)]
 
 
 def _month(name: str, limits: tuple[int, int], layout: Layout, main: Study, outcome: Flags) -> Study:

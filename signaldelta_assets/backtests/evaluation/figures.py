@@ -14,7 +14,7 @@ from .inputs import Floats, Ints
 from .parallel import inlined, threaded
 from .protocol import EvaluationProtocol
 from .ranking import Flags, Weights, areas
-from .sample import SUMS, Sample
+from .sample import RANK_SUMS, SUMS, Sample
 
 LANES = 128  # replicates per block: two cache lines of weights, measured as the fastest
 QUARTILES = (("q25", 0.25), ("median", 0.5), ("q75", 0.75))
@@ -126,7 +126,7 @@ class Kind(Enum):
 
     ALL = "all"
     RANKING = "ranking"  # all but those that judge the probability's level: Brier, log-loss, reliability
-    EXPECTED = "expected"  # a mean over null draws: sums and their ratios, no ranks and no lead times
+    EXPECTED = "expected"  # a mean over null draws: how its figures move with the weights; no lead times
 
 
 def curve_times(protocol: EvaluationProtocol) -> Floats:
@@ -172,6 +172,10 @@ def figures(
             out["brier"] = column["squared_error"] / scored
             out["log_loss"] = column["log_error"] / scored
             out["brier_skill"] = np.where(two_classes, 1.0 - out["brier"] / uncertainty, np.nan)
+        if kind is Kind.EXPECTED:
+            rank = {name: total[:, len(SUMS) + place] for place, name in enumerate(RANK_SUMS)}
+            out["auc"] = rank["hit_ranks"] / hits - rank["miss_ranks"] / misses
+            out["average_precision"] = (rank["hit_precision"] - rank["point_precision"]) / hits
         if kind is Kind.ALL:
             _reliability(out, total[:, len(SUMS) :], share, scored, uncertainty)
     if kind is Kind.EXPECTED:

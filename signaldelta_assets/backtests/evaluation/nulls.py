@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .expectation import CLAIMS_BY_ALERT, CLAIMS_BY_EVENT, COLUMNS, at_home, expectation, outcomes_at_home, rank_sums
 from .figures import QUARTILES
 from .inputs import Floats, Ints
 from .intervals import generator
@@ -26,7 +27,8 @@ from .outcomes import FIGURES, Forecasts, Target, expected_outcomes
 from .parallel import in_order, stretches, threaded, threads
 from .protocol import MICROSECONDS_PER_HOUR
 from .ranking import OUTCOMES
-from .sample import SUMS, Claims, Sample, expectation, point_sums
+from .sample import RANK_SUMS, Claims, Sample, point_sums
+from .season import clocks, scatter_alerts, turn_events
 
 ALERT_STREAM = 1
 SHIFT_STREAM = 2
@@ -51,33 +53,6 @@ class _Tally(NamedTuple):
     by_cluster: Ints
     counts: Ints
     leads: list[Floats]
-
-
-@threaded
-def _scatter(starts: Ints, alert_starts: Ints, rows: Ints, uniform: Floats) -> Ints:
-    """Return as many random rows of each entity as it has alerts, ascending: its own gaps, shuffled and turned.
-
-    The entity's rows are a circle; `rows` are those of its alerts. Two uniform numbers per alert.
-    """
-    out = np.empty(len(rows), dtype=np.int64)
-    for entity in range(len(starts) - 1):
-        begin, end = alert_starts[entity], alert_starts[entity + 1]
-        count, length = end - begin, starts[entity + 1] - starts[entity]
-        if count == 0:
-            continue
-        gaps = np.empty(count, dtype=np.int64)
-        for alert in range(count - 1):
-            gaps[alert] = rows[begin + alert + 1] - rows[begin + alert]
-        gaps[count - 1] = length - (rows[end - 1] - rows[begin])
-        for last in range(count - 1, 0, -1):  # Fisher and Yates
-            other = min(int(uniform[2 * (begin + last)] * (last + 1)), last)
-            gaps[last], gaps[other] = gaps[other], gaps[last]
-        place = min(int(uniform[2 * begin + 1] * length), length - 1)
-        for alert in range(count):
-            out[begin + alert] = starts[entity] + place
-            place = (place + gaps[alert]) % length
-        out[begin:end].sort()
-    return out
 
 
 @threaded
@@ -173,14 +148,13 @@ def _claim_figures(tallies: Sequence[_Tally]) -> dict[str, Floats]:
     return out
 
 
-def _claim_sums(sums: Floats, tallies: Sequence[_Tally], draws: int) -> Floats:
-    """`sums` with the mean counts of alerts and events over the draws in their columns."""
+def _claim_means(tallies: Sequence[_Tally], draws: int) -> Floats:
+    """Clusters x the first columns of SUMS: mean counts of alerts and events over the draws."""
     total = sum(tally.by_cluster for tally in tallies)
-    sums[:, :_CLAIM_SUMS] = np.asarray(total).T / draws
-    return sums
+    return np.asarray(total, dtype=np.float64).T / draws
 
 
-def random_alerts(layout: Layout, studies: Sequence[Claims]) -> list[NullDraws]:
+def random_alerts(layout: Layout, studies: Sequence[Claims], actual: Sequence[Floats]) -> list[NullDraws]:
     """Return, by study, the null in which each entity's alerts stand at random points of its own grid.
 
     They are as many as it had; by default they keep the entity's gaps between alerts, in random order from a random
@@ -193,6 +167,7 @@ def random_alerts(layout: Layout, studies: Sequence[Claims]) -> list[NullDraws]:
     rng = generator(protocol.null_seed, ALERT_STREAM)
     starts = starts_of(claims.alert_entity, len(panel.names))
     event_starts = [starts_of(study.event_entity, len(panel.names)) for study in studies]
+    clock = clocks(claims.alert_entity, claims.alert_at, len(panel.names), protocol)
     each = len(claims.alert_at) * (2 if protocol.null_alerts == "spaced" else 1)
 
     def uniforms() -> Iterator[Floats]:
@@ -203,7 +178,16 @@ def random_alerts(layout: Layout, studies: Sequence[Claims]) -> list[NullDraws]:
         counters = [_ClaimCounter(layout, len(uniform)) for _ in studies]
         for own in uniform:
             if protocol.null_alerts == "spaced":
-                chosen = _scatter(panel.grid_starts, starts, claims.alert_row, own)
+                chosen = scatter_alerts(
+                    panel.grid_starts,
+                    panel.at,
+                    starts,
+                    claims.alert_row,
+                    protocol.step,
+                    own,
+                    clock.edges,
+                    clock.reading,
+                )
             else:
                 chosen = _choose(panel.grid_starts, starts, own)
             at = panel.at[chosen]
@@ -212,53 +196,17 @@ def random_alerts(layout: Layout, studies: Sequence[Claims]) -> list[NullDraws]:
         return [counter.tally for counter in counters]
 
     by_study = zip(*in_order(count, uniforms()), strict=True)
-    empty = np.zeros((layout.clusters, len(SUMS)))
-    return [
-        NullDraws(_claim_figures(tallies), expectation(_claim_sums(empty.copy(), tallies, protocol.null_draws)))
-        for tallies in by_study
-    ]
+    out = []
+    for tallies, sums in zip(by_study, actual, strict=True):
+        mean = np.zeros((layout.clusters, len(COLUMNS)))
+        mean[:, :_CLAIM_SUMS] = _claim_means(tallies, protocol.null_draws)
+        out.append(NullDraws(_claim_figures(tallies), expectation(at_home(layout, mean, sums, None, CLAIMS_BY_ALERT))))
+    return out
 
 
-@threaded
-def turn_events(
-    starts: Ints, at: Ints, event_starts: Ints, event_at: Ints, event_type: Ints, step: int, offset: Floats
-) -> tuple[Ints, Ints]:
-    """Return (time, type) of the events moved along a circle, per entity in time order.
-
-    The circle is each entity's own stretch of grid points, (first point, last point]; `offset` a share in [0, 1) of
-    it per entity, taken in whole grid steps. Events outside the stretch stay where they are; they could not be
-    forecast, shifted or not.
-    """
-    moved, kinds = np.empty_like(event_at), np.empty_like(event_type)
-    for entity in range(len(starts) - 1):
-        begin, end = event_starts[entity], event_starts[entity + 1]
-        has = starts[entity + 1] > starts[entity]
-        first = at[starts[entity]] if has else 0
-        last = at[starts[entity + 1] - 1] if has else 0
-        circle = last - first
-        shift = np.int64(np.floor(offset[entity] * (circle // step))) * step
-        low = begin
-        while low < end and (not has or event_at[low] <= first):
-            low += 1
-        high = low
-        while high < end and event_at[high] <= last:
-            high += 1
-        # Turned, the events that pass the circle's end come first; either part keeps its order.
-        cut = low
-        while cut < high and event_at[cut] + shift <= last:
-            cut += 1
-        for event in range(begin, end):
-            if low <= event < high:
-                passed = event >= cut
-                place = low + event - cut if passed else event + high - cut
-                moved[place] = event_at[event] + shift - (circle if passed else 0)
-                kinds[place] = event_type[event]
-            else:
-                moved[event], kinds[event] = event_at[event], event_type[event]
-    return moved, kinds
-
-
-def shifted_events(layout: Layout, studies: Sequence[Claims], targets: Sequence[Target]) -> list[NullDraws]:
+def shifted_events(
+    layout: Layout, studies: Sequence[Claims], targets: Sequence[Target], actual: Sequence[Floats]
+) -> list[NullDraws]:
     """Return, by study, the null in which the events are shifted: by an offset per entity, or by a common one.
 
     Scores keep their autocorrelation, events their spacing and each entity its rates; only their relation in time
@@ -270,8 +218,10 @@ def shifted_events(layout: Layout, studies: Sequence[Claims], targets: Sequence[
     alert_starts = starts_of(claims.alert_entity, entities)
     width = entities if protocol.null_shift == "entity" else 1
     offsets = np.array([rng.random(width) for _ in range(protocol.null_draws)])
+    clock = clocks(panel.event_entity, panel.event_at, entities, protocol)
     forecasts = Forecasts(layout)
     groups = _groups(len(targets))
+    scored_hits = np.array([sums[:, COLUMNS.index("scored_positives")].sum() for sums in actual])
     # A row of figures for each member of each group; the first group's come first.
     members = [place for group in groups for place in group]
 
@@ -281,10 +231,11 @@ def shifted_events(layout: Layout, studies: Sequence[Claims], targets: Sequence[
         edges = np.zeros((len(members), len(panel.at) + 1), dtype=np.int32)
         scratch = forecasts.scratch()
         for draw in range(*draws):
-            at, kind = turn_events(
-                panel.grid_starts, panel.at, panel.event_starts, panel.event_at, panel.event_type, protocol.step,
-                np.broadcast_to(offsets[draw], entities).copy(),
+            at, origin = turn_events(
+                panel.grid_starts, panel.at, panel.event_starts, panel.event_at, protocol.step,
+                np.broadcast_to(offsets[draw], entities).copy(), clock.edges, clock.reading,
             )  # fmt: skip
+            kind = panel.event_type[origin]
             own = [target.events(panel.event_starts, at, kind) for target in targets]
             for counter, (begin, moments) in zip(counters, own, strict=True):
                 counter.add(alert_starts, claims.alert_at, begin, moments)
@@ -292,21 +243,30 @@ def shifted_events(layout: Layout, studies: Sequence[Claims], targets: Sequence[
             for group in groups:
                 rows = slice(low, low + len(group))
                 figures[draw - draws[0], rows] = forecasts.judge(
-                    [own[place] for place in group], [targets[place] for place in group], edges[rows], scratch
+                    [own[place] for place in group],
+                    [targets[place] for place in group],
+                    scored_hits[group],
+                    edges[rows],
+                    scratch,
                 )
                 low += len(group)
         return [counter.tally for counter in counters], figures, edges
 
     parts = list(in_order(count, stretches(protocol.null_draws, threads())))
     figures = np.concatenate([part[1] for part in parts])
+    nothing = np.zeros(len(panel.at))
+    without = np.hstack([point_sums(layout, nothing, 0, None), np.zeros((layout.clusters, len(RANK_SUMS)))])
     out = []
     for place in range(len(studies)):
         row = members.index(place)
         tallies = [part[0][place] for part in parts]
-        mean = expected_outcomes([part[2] for part in parts], protocol.null_draws, row)
-        sums = _claim_sums(point_sums(layout, mean, 0, None), tallies, protocol.null_draws)
+        share = expected_outcomes([part[2] for part in parts], protocol.null_draws, row)
+        mean = np.hstack([point_sums(layout, share, 0, None), rank_sums(layout, share)])
+        mean[:, :_CLAIM_SUMS] = _claim_means(tallies, protocol.null_draws)
+        mean = at_home(layout, mean, actual[place], None, CLAIMS_BY_EVENT)
+        mean = outcomes_at_home(layout, mean, actual[place], without)
         found = {name: figures[:, row, column] for column, name in enumerate(FIGURES)}
-        out.append(NullDraws(_claim_figures(tallies) | found, expectation(sums)))
+        out.append(NullDraws(_claim_figures(tallies) | found, expectation(mean)))
     return out
 
 

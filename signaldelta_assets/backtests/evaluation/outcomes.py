@@ -92,6 +92,7 @@ def _judge(
     group: npt.NDArray[np.int32],
     group_starts: npt.NDArray[np.int32],
     totals: Floats,
+    scored_hits: Floats,
     edges: Edges,
     marks: Marks,
     hits: Marks,
@@ -101,9 +102,10 @@ def _judge(
     """Fill `out` (targets x FIGURES). Target 0 has all events, hence every row that any target has.
 
     `event_starts`: targets x (entities + 1) places in `event_at`. `totals`: uncensored points, those above the
-    threshold, scored points, sum of p squared, sum of the log-loss of no event. `edges` (targets x rows + 1) gains 1
-    where rows followed by an event begin, and loses 1 where they end. `marks` (by row) and `hits` (by rank) are all
-    0, and are again afterwards; `ranks` (2 x ranks + 1) is written on.
+    threshold, scored points, sum of p squared, sum of the log-loss of no event. `scored_hits`: by target, the data's
+    own. `edges` (targets x rows + 1) gains 1 where rows followed by an event begin, and loses 1 where they end.
+    `above_before`: points above the threshold before each row. `marks` (by row) and `hits` (by rank) are all 0, and
+    are again afterwards; `ranks` (2 x ranks + 1) is written on.
     """
     targets = len(level)
     positives, raised = np.zeros(targets, np.int64), np.zeros(targets, np.int64)
@@ -161,14 +163,16 @@ def _judge(
             own[0] = positives[target] / points
         if negatives > 0.0:
             own[1] = (totals[1] - raised[target]) / negatives
-        hit, miss = float(found[target]), scored - found[target]
-        if hit > 0.0 and miss > 0.0:
-            own[2] = (hit * miss - 0.5 * lost[target]) / (hit * miss)
-            own[3] = precision[target] / hit
+        true, false = float(found[target]), scored - found[target]
+        if true > 0.0 and false > 0.0:
+            own[2] = (true * false - 0.5 * lost[target]) / (true * false)
+            own[3] = precision[target] / true
         if level[target] and scored > 0.0:
-            share = hit / scored
-            own[4] = (totals[3] + squares[target]) / scored
-            own[5] = (totals[4] + losses[target]) / scored
+            share = scored_hits[target] / scored
+            # At the data's base rate: the draw says what a hit costs, the data how many there are.
+            times = scored_hits[target] / true if true > 0.0 else np.nan
+            own[4] = (totals[3] + squares[target] * times) / scored
+            own[5] = (totals[4] + losses[target] * times) / scored
             if 0.0 < share < 1.0:
                 own[6] = 1.0 - own[4] / (share * (1.0 - share))
 
@@ -200,13 +204,15 @@ class Forecasts:
         self,
         events: Sequence[tuple[Ints, Ints]],
         targets: Sequence[Target],
+        scored_hits: Floats,
         edges: Edges,
         scratch: Scratch,
     ) -> Floats:
         """Return targets x FIGURES for the `events` (starts by entity, times) of each target; NaN: does not exist.
 
-        The first target has all events; there are at most OUTCOMES. `edges` (targets x rows + 1) is added to;
-        `expected_outcomes` reads it.
+        Brier score and log-loss tell skill from chance at one base rate only: a draw gives what its hits cost on
+        average, and `scored_hits`, the data's own number by target, how many there are. The first target has all
+        events; there are at most OUTCOMES. `edges` (targets x rows + 1) is added to; `expected_outcomes` reads it.
         """
         layout, panel = self._layout, self._layout.panel
         before = np.cumsum([0, *(len(moments) for _, moments in events)])[:-1]
@@ -217,7 +223,7 @@ class Forecasts:
             np.concatenate([moments for _, moments in events]),
             np.array([target.level for target in targets]),
             layout.probability, self._gain, self._above_before, self._rank_of, layout.group, self._group_starts,
-            self._totals, edges, *scratch, out,
+            self._totals, scored_hits, edges, *scratch, out,
         )  # fmt: skip
         return out
 

@@ -21,6 +21,7 @@ SCHEMA = "signaldelta.evaluation_protocol/1"
 CALIBRATION_METHODS = ("none", "platt", "isotonic")
 SHIFTS = ("entity", "common")
 RANDOM_ALERTS = ("spaced", "uniform")
+SEASONS = ("shared", "none")
 FIGURES = (
     "precision",
     "recall",
@@ -84,6 +85,7 @@ class EvaluationProtocol:
     null_seed: int
     null_shift: str
     null_alerts: str
+    null_season: str
     bins: int
     primary_figure: str
     smallest_effect: float | None
@@ -111,8 +113,8 @@ class EvaluationProtocol:
     def from_dict(cls, document: Mapping[str, Any]) -> EvaluationProtocol:
         """Return the protocol that `document` describes (shape: golden/evaluation.json; backtests.md).
 
-        Optional keys: ``name``, ``nulls`` {draws, seed, shift, alerts}, ``reliability`` {bins}, ``primary`` {figure,
-        smallest_effect}, ``targets`` {event type: subtypes}, ``circularity`` {event type: families left out},
+        Optional keys: ``name``, ``nulls`` {draws, seed, shift, alerts, season}, ``reliability`` {bins}, ``primary``
+        {figure, smallest_effect}, ``targets`` {event type: subtypes}, ``circularity`` {event type: families left out},
         ``calibration.minimum_of_each_class``, ``bootstrap.block_clusters``, ``minimum_dataset.events_per_type``.
         Raises EvaluationProtocolError naming the field: a key that is missing, unknown, or out of range.
         """
@@ -154,6 +156,7 @@ class EvaluationProtocol:
         null_seed = nulls.whole("seed", minimum=0, default=seed)
         null_shift = nulls.choice("shift", SHIFTS, default=SHIFTS[0])
         null_alerts = nulls.choice("alerts", RANDOM_ALERTS, default=RANDOM_ALERTS[0])
+        null_season = nulls.choice("season", SEASONS, default=SEASONS[0])
         nulls.close()
         reliability = root.reader("reliability", optional=True)
         bins = reliability.whole("bins", minimum=1, default=_DEFAULT_BINS)
@@ -204,6 +207,7 @@ class EvaluationProtocol:
             null_seed=null_seed,
             null_shift=null_shift,
             null_alerts=null_alerts,
+            null_season=null_season,
             bins=bins,
             primary_figure=figure,
             smallest_effect=effect,

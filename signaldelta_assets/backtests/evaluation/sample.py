@@ -35,6 +35,10 @@ SUMS = (
     "log_error",
 )
 
+# Of a null's expectation, after SUMS: a hit's share of misses below it, a miss's share of hits above it, and the
+# change of hits times average precision by one more hit and (less) by one more point.
+RANK_SUMS = ("hit_ranks", "miss_ranks", "hit_precision", "point_precision")
+
 
 @dataclass(frozen=True)
 class Claims:
@@ -220,12 +224,6 @@ def rank_month(layout: Layout, ranking: Ranking, month: tuple[int, int]) -> Rank
     """Return the part of a ranking of all scored points with month[0] <= time < month[1] (microseconds)."""
     kept = (layout.order_at >= month[0]) & (layout.order_at < month[1])
     return rank(ranking.cluster[kept], layout.group[kept], ranking.hits[kept], ranking.outcomes)
-
-
-def expectation(sums: Floats) -> Sample:
-    """Return the sample of a null's mean over its draws: sums and their ratios, no ranks and no lead times."""
-    none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
-    return Sample(sums, held_clusters(sums), None, 0, none, nothing, none, nothing, np.zeros(0, dtype=np.bool_))
 
 
 def _leads(layout: Layout, claims: Claims, events: Flags, cluster: Ints) -> tuple[Ints, Floats, Ints, Floats, Flags]:

@@ -158,32 +158,10 @@ def _null_figures(
             if extreme is not None:
                 spread = Interval(extreme.lo - mean, extreme.hi - mean)
             elif replicates:
-                spread = interval(
-                    replicates[name] - (mean + _moving(name, mean, replicates, expected, centre, values)),
-                    protocol.level,
-                )
+                moving = expected[name] - centre[name] if name in expected else np.zeros(len(replicates[name]))
+                spread = interval(replicates[name] - (mean + moving), protocol.level)
         out[name] = NullFigure(mean, band.lo, band.hi, len(drawn), p_value, difference, spread)
     return out
-
-
-def _moving(
-    name: str,
-    mean: float,
-    replicates: Mapping[str, Floats],
-    expected: Mapping[str, Floats],
-    centre: Mapping[str, Floats],
-    values: Mapping[str, Floats],
-) -> Floats:
-    """How far a null's value moves in each replicate: what resampling does to both sides cancels in a difference.
-
-    Shares and errors have an expectation by cluster to resample. The average precision of a null follows the base
-    rate. The AUC and the lead times of a null are held fixed.
-    """
-    if name in expected:
-        return np.asarray(expected[name] - centre[name])
-    if name == "average_precision":
-        return np.asarray(mean * (replicates["base_rate"] / values["base_rate"] - 1.0))
-    return np.zeros(len(replicates[name]))
 
 
 def curve(values: Figures, drawn: Figures, protocol: EvaluationProtocol) -> KaplanMeier | None:

@@ -160,7 +160,8 @@ def test_figures_of_a_null_draw_equal_the_figures_of_its_outcome() -> None:
         panel, forecasts = layout.panel, Forecasts(layout)
         edges, scratch = np.zeros((2, len(panel.at) + 1), np.int32), forecasts.scratch()
         events = (panel.event_starts, panel.event_at)
-        both = forecasts.judge([events, events], [Target(None, True), Target(0, True)], edges, scratch)
+        hits = np.full(2, sample.sums[:, 8].sum())
+        both = forecasts.judge([events, events], [Target(None, True), Target(0, True)], hits, edges, scratch)
         slow = figures(sample, unit_weights(layout.clusters), layout.protocol)
         for fast in both:
             for name, value in zip(FIGURES, fast, strict=True):
@@ -168,7 +169,7 @@ def test_figures_of_a_null_draw_equal_the_figures_of_its_outcome() -> None:
         for target in range(2):
             assert (expected_outcomes([edges], 1, target) == (outcome & uncensored(layout))).all()
         # What was written on is clean again: the next draw gives the same.
-        assert (forecasts.judge([events], [Target(None, True)], edges, scratch)[0] == both[0]).all()
+        assert (forecasts.judge([events], [Target(None, True)], hits[:1], edges, scratch)[0] == both[0]).all()
 
 
 @settings(max_examples=200, deadline=None)
