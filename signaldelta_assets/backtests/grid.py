@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 from signaldelta_assets.contracts import ScoreSample
 from signaldelta_assets.scoring import ScoringModel, score_grid
 from signaldelta_assets.versioning import content_hash
+from signaldelta_assets.versioning.compiling import threads
 
 from .evaluation import EvaluationProtocol, alerts_from_grid, audit_moments, first_difference
 from .evidence import EngineError
@@ -241,8 +241,7 @@ def _blocks(
         alert_score = np.multiply(grid["magnitude"].to_numpy(), grid["confidence"].to_numpy())
         return _stored(grid, names, moments.size), alert_score
 
-    # numba's setting bounds the threads; its stubs do not see what its option parser defines.
-    with ThreadPoolExecutor(int(numba.config.NUMBA_NUM_THREADS)) as pool:  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(threads()) as pool:
         yield from pool.map(score_block, _bounds(len(events.names), moments.size))
 
 

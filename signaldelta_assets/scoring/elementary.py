@@ -7,20 +7,10 @@ exponent bits alone; they have no table and no branch, so that a loop of them be
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 import numpy as np
 
-from ..versioning.compiling import jit
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def lane(function: _Function) -> _Function:
-    """Compile a function of single numbers: a call would keep the compiler from making vectors of the loop around."""
-    return jit(function, inlined=True)
-
+from ..versioning.compiling import inlined
 
 _LN2 = 0.6931471805599453
 _LN2_REST = 2.3190468138462996e-17  # ln 2 - _LN2
@@ -49,27 +39,27 @@ _T3, _T4, _T5, _T6, _T7 = 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040
 _T8, _T9, _T10, _T11, _T12, _T13 = 1 / 40320, 1 / 362880, 1 / 3628800, 1 / 39916800, 1 / 479001600, 1 / 6227020800
 
 
-@lane
+@inlined
 def _curve(r: float) -> float:
     """Return e^r - 1 - r for abs(r) <= ln(2) / 2."""
     upper = _T8 + r * (_T9 + r * (_T10 + r * (_T11 + r * (_T12 + r * _T13))))
     return r * r * (0.5 + r * (_T3 + r * (_T4 + r * (_T5 + r * (_T6 + r * (_T7 + r * upper))))))
 
 
-@lane
+@inlined
 def _raised(r: float, rest: float) -> float:
     """Return e^(r + rest) for abs(r) <= ln(2) / 2 and a rest below its last bit."""
     whole = 1.0 + r
     return whole + ((r - (whole - 1.0)) + (rest + _curve(r)))
 
 
-@lane
+@inlined
 def _two_to(rounded: float) -> float:
     """Return 2^n for an integer n in [-1022, 1023], given as n + 1.5 * 2^52."""
     return np.int64((np.float64(rounded).view(np.int64) + 1023) << 52).view(np.float64)
 
 
-@lane
+@inlined
 def exp2(x: float) -> float:
     """Return 2^x to within 1 ulp, exact for integers; 0 below -1022 (no subnormals), infinity from 1023 on."""
     inside = min(max(x, -1022.0), 1023.0)
@@ -80,7 +70,7 @@ def exp2(x: float) -> float:
     return math.inf if x >= 1023.0 else value
 
 
-@lane
+@inlined
 def expm1(x: float) -> float:
     """Return e^x - 1 for x <= 0, to within a few ulp also near 0."""
     inside = max(x, -40.0)
@@ -94,7 +84,7 @@ def expm1(x: float) -> float:
     return -1.0 if x < -40.0 else value
 
 
-@lane
+@inlined
 def exp(x: float) -> float:
     """Return e^x to within 1 ulp; 0 below -700, infinity above 700."""
     inside = min(max(x, -700.0), 700.0)
@@ -108,7 +98,7 @@ def exp(x: float) -> float:
     return math.inf if x > 700.0 else value
 
 
-@lane
+@inlined
 def log(x: float) -> float:
     """Return the natural logarithm of a positive normal x to within 1 ulp (the reduction of fdlibm's e_log.c)."""
     bits = np.float64(x).view(np.int64)

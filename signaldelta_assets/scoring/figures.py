@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ..versioning.compiling import jit
-from .elementary import exp, expm1, lane, log
+from ..versioning.compiling import inlined, jit
+from .elementary import exp, expm1, log
 from .layout import (
     BELOW_ONE,
     CONCORDANCE,
@@ -38,14 +38,14 @@ from .layout import (
 )
 
 
-@lane
+@inlined
 def weighted_log(x: float, exponent: float) -> float:
     """Return exponent * ln(x) for x in [0, 1], so that e to it is x^exponent with 0^0 = 1 and 0^positive = 0."""
     value = -math.inf if x <= 0.0 else exponent * log(x)
     return 0.0 if exponent == 0.0 else value
 
 
-@lane
+@inlined
 def budgeted(weight: float, budget: float) -> float:
     """Section 13."""
     return -budget * expm1(-weight / budget)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..versioning import compiling
 from . import kernel
 from .errors import ScoringInputError
 from .events import Evidence, gather
@@ -173,8 +173,7 @@ def run(
     if threads is not None and threads < 1:
         raise ScoringInputError("grid", "threads", "at least one", threads)
     if threads is None:
-        # The setting is defined by numba's option parser, which its stubs do not see.
-        threads = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+        threads = compiling.threads()
     n_entities = len(evidence.entities)
     rows = n_entities * moments.size
     result = Result(

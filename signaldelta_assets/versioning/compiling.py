@@ -23,12 +23,27 @@ from .canonical import sha256_hex
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def jit(function: _Function, *, inlined: bool = False) -> _Function:
+def jit(function: _Function) -> _Function:
     """Compile `function` on its first call, or load what an earlier process compiled from the same sources.
 
     Bits must not depend on the processor: fastmath stays off, without which LLVM neither reassociates nor contracts
-    to FMA; division follows IEEE. The interpreter's lock is released. `inlined`: into its callers' loops.
+    to FMA; division follows IEEE. The interpreter's lock is released.
     """
+    return _compiled(function, inlined=False)
+
+
+def inlined(function: _Function) -> _Function:
+    """Compile `function` into its callers: a call would keep the compiler from making vectors of the loop around it."""
+    return _compiled(function, inlined=True)
+
+
+def threads() -> int:
+    """Return the number of threads that numba is set to (NUMBA_NUM_THREADS)."""
+    # The setting is defined by numba's option parser, which its stubs do not see.
+    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+
+
+def _compiled(function: _Function, *, inlined: bool) -> _Function:
     compiled: Any = numba.njit(nogil=True, fastmath=False, error_model="numpy", forceinline=inlined)(function)
     if compiled is not function:  # as it is with NUMBA_DISABLE_JIT
         compiled._cache = _Cache(function)

@@ -8,10 +8,10 @@ so, because the peak memory of a process is its whole life's.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from sklearn.metrics import roc_auc_score
 from signaldelta_assets.backtests import EvaluationProtocol, evaluate
 from signaldelta_assets.backtests.evaluation import calibrated_grid, warm_up
 from tests.paths import ROOT
+
+from .timing import Row, peak_memory
 
 START = 1_719_792_000  # 2024-07-01
 HOURS = 24 * 120
@@ -86,15 +88,15 @@ def protocol(hours: int = HOURS, replicates: int = REPLICATES, draws: int = DRAW
     )  # fmt: skip
 
 
-def measure() -> list[dict[str, Any]]:
-    """Return rows {what, plain, seconds, baseline_seconds, units, note}: the evaluation, and its AUC replicates."""
+def measure() -> Iterator[Row]:
+    """Yield the rows: the evaluation, beside its AUC replicates by scikit-learn."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", __name__], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise RuntimeError(f"the measurement failed:\n{done.stderr}")
-    rows: list[dict[str, Any]] = json.loads(done.stdout)
-    return rows
+    for row in json.loads(done.stdout):
+        yield Row(**row)
 
 
 def _timed(work: Any) -> tuple[float, float, Any]:
@@ -104,19 +106,15 @@ def _timed(work: Any) -> tuple[float, float, Any]:
     return time.perf_counter() - wall, time.process_time() - cpu, result
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
 def main() -> None:
     """Measure in this process and print the rows."""
     warm_up()
     grid, labels = world()
     points = grid.num_rows
     few = _timed(lambda: evaluate(grid, labels, protocol(replicates=0, draws=0)))
-    before = _peak()
+    before = peak_memory() / 1e9
     whole = _timed(lambda: evaluate(grid, labels, protocol()))
-    peak = _peak()
+    peak = peak_memory() / 1e9
 
     # The plain way to one figure of the eight samples: resample clusters, weigh every point, ask scikit-learn.
     scored = calibrated_grid(grid, labels, protocol())["probability"]
@@ -132,22 +130,20 @@ def main() -> None:
     rows = [
         {
             "what": f"evaluate, {REPLICATES} replicates and {DRAWS} draws of each null",
-            "plain": f"roc_auc_score(sample_weight) alone, {PLAIN_REPLICATES} replicates extrapolated to {REPLICATES}",
             "seconds": whole[0],
             "baseline_seconds": baseline,
             "units": points,
             "note": (
-                f"CPU {whole[1]:.1f} s; baseline CPU {plain[1] * REPLICATES / PLAIN_REPLICATES:.0f} s; peak "
-                f"{peak:.2f} GB, {before:.2f} GB before the replicates, tables included"
+                f"beside the replicates of AUC alone by roc_auc_score; CPU {whole[1]:.1f} s; peak {peak:.2f} GB, "
+                f"{before:.2f} GB before the replicates, tables included"
             ),
         },
         {
             "what": "evaluate, the figures alone",
-            "plain": "one roc_auc_score(sample_weight)",
             "seconds": few[0],
             "baseline_seconds": plain[0] / PLAIN_REPLICATES,
             "units": points,
-            "note": f"CPU {few[1]:.1f} s",
+            "note": f"beside one roc_auc_score; CPU {few[1]:.1f} s",
         },
     ]
     print(json.dumps(rows))

@@ -87,7 +87,8 @@ def test_the_kernel_calls_nothing_that_rounds_as_the_processor_likes() -> None:
         node
         for module in (decay, elementary, figures, kernel)
         for node in ast.parse(inspect.getsource(module)).body
-        if isinstance(node, ast.FunctionDef) and {ast.unparse(name) for name in node.decorator_list} & {"jit", "lane"}
+        if isinstance(node, ast.FunctionDef)
+        and {ast.unparse(name) for name in node.decorator_list} & {"jit", "inlined"}
     ]
     assert len(functions) > 15
     for function in functions:

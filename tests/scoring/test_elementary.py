@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal, localcontext
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from signaldelta_assets.scoring import elementary
 
@@ -48,6 +50,22 @@ def test_exp2_at_the_ends() -> None:
     assert elementary.exp2(-1022.5) == 0.0
     assert elementary.exp2(-math.inf) == 0.0
     assert elementary.exp2(1023.0) == math.inf
+
+
+@given(st.floats(2.3e-308, 1e300))
+@settings(max_examples=300, deadline=None)
+def test_log_is_within_one_ulp_anywhere(x: float) -> None:
+    with localcontext() as context:
+        context.prec = 50
+        assert _ulps(elementary.log(x), Decimal(x).ln()) < 1.0
+
+
+@given(st.floats(-700, 700))
+@settings(max_examples=300, deadline=None)
+def test_exp_is_within_one_ulp_anywhere(x: float) -> None:
+    with localcontext() as context:
+        context.prec = 50
+        assert _ulps(elementary.exp(x), Decimal(x).exp()) < 1.0
 
 
 def test_exp_and_log() -> None:

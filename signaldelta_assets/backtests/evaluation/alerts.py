@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from signaldelta_assets.versioning.compiling import jit
+
 from .inputs import TIMESTAMP, Floats, Ints, Table, read_panel
 from .protocol import EvaluationProtocol
-from .stable import jit
 
 _NO_EVENTS = pa.table(
     {

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
+from signaldelta_assets.scoring.elementary import exp, log
+from signaldelta_assets.versioning.compiling import jit
+
 from .inputs import Floats, Ints
-from .parallel import in_order, threaded
+from .parallel import in_order
 from .protocol import EvaluationProtocol
-from .stable import exp, log
 
 _PIECE = 65_536  # rows of a fit that are summed together
 
@@ -39,7 +41,7 @@ class Fold:
     reason: str | None
 
 
-@threaded
+@jit
 def _platt_sums(
     low: int, high: int, score: Floats, outcome: npt.NDArray[np.bool_], hit: float, miss: float, a: float, b: float
 ) -> tuple[float, float, float, float, float, float]:
@@ -110,7 +112,7 @@ def _platt(score: Floats, outcome: npt.NDArray[np.bool_]) -> tuple[float, float]
     return a, b
 
 
-@threaded
+@jit
 def _sigmoid(score: Floats, a: float, b: float) -> Floats:
     out = np.empty(len(score))
     for row in range(len(score)):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .sample import Layout
+from .layout import Layout
 
 CURVE_LEVELS = 200
 

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from signaldelta_assets.versioning.compiling import jit
+
 from .inputs import Floats
 from .layout import Layout
-from .parallel import threaded
 from .sample import RANK_SUMS, SUMS, Sample, held_clusters
 from .season import smooth
 
@@ -37,7 +38,7 @@ _OUTCOMES = {
 COLUMNS = (*SUMS, *RANK_SUMS)
 
 
-@threaded
+@jit
 def _rank_sums(
     order: npt.NDArray[np.int32],
     group: npt.NDArray[np.int32],

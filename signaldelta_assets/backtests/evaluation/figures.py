@@ -10,8 +10,9 @@ from enum import Enum
 
 import numpy as np
 
+from signaldelta_assets.versioning.compiling import inlined, jit
+
 from .inputs import Floats, Ints
-from .parallel import inlined, threaded
 from .protocol import EvaluationProtocol
 from .ranking import Flags, Weights, areas
 from .sample import RANK_SUMS, SUMS, Sample
@@ -23,7 +24,7 @@ CURVE_STEPS = 48  # points of the Kaplan-Meier curve beside its start
 Figures = dict[str, Floats]  # by name: lanes, or lanes x places
 
 
-@threaded
+@jit
 def _weighted_sums(weights: Weights, held: Ints, sums: Floats) -> Floats:
     """Return lanes x columns; each sum runs over the clusters in order."""
     out = np.zeros((sums.shape[1], weights.shape[1]))
@@ -44,7 +45,7 @@ def _add_product(out: Floats, weight: Floats, value: float) -> None:
         out[lane] += weight[lane] * value
 
 
-@threaded
+@jit
 def _by_lane(weights: Weights, cluster: Ints) -> Weights:
     """Return lanes x rows: the weight of each row's cluster."""
     out = np.empty((weights.shape[1], len(cluster)), dtype=np.uint8)
@@ -54,7 +55,7 @@ def _by_lane(weights: Weights, cluster: Ints) -> Weights:
     return out
 
 
-@threaded
+@jit
 def _quantile(weights: Weights, values: Floats, total: float, share: float) -> float:
     """The linearly interpolated quantile of ascending `values`, each repeated as often as its weight says."""
     position = (total - 1.0) * share
@@ -70,7 +71,7 @@ def _quantile(weights: Weights, values: Floats, total: float, share: float) -> f
     return at_low
 
 
-@threaded
+@jit
 def _lead_quartiles(weights: Weights, lead: Floats, shares: Floats) -> Floats:
     """Return lanes x shares from lanes x rows of weights."""
     out = np.full((len(weights), len(shares)), np.nan)
@@ -84,7 +85,7 @@ def _lead_quartiles(weights: Weights, lead: Floats, shares: Floats) -> Floats:
     return out
 
 
-@threaded
+@jit
 def _kaplan_meier(weights: Weights, wait: Floats, seen: Flags, times: Floats, shares: Floats) -> tuple[Floats, Floats]:
     """Survival at `times`, and the first waits at which it is at most 1 - share (NaN: never)."""
     lanes = len(weights)

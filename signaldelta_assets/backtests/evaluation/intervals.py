@@ -13,14 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from signaldelta_assets.scoring.elementary import exp, log
+from signaldelta_assets.versioning.compiling import jit
+
 from .figures import LANES, Figures, Kind, figures, unit_weights
 from .inputs import Floats, Ints
 from .layout import periods
-from .parallel import in_order, threaded
+from .parallel import in_order
 from .protocol import EvaluationProtocol
 from .ranking import Weights, areas
 from .sample import SUMS, Sample
-from .stable import exp, log
 
 BOOTSTRAP_STREAM = 0  # spawn keys: one independent stream per use of a seed
 _LEAST_DEFINED = 0.5  # of the replicates: below it an interval would be one of the luckier half
@@ -38,7 +40,7 @@ def generator(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(stream,))))
 
 
-@threaded
+@jit
 def _weights(first: Ints, lanes: int, clusters: int, run: int, periods: int) -> Weights:
     """Return clusters x lanes: how often each cluster is drawn by runs that begin at `first` (lane after lane)."""
     weights = np.zeros((clusters, lanes), dtype=np.uint8)

@@ -8,11 +8,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from signaldelta_assets.scoring.elementary import log
+from signaldelta_assets.versioning.compiling import jit
+
 from .inputs import Floats, Ints, Panel
-from .parallel import in_order, stretches, threaded
+from .parallel import in_order, stretches
 from .protocol import EvaluationProtocol
 from .ranking import Clusters, Flags
-from .stable import log
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def periods(protocol: EvaluationProtocol) -> int:
     return (protocol.end - protocol.start) // protocol.cluster + 1
 
 
-@threaded
+@jit
 def rows_until(starts: Ints, at: Ints, until: int) -> Ints:
     """Return for each entity the row after its last one with at <= until."""
     ends = np.empty(len(starts) - 1, dtype=np.int64)
@@ -86,7 +88,7 @@ def rows_until(starts: Ints, at: Ints, until: int) -> Ints:
     return ends
 
 
-@threaded
+@jit
 def _lay_out_rows(
     low: int,
     high: int,
@@ -114,7 +116,7 @@ def _lay_out_rows(
                 place[row] = min(int(p * bins), bins - 1)
 
 
-@threaded
+@jit
 def _scored_rows(starts: Ints, counted: Ints, probability: Floats) -> npt.NDArray[np.int32]:
     out = np.empty(len(probability), dtype=np.int32)
     count = 0
@@ -126,7 +128,7 @@ def _scored_rows(starts: Ints, counted: Ints, probability: Floats) -> npt.NDArra
     return out[:count].copy()
 
 
-@threaded
+@jit
 def _merge(key: Floats, left: Ints, right: Ints) -> Ints:
     """Merge two sequences of places by ascending key; of equal keys the left one's come first."""
     out = np.empty(len(left) + len(right), dtype=np.int64)

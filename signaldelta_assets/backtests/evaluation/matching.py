@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from signaldelta_assets.versioning.compiling import jit
+
 from .inputs import Ints
-from .parallel import threaded
 
 
-@threaded
+@jit
 def match(alert_starts: Ints, alert_at: Ints, event_starts: Ints, event_at: Ints, horizon: int) -> Ints:
     """Return for each alert the row of the event it matches, or -1.
 
@@ -29,7 +30,7 @@ def match(alert_starts: Ints, alert_at: Ints, event_starts: Ints, event_at: Ints
     return matched
 
 
-@threaded
+@jit
 def followed(grid_starts: Ints, at: Ints, event_starts: Ints, event_at: Ints, horizon: int) -> npt.NDArray[np.bool_]:
     """Return y: whether an event of the entity falls in (t, t + horizon], for each grid point t."""
     outcome = np.zeros(len(at), dtype=np.bool_)
@@ -42,7 +43,7 @@ def followed(grid_starts: Ints, at: Ints, event_starts: Ints, event_at: Ints, ho
     return outcome
 
 
-@threaded
+@jit
 def first_since(at: Ints, low: int, stop: int, moment: int, step: int) -> int:
     """Return the first of the rows low:stop (in time order, usually `step` apart) with at >= moment, else stop."""
     if low < stop:

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from signaldelta_assets.versioning.compiling import jit, threads
+
 from .expectation import CLAIMS_BY_ALERT, CLAIMS_BY_EVENT, COLUMNS, at_home, expectation, outcomes_at_home, rank_sums
 from .figures import QUARTILES
 from .inputs import Floats, Ints
@@ -24,7 +26,7 @@ from .intervals import generator
 from .layout import Layout
 from .matching import match, starts_of
 from .outcomes import FIGURES, Forecasts, Target, expected_outcomes
-from .parallel import in_order, stretches, threaded, threads
+from .parallel import in_order, stretches
 from .protocol import MICROSECONDS_PER_HOUR
 from .ranking import OUTCOMES
 from .sample import RANK_SUMS, Claims, Sample, point_sums
@@ -55,7 +57,7 @@ class _Tally(NamedTuple):
     leads: list[Floats]
 
 
-@threaded
+@jit
 def _choose(starts: Ints, alert_starts: Ints, uniform: Floats) -> Ints:
     """Return as many random rows of each entity as it has alerts, ascending, all choices alike (Floyd's sampling)."""
     chosen = np.empty(alert_starts[-1], dtype=np.int64)
@@ -74,7 +76,7 @@ def _choose(starts: Ints, alert_starts: Ints, uniform: Floats) -> Ints:
     return chosen
 
 
-@threaded
+@jit
 def _count_claims(
     alert_starts: Ints,
     alert_at: Ints,

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from signaldelta_assets.versioning.compiling import jit
+
 from .inputs import Floats, Ints
 from .layout import Layout
 from .matching import first_since
-from .parallel import threaded
 from .ranking import Flags, Marks
 
 FIGURES = ("base_rate", "false_positive_rate", "auc", "average_precision", "brier", "log_loss", "brier_skill")
@@ -43,7 +44,7 @@ class Target:
         return before[starts], at[own]
 
 
-@threaded
+@jit
 def _sums(starts: Ints, counted: Ints, probability: Floats, loss: Floats, above: Flags) -> tuple[int, float, float]:
     """Return points above the threshold, sum of p squared and of the log-loss of no event; in row order."""
     high, square, error = 0, 0.0, 0.0
@@ -57,7 +58,7 @@ def _sums(starts: Ints, counted: Ints, probability: Floats, loss: Floats, above:
     return high, square, error
 
 
-@threaded
+@jit
 def _areas(
     ranks: npt.NDArray[np.int32], group: npt.NDArray[np.int32], group_starts: npt.NDArray[np.int32]
 ) -> tuple[int, float]:
@@ -75,7 +76,7 @@ def _areas(
     return lost, precision
 
 
-@threaded
+@jit
 def _judge(
     starts: Ints,
     counted: Ints,
@@ -228,7 +229,7 @@ class Forecasts:
         return out
 
 
-@threaded
+@jit
 def _shares(edges: Edges, draws: int) -> Floats:
     out = np.empty(len(edges) - 1)
     count = 0

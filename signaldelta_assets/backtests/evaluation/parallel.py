@@ -1,4 +1,4 @@
-"""Threads over compiled functions: how they are compiled, and tasks whose results come back in order.
+"""Threads over compiled functions: tasks whose results come back in order.
 
 Results never depend on the number of threads: a task's own sums run in one written order, sums across tasks are of
 whole numbers or run in the tasks' order.
@@ -10,31 +10,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
-from typing import TypeVar, cast
+from typing import TypeVar
 
-import numba
 import numpy as np
 
-_Function = TypeVar("_Function", bound=Callable[..., object])
+from signaldelta_assets.versioning.compiling import threads
+
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
-
-
-def threaded(function: _Function) -> _Function:
-    """Compile `function` as `stable.jit` does, and let it run without the interpreter's lock."""
-    return cast(_Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
-
-
-def inlined(function: _Function) -> _Function:
-    """Compile `function` as a part of threaded ones: a call hands arrays over in seven pieces each, inlined is free."""
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
-    return cast(_Function, compiled)
-
-
-def threads() -> int:
-    """Return the number of threads that numba is set to (NUMBA_NUM_THREADS)."""
-    # The setting is defined by numba's option parser, which its stubs do not see.
-    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
 def in_order(work: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from signaldelta_assets.versioning.compiling import inlined, jit
+
 from .inputs import Floats, Ints
-from .parallel import inlined, threaded
 
 OUTCOMES = 16  # of one ranking: the bits of Ranking.hits
 
@@ -43,7 +44,7 @@ def rank(cluster: Clusters, group: Clusters, hits: Marks, outcomes: int) -> Rank
     return Ranking(cluster, hits, _segment_ends(group, hits), outcomes)
 
 
-@threaded
+@jit
 def _segment_ends(group: Clusters, hits: Marks) -> Ints:
     """Cut around every tie group that holds a hit, and at the end."""
     ends = np.empty(len(group), dtype=np.int64)
@@ -98,7 +99,7 @@ def _tied(
         hits[lane] = now
 
 
-@threaded
+@jit
 def areas(weights: Weights, cluster: Clusters, marks: Marks, ends: Ints, outcomes: int) -> Floats:
     """Return (outcomes, 2, lanes): AUC times positives x negatives, and average precision times positives."""
     lanes = weights.shape[1]

@@ -13,10 +13,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from signaldelta_assets.versioning.compiling import jit
+
 from .inputs import Floats, Ints, Panel
 from .layout import Layout
 from .matching import match, starts_of
-from .parallel import in_order, stretches, threaded
+from .parallel import in_order, stretches
 from .protocol import MICROSECONDS_PER_HOUR, EvaluationProtocol
 from .ranking import Clusters, Flags, Ranking, rank
 
@@ -109,7 +111,7 @@ def held_clusters(sums: Floats) -> Ints:
     return np.flatnonzero(sums.any(axis=1))
 
 
-@threaded
+@jit
 def _point_sums(
     low: int,
     high: int,

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from signaldelta_assets.versioning.compiling import inlined, jit
+
 from .inputs import Floats, Ints
-from .parallel import inlined, threaded
 from .protocol import EvaluationProtocol
 
 _EVEN = 0.25  # per period, added to the others' count: a clock never stands still
@@ -72,7 +73,7 @@ def when_read(value: float, edges: Ints, reading: Floats) -> float:
     return moment
 
 
-@threaded
+@jit
 def turn_events(
     starts: Ints, at: Ints, event_starts: Ints, event_at: Ints, step: int, offset: Floats, edges: Ints, reading: Floats
 ) -> tuple[Ints, Ints]:
@@ -111,7 +112,7 @@ def turn_events(
     return moved, origin
 
 
-@threaded
+@jit
 def scatter_alerts(
     starts: Ints,
     at: Ints,

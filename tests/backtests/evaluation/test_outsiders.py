@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from decimal import Decimal, localcontext
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +11,7 @@ from sklearn.calibration import _sigmoid_calibration
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from signaldelta_assets.backtests.evaluation import benjamini_hochberg, evaluate, holm, stable
+from signaldelta_assets.backtests.evaluation import benjamini_hochberg, evaluate, holm
 from signaldelta_assets.backtests.evaluation.alerts import fire
 from signaldelta_assets.backtests.evaluation.calibration import fit
 from signaldelta_assets.backtests.evaluation.figures import figures, unit_weights
@@ -178,32 +175,6 @@ def test_first_since_equals_a_search(moments: set[int], moment: int, step: int) 
     at = np.array(sorted(moments), dtype=np.int64)
     for low in range(len(at) + 1):
         assert first_since(at, low, len(at), moment, step) == low + np.searchsorted(at[low:], moment)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.floats(2.3e-308, 1e300))
-def test_log_is_within_one_ulp(x: float) -> None:
-    with localcontext() as context:
-        context.prec = 40
-        exact = Decimal(x).ln()
-    found = stable.log(x)
-    assert abs(Decimal(found) - exact) <= Decimal(math.ulp(found))
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.floats(-700, 700))
-def test_exp_is_within_one_ulp(x: float) -> None:
-    with localcontext() as context:
-        context.prec = 40
-        exact = Decimal(x).exp()
-    found = stable.exp(x)
-    assert abs(Decimal(found) - exact) <= Decimal(math.ulp(found))
-
-
-def test_exp_beyond_its_range() -> None:
-    assert stable.exp(-800.0) == 0.0
-    assert stable.exp(710.0) == math.inf
-    assert stable.log(1.0) == 0.0
 
 
 def test_isotonic_equals_scikit_learn() -> None:
