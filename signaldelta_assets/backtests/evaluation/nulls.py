@@ -258,8 +258,8 @@ def shifted_events(
     figures = np.concatenate([part[1] for part in parts])
     nothing = np.zeros(len(panel.at))
     without = np.hstack([point_sums(layout, nothing, 0, None), np.zeros((layout.clusters, len(RANK_SUMS)))])
-    out = []
-    for place in range(len(studies)):
+
+    def draws_of(place: int) -> NullDraws:
         row = members.index(place)
         tallies = [part[0][place] for part in parts]
         share = expected_outcomes([part[2] for part in parts], protocol.null_draws, row)
@@ -268,8 +268,9 @@ def shifted_events(
         mean = at_home(layout, mean, actual[place], None, CLAIMS_BY_EVENT)
         mean = outcomes_at_home(layout, mean, actual[place], without)
         found = {name: figures[:, row, column] for column, name in enumerate(FIGURES)}
-        out.append(NullDraws(_claim_figures(tallies) | found, expectation(mean)))
-    return out
+        return NullDraws(_claim_figures(tallies) | found, expectation(mean))
+
+    return list(in_order(draws_of, range(len(studies))))
 
 
 def _groups(targets: int) -> list[list[int]]:
