@@ -5,7 +5,8 @@ lead (backtests.md). Each null is drawn many times from its stored seed. Its mea
 beside; its expectation, kept by cluster, is resampled together with the figure, which gives the difference an
 interval. Probabilities are not fitted anew: a null asks what the same forecasts are worth against other outcomes.
 
-All studies of an evaluation (all events, each type) see the same draws: the same alerts strewn, the same offsets.
+All studies of an evaluation (all events, each type) see the same draws: the same alerts strewn, the same offsets, on a
+clock of all target events.
 """
 
 from __future__ import annotations
