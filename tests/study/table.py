@@ -251,7 +251,7 @@ def document(answers: Sequence[Answer], size: Size, command: str) -> str:
         questions_table=_markdown(("null", "figure", *(q.name for q in QUESTIONS)), per_question),
         outside="Outside 92 to 98: " + "; ".join(outside) + "." if outside else "None is outside 92 to 98.",
         auc=auc,
-        above="More than 5: " + "; ".join(above) + "." if above else "No share is above 5 beyond chance.",
+        above="More than 5: " + "; ".join(above) + "." if above else "Neither method is above 5 beyond chance.",
         discoveries=_markdown(
             ("null", "figure", "trials with p <= 5 %", "families with any, uncorrected", "Holm", "Benjamini-Hochberg",
              "false claims beside a planted one, %", "planted one claimed, %"), discovery_rows
@@ -302,7 +302,8 @@ false, so Holm and Benjamini-Hochberg should claim anything in at most 5 familie
 {discoveries}
 
 {above} What is left of the season in precision and recall (mean difference in the first table) makes single
-p-values slightly too small: a claim just below 5 % deserves a second look.
+p-values slightly too small, more often below 5 % than stated (first column): a claim just below 5 % deserves a second
+look.
 
 The last two columns: one planted market question beside the insider and filing questions of a noise archive.
 
