@@ -40,7 +40,7 @@ from signaldelta_assets.versioning import content_hash
 from signaldelta_assets.warehouse import ArtifactStore
 from tests.paths import ROOT
 
-from .timing import Row, peak_memory
+from .timing import STATUS, Row, peak_memory
 
 ENTITIES, EVENTS, LABELS, SIGNALS, FAMILIES, CHAINS, HOURS = 1_500, 500_000, 3_000, 30, 12, 10, 2_880
 START = datetime(2024, 7, 1, tzinfo=UTC)
@@ -216,13 +216,14 @@ def main(way: str, request: Path) -> None:
     warm_up("platt")
     pa.set_cpu_count(1)
     before = resource.getrusage(resource.RUSAGE_SELF)
+    status = STATUS.open()
     arm([file.path for file in files], request.parent)
     print("start", flush=True)
     name = _WAYS[way](files, request.parent)
     print("end", flush=True)
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(json.dumps({"cpu": cpu, "rss": peak_memory(), "hash": name}), flush=True)
+    print(json.dumps({"cpu": cpu, "rss": peak_memory(status), "hash": name}), flush=True)
 
 
 # --- around it --------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,13 @@ def best(work: Callable[[], object], times: int = 3) -> float:
     return min(seconds(work) for _ in range(times))
 
 
-def peak_memory() -> int:
-    """Return the most memory this process has had, in bytes.
+STATUS = Path("/proc/self/status")
+
+
+def peak_memory(status: TextIO | None = None) -> int:
+    """Return the most memory this process has had, in bytes; `status` is an open `STATUS`, where no more may be opened.
 
     Not getrusage's ru_maxrss: that outlives exec, and a child starts with its parent's.
     """
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    text = STATUS.read_text() if status is None else status.read()
+    return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmHWM"))
