@@ -37,28 +37,27 @@ def join_as_of(left: pa.Table, events: pa.Table, columns: list[str] | None = Non
             raise RecordError("left", name, "no column of an event's name", name)
     ids = _texts("events", events, "event_id")
 
-    left_names, left_starts, left_order = _runs(entities, at, None)
-    names, starts, order = _runs(known, when, ids)
-    if left_order is not None:
-        at = at[left_order]
-    if order is not None:
-        when = when[order]
-    place: Any = pc.index_in(left_names, value_set=names)
-    owner: _Integers = place.fill_null(-1).to_numpy().astype(np.int64)
-    found = np.empty(len(at), np.int64)
-    bounds = np.linspace(0, len(owner), 4 * _THREADS + 1).astype(np.int64).tolist()
     with ThreadPoolExecutor(_THREADS) as pool:
+        left_names, left_starts, left_order = _runs(entities, at, None, pool)
+        names, starts, order = _runs(known, when, ids, pool)
+        if left_order is not None:
+            at = at[left_order]
+        if order is not None:
+            when = when[order]
+        place: Any = pc.index_in(left_names, value_set=names)
+        owner: _Integers = place.fill_null(-1).to_numpy().astype(np.int64)
+        found = np.empty(len(at), np.int64)
+        bounds = np.linspace(0, len(owner), 4 * _THREADS + 1).astype(np.int64).tolist()
         list(pool.map(lambda a, b: _latest(a, b, left_starts, at, owner, starts, when, found), bounds, bounds[1:]))
-    if order is not None:
-        found = np.where(found >= 0, order[found], -1)
-    if left_order is not None:
-        unsorted = np.empty_like(found)
-        unsorted[left_order] = found
-        found = unsorted
-    pieces: list[Any] = [pa.array(part, mask=part < 0) for part in np.array_split(found, _THREADS)]
-    columns_of = {name: _whole(events[name]) for name in wanted}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for name, column in columns_of.items():
+        if order is not None:
+            found = np.where(found >= 0, order[found], -1)
+        if left_order is not None:
+            unsorted = np.empty_like(found)
+            unsorted[left_order] = found
+            found = unsorted
+        pieces: list[Any] = list(pool.map(lambda part: pa.array(part, mask=part < 0), np.array_split(found, _THREADS)))
+        for name in wanted:
+            column = _whole(events[name])
             left = left.append_column(name, pa.chunked_array(list(pool.map(column.take, pieces)), column.type))
     return left
 
@@ -104,17 +103,36 @@ def _bytes(texts: Any | None) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uin
     return every, np.frombuffer(text, np.uint8) if text is not None else np.empty(0, np.uint8)
 
 
-def _runs(entities: Any, times: _Integers, ids: Any | None) -> tuple[Any, _Integers, _Integers | None]:
+def _runs(
+    entities: Any, times: _Integers, ids: Any | None, pool: ThreadPoolExecutor
+) -> tuple[Any, _Integers, _Integers | None]:
     """Return each entity once, the offsets of its rows, and the order that puts them so (None: as they are)."""
-    encoded: Any = pc.run_end_encode(entities, run_end_type=pa.int64())  # type: ignore[attr-defined]
-    starts = np.concatenate([np.zeros(1, np.int64), encoded.run_ends.to_numpy()])
-    if pc.count_distinct(encoded.values).as_py() == len(encoded.values) and _sorted(starts, times, *_bytes(ids)):
-        return encoded.values, starts, None
+    names, starts = _encoded(entities, pool)
+    if pc.count_distinct(names).as_py() == len(names):
+        # Every step back in time is one from an entity to the next: then rows ascend within each of them.
+        inner = starts[1:-1]
+        back = int(np.count_nonzero(times[1:] < times[:-1])) - int(np.count_nonzero(times[inner] < times[inner - 1]))
+        if back == 0 and (ids is None or _sorted(starts, times, *_bytes(ids))):
+            return names, starts, None
     keys = {"entity": entities, "time": pa.array(times)} | ({} if ids is None else {"id": ids})
     table = pa.table(keys)
     order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in keys]).to_numpy().astype(np.int64)
-    encoded = pc.run_end_encode(entities.take(pa.array(order)), run_end_type=pa.int64())  # type: ignore[attr-defined]
-    return encoded.values, np.concatenate([np.zeros(1, np.int64), encoded.run_ends.to_numpy()]), order
+    return *_encoded(entities.take(pa.array(order)), pool), order
+
+
+def _encoded(texts: Any, pool: ThreadPoolExecutor) -> tuple[Any, _Integers]:
+    """Return the text of each run of equal texts, and the offsets of the runs; pieces are gone through in threads."""
+    bounds = np.linspace(0, len(texts), _THREADS + 1).astype(np.int64).tolist()
+    encode: Any = pc.run_end_encode  # type: ignore[attr-defined]
+    pieces = list(pool.map(lambda a, b: encode(texts.slice(a, b - a), run_end_type=pa.int64()), bounds, bounds[1:]))
+    names: Any = pa.concat_arrays([piece.values for piece in pieces])
+    ends = np.concatenate([piece.run_ends.to_numpy() + first for piece, first in zip(pieces, bounds, strict=False)])
+    # A run may go on from one piece to the next: then the first part's end is none.
+    last = np.ones(len(names), np.bool_)
+    for border in np.cumsum([len(piece.values) for piece in pieces[:-1]]):
+        if 0 < border < len(names):
+            last[border - 1] = not names[int(border) - 1].equals(names[int(border)])
+    return names.filter(pa.array(last)), np.concatenate([np.zeros(1, np.int64), ends[last]])
 
 
 def _column(table_name: str, table: pa.Table, name: str) -> Any:
