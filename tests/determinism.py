@@ -6,7 +6,6 @@ processors, thread counts, grids, input orders and surroundings, each in a proce
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import os
@@ -25,6 +24,7 @@ import pyarrow.compute as pc
 from rich.progress import track
 
 from signaldelta_assets.scoring import ScoringModel, score, score_grid, stream_grid
+from signaldelta_assets.versioning import content_hash
 from tests.benchmarks.machine import described
 from tests.benchmarks.run import START, model
 from tests.benchmarks.scoring import events
@@ -36,16 +36,6 @@ _END = START + (_MOMENTS - 1) * _SIX_HOURS
 DOCUMENT = ROOT / "docs" / "determinism.md"
 
 
-def _digest(grid: pa.Table) -> str:
-    """The SHA-256 over the bits of every column, in order; entity and verdict as texts."""
-    digest = hashlib.sha256()
-    for name in grid.column_names:
-        column = grid[name].combine_chunks()
-        texts = pa.types.is_string(column.type) or pa.types.is_dictionary(column.type)
-        digest.update("\0".join(column.to_pylist()).encode() if texts else column.to_numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _wanted(grid: pa.Table) -> pa.Table:
     at = pa.array([START + step * _SIX_HOURS for step in range(_MOMENTS)], pa.timestamp("us", "UTC"))
     return grid.filter(pc.is_in(grid["at"], at))
@@ -55,14 +45,14 @@ def scored(way: str) -> str:
     """Return the digest of the world scored in one way."""
     made, table = ScoringModel.from_dict(model()), events(_ENTITIES, _EVENTS)
     if way == "hourly":
-        return _digest(_wanted(score_grid(table, made, START, _END, timedelta(hours=1))))
+        return content_hash(_wanted(score_grid(table, made, START, _END, timedelta(hours=1))))
     if way == "irregular":
         draw = np.random.Generator(np.random.PCG64(1))
         others = {START + timedelta(seconds=float(s)) for s in draw.uniform(0, 6 * 3600 * _MOMENTS, 700)}
         moments = sorted(others | {START + step * _SIX_HOURS for step in range(_MOMENTS)})
-        return _digest(_wanted(score_grid(table, made, at=moments)))
+        return content_hash(_wanted(score_grid(table, made, at=moments)))
     if way == "point by point":
-        return _digest(
+        return content_hash(
             pa.concat_tables([score_grid(table, made, at=[START + step * _SIX_HOURS]) for step in range(_MOMENTS)])
             .sort_by([("entity_id", "ascending"), ("at", "ascending")])
         )  # fmt: skip
@@ -78,18 +68,18 @@ def scored(way: str) -> str:
                 | {f"p_{chain}": p for chain, p in sample.chain_probabilities.items()}
             )
         verdict = whole.schema.get_field_index("verdict")
-        return _digest(pa.Table.from_pylist(rows, whole.schema.set(verdict, pa.field("verdict", pa.string()))))
+        return content_hash(pa.Table.from_pylist(rows, whole.schema.set(verdict, pa.field("verdict", pa.string()))))
     if way == "streamed":
         names = sorted(set(table["entity_id"].to_pylist()))
         batches = [table.filter(pc.is_in(table["entity_id"], pa.array(names[i : i + 3]))) for i in range(0, 20, 3)]
-        return _digest(pa.concat_tables(list(stream_grid(batches, made, START, _END, _SIX_HOURS))))
+        return content_hash(pa.concat_tables(list(stream_grid(batches, made, START, _END, _SIX_HOURS))))
     if way == "shuffled":
         order = np.random.Generator(np.random.PCG64(2)).permutation(table.num_rows)
-        return _digest(score_grid(table.take(pa.array(order)), made, START, _END, _SIX_HOURS))
+        return content_hash(score_grid(table.take(pa.array(order)), made, START, _END, _SIX_HOURS))
     if way == "pandas":
-        return _digest(score_grid(table.to_pandas(), made, START, _END, _SIX_HOURS))
+        return content_hash(score_grid(table.to_pandas(), made, START, _END, _SIX_HOURS))
     threads = int(way.removesuffix(" threads"))
-    return _digest(score_grid(table, made, START, _END, _SIX_HOURS, threads=threads))
+    return content_hash(score_grid(table, made, START, _END, _SIX_HOURS, threads=threads))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from signaldelta_assets.contracts import ScoreSample
-from signaldelta_assets.scoring import ScoringModel, score_grid
+from signaldelta_assets.scoring import ScoringModel, compact_grid
 from signaldelta_assets.versioning import content_hash
 from signaldelta_assets.versioning.compiling import threads
 
@@ -237,28 +237,18 @@ def _blocks(
         low, high = bounds
         names = events.names[low:high]
         own = events.between(low, high).select(EVENT_COLUMNS)
-        grid = score_grid(own, model, start, end, step, entities=names, threads=1)
-        alert_score = np.multiply(grid["magnitude"].to_numpy(), grid["confidence"].to_numpy())
-        return _stored(grid, names, moments.size), alert_score
+        block, alert_score = compact_grid(own, model, start, end, step, entities=names, threads=1)
+        _check(block, names, moments.size)
+        return block, alert_score
 
     with ThreadPoolExecutor(threads()) as pool:
         yield from pool.map(score_block, _bounds(len(events.names), moments.size))
 
 
-def _stored(grid: pa.Table, names: Sequence[str], points: int) -> pa.Table:
-    """The rows of a block as they are stored: figures as float32, texts as dictionaries."""
-    firsts = grid["entity_id"].take(np.arange(0, grid.num_rows, points))
-    if grid.num_rows != len(names) * points or firsts.to_pylist() != list(names):
+def _check(block: pa.Table, names: Sequence[str], points: int) -> None:
+    entities: Any = block["entity_id"].chunk(0)
+    if block.num_rows != len(names) * points or entities.dictionary.to_pylist() != list(names):
         raise EngineError(f"grid: expected {points} points of each of {len(names)} entities in order, found others")
-    columns: dict[str, Any] = {}
-    for name in grid.column_names:
-        column: Any = grid[name].combine_chunks()
-        if name == "entity_id":
-            column = _repeated(names, points)
-        elif pa.types.is_float64(column.type):
-            column = column.cast(pa.float32())
-        columns[name] = column
-    return pa.table(columns)
 
 
 def _repeated(names: Sequence[str], points: int) -> Any:

@@ -9,7 +9,7 @@ from ..contracts import ScoreSample
 from .defaults import check_affinities, default_model
 from .errors import ScoringInputError, ScoringModelError
 from .explanation import family_shapley, score, warm_up
-from .grid import family_counterfactuals, score_again, score_grid, stream_grid
+from .grid import compact_grid, family_counterfactuals, score_again, score_grid, stream_grid
 from .model import FamilySpec, ScoringModel, SignalSpec
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "ScoringModelError",
     "SignalSpec",
     "check_affinities",
+    "compact_grid",
     "default_model",
     "family_counterfactuals",
     "family_shapley",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from ..contracts import Contributor, FamilyDelta, FamilyShapley, ScoreSample
 from . import kernel
 from .errors import ScoringInputError
 from .events import Evidence, gather
-from .grid import VERDICTS, run
+from .grid import VERDICTS, compact_grid, run
 from .layout import FIGURES, Floats, Integers
 from .model import UNKNOWN, ScoringModel
 from .moments import Moment, moment
@@ -138,4 +138,5 @@ def warm_up() -> None:
     }  # fmt: skip
     only = pa.Table.from_pylist([event])
     score(only, model, then)
+    compact_grid(only, model, then, then, timedelta(hours=1))
     family_shapley(only, model, then)

@@ -18,7 +18,7 @@ from ..versioning import compiling
 from . import kernel
 from .errors import ScoringInputError
 from .events import Evidence, gather
-from .layout import EXPLAINED, FIGURES, Floats, Integers
+from .layout import EXPLAINED, FIGURES, Floats, Integers, Singles
 from .model import UNKNOWN, ScoringModel
 from .moments import Moment, Moments, Step, irregular_grid, regular_grid
 
@@ -49,6 +49,31 @@ def score_grid(
     moments = _moments(start, end, step, at)
     evidence = gather(events, model, _names(entities), ignore_unknown_signals=ignore_unknown_signals)
     return _scored(evidence, model, moments, threads)
+
+
+def compact_grid(
+    events: pa.Table | pd.DataFrame,
+    model: ScoringModel,
+    start: Moment,
+    end: Moment,
+    step: Step,
+    *,
+    entities: Sequence[str] = (),
+    threads: int | None = None,
+) -> tuple[pa.Table, Floats]:
+    """Return `score_grid` in half its memory, as a backtest stores it, and the alert score a(t) = M * C by row.
+
+    Figures are rounded to float32 as they leave the kernel, entity_id is a dictionary of the entities in their order,
+    and the alert score is that of the figures before rounding. Raises `ScoringInputError`.
+    """
+    moments = regular_grid(start, end, step)
+    evidence = gather(events, model, _names(entities))
+    result = run(evidence, model, moments, threads, single=True)
+    places: Any = pa.array(np.repeat(np.arange(len(evidence.entities), dtype=np.int32), moments.size))
+    keys = {"entity_id": pa.DictionaryArray.from_arrays(places, evidence.entities), "at": _at(evidence, moments)}
+    columns = keys | _columns(result, model)
+    schema = pa.schema([pa.field(name, column.type, nullable=False) for name, column in columns.items()])
+    return pa.table(columns, schema), result.alert_score
 
 
 def stream_grid(
@@ -137,25 +162,20 @@ def family_counterfactuals(
 
 
 def _scored(evidence: Evidence, model: ScoringModel, moments: Integers, threads: int | None) -> pa.Table:
-    result = run(evidence, model, moments, threads)
-    chains = (*model.chain_types, UNKNOWN)
-    return pa.table(
-        _keys(evidence, moments)
-        | {name: pa.array(column) for name, column in zip(FIGURES, result.figures, strict=True)}
-        | {
-            "n_events": pa.array(result.counts),
-            "verdict": pa.DictionaryArray.from_arrays(pa.array(result.verdicts), pa.array(VERDICTS)),
-        }
-        | {f"p_{name}": pa.array(column) for name, column in zip(chains, result.chains, strict=True)}
-    )
+    return pa.table(_keys(evidence, moments) | _columns(run(evidence, model, moments, threads), model))
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the kernel says, row by row of the grid: (9, rows), (C + 1, rows), (rows,), (rows,), (F or 0, 3, rows)."""
+    """What the kernel says, row by row of the grid.
 
-    figures: Floats
-    chains: Floats
+    figures (9, rows) and chains (C + 1, rows), as float32 where that was asked for; alert_score (rows,) then, (0,)
+    otherwise; counts and verdicts (rows,); deltas (F or 0, 3, rows).
+    """
+
+    figures: Floats | Singles
+    chains: Floats | Singles
+    alert_score: Floats
     counts: Integers
     verdicts: np.ndarray[Any, np.dtype[np.int8]]
     deltas: Floats
@@ -168,17 +188,20 @@ def run(
     threads: int | None,
     *,
     counterfactuals: bool = False,
+    single: bool = False,
 ) -> Result:
-    """Run the kernel over all entities and moments."""
+    """Run the kernel over all entities and moments; `single`: figures as float32, and the alert score besides."""
     if threads is not None and threads < 1:
         raise ScoringInputError("grid", "threads", "at least one", threads)
     if threads is None:
         threads = compiling.threads()
     n_entities = len(evidence.entities)
     rows = n_entities * moments.size
+    kind: Any = np.float32 if single else np.float64
     result = Result(
-        np.empty((len(FIGURES), rows)),
-        np.empty((len(model.chain_types) + 1, rows)),
+        np.empty((len(FIGURES), rows), kind),
+        np.empty((len(model.chain_types) + 1, rows), kind),
+        np.empty(rows if single else 0),
         np.empty(rows, np.int64),
         np.empty(rows, np.int8),
         np.empty((len(model.families), 3, rows) if counterfactuals else (0, 3, 0)),
@@ -187,8 +210,8 @@ def run(
     def block(low: int, high: int) -> None:
         kernel.grid(
             low, high, evidence.entity_groups, evidence.group_start, evidence.group_signal, evidence.times,
-            evidence.state, moments, model.parameters, result.figures, result.chains, result.counts, result.verdicts,
-            result.deltas,
+            evidence.state, moments, model.parameters, result.figures, result.chains, result.alert_score, result.counts,
+            result.verdicts, result.deltas,
         )  # fmt: skip
 
     # Python threads, not numba's: its layers abort the process on concurrent callers or after a fork, and the kernel
@@ -223,8 +246,24 @@ def _keys(evidence: Evidence, moments: Integers) -> dict[str, Any]:
     runs = pa.RunEndEncodedArray.from_arrays(ends, evidence.entities)
     return {
         "entity_id": decode(runs) if n_entities else evidence.entities,
-        "at": pa.array(np.tile(moments, n_entities)).cast(_TIME),
+        "at": _at(evidence, moments),
     }
+
+
+def _at(evidence: Evidence, moments: Integers) -> Any:
+    return pa.array(np.tile(moments, len(evidence.entities))).cast(_TIME)
+
+
+def _columns(result: Result, model: ScoringModel) -> dict[str, Any]:
+    chains = (*model.chain_types, UNKNOWN)
+    return (
+        {name: pa.array(column) for name, column in zip(FIGURES, result.figures, strict=True)}
+        | {
+            "n_events": pa.array(result.counts),
+            "verdict": pa.DictionaryArray.from_arrays(pa.array(result.verdicts), pa.array(VERDICTS)),
+        }
+        | {f"p_{name}": pa.array(column) for name, column in zip(chains, result.chains, strict=True)}
+    )
 
 
 def _moments(start: Moment | None, end: Moment | None, step: Step | None, at: Moments | None) -> Integers:

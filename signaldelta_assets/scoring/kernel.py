@@ -37,11 +37,12 @@ from .layout import (
     Floats,
     Integers,
     Parameters,
+    Singles,
 )
 
 
 @jit
-def _store(lanes: Floats, n: int, column: Floats, row: int) -> None:
+def _store(lanes: Floats, n: int, column: Floats | Singles, row: int) -> None:
     for k in range(n):
         column[row + k] = lanes[k]
 
@@ -49,14 +50,15 @@ def _store(lanes: Floats, n: int, column: Floats, row: int) -> None:
 @jit
 def grid(
     entity_low: int, entity_high: int, entity_groups: Integers, group_start: Integers, group_signal: Integers,
-    times: Integers, state: Floats, moments: Integers, model: Parameters, figures: Floats, chains: Floats,
-    counts: Integers, verdicts: NDArray[np.int8], deltas: Floats,
+    times: Integers, state: Floats, moments: Integers, model: Parameters, figures: Floats | Singles,
+    chains: Floats | Singles, alert_score: Floats, counts: Integers, verdicts: NDArray[np.int8], deltas: Floats,
 ) -> None:  # fmt: skip
     """Score the entities in [low, high) at every moment (ascending), into rows of entity * T + step.
 
-    `figures` (9, rows), `chains` (C + 1, rows), `counts` and `verdicts` (rows,). `deltas` (F, 3, rows) gets what each
-    family adds to M, L and C, zeros where it has no evidence; with no rows it is left out. Entities are independent:
-    any split of them over threads gives the same bits.
+    `figures` (9, rows), `chains` (C + 1, rows), either rounded to float32 where that is what they are; `alert_score`,
+    `counts` and `verdicts` (rows,). `deltas` (F, 3, rows) gets what each family adds to M, L and C, zeros where it has
+    no evidence. With no rows, `alert_score` and `deltas` are left out. Entities are independent: any split of them over
+    threads gives the same bits.
     """
     n_families = model.budget.size
     lanes = min(BLOCK, moments.size)
@@ -95,6 +97,9 @@ def grid(
                 _store(out[c], n, figures[c], row)
             for c in range(chains.shape[0]):
                 _store(shares[c], n, chains[c], row)
+            if alert_score.size:
+                for k in range(n):
+                    alert_score[row + k] = out[MAGNITUDE, k] * out[CONFIDENCE, k]
             legacy = out[LEGACY]
             for k in range(n):
                 verdicts[row + k] = 0

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .canonical import canonical_json
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Digest
 
 _AT_ONCE = 2
 _AT_A_TIME = 262_144
@@ -25,11 +28,22 @@ def content_hash(table: pa.Table) -> str:
     by all bytes, lists as int64 lengths followed by the hash of all elements. Dictionaries are decoded first.
     """
     digest = hashlib.sha256(canonical_json([[field.name, str(_plain_type(field.type))] for field in table.schema]))
+    # Columns without a null all begin alike.
+    full = _begun(len(table))
+    full.update(_bytes(np.ones(len(table), np.uint8)))
+
+    def hashed(column: pa.ChunkedArray[Any]) -> bytes:
+        return _column_hash(column, None if column.null_count else full.copy())
+
     # Hashing lets go of the interpreter, so columns are hashed beside one another.
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for hashed in pool.map(_column_hash, table.columns):
-            digest.update(hashed)
+        for value in pool.map(hashed, table.columns):
+            digest.update(value)
     return digest.hexdigest()
+
+
+def _begun(rows: int) -> Digest:
+    return hashlib.sha256(np.int64(rows).astype("<i8").tobytes())
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
@@ -40,11 +54,13 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return pa.list_(pa.field("element", kind.value_type)) if pa.types.is_list(kind) else kind
 
 
-def _column_hash(column: pa.ChunkedArray[Any]) -> bytes:
+def _column_hash(column: pa.ChunkedArray[Any], digest: Digest | None = None) -> bytes:
+    """The column's hash; `digest` has taken in all that comes before the values, if it is given."""
     kind = column.type
-    digest = hashlib.sha256(np.int64(len(column)).astype("<i8").tobytes())
-    for chunk in column.chunks:
-        digest.update(_bytes(_valid(chunk)))
+    if digest is None:
+        digest = _begun(len(column))
+        for chunk in column.chunks:
+            digest.update(_bytes(_valid(chunk)))
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_list(kind):
@@ -58,7 +74,7 @@ def _column_hash(column: pa.ChunkedArray[Any]) -> bytes:
         for update in (_lengths, _texts):
             for chunk in column.chunks:
                 for start in range(0, len(chunk), _AT_A_TIME):
-                    digest.update(update(_plain(chunk.slice(start, _AT_A_TIME))))
+                    digest.update(update(chunk.slice(start, _AT_A_TIME)))
     else:
         for chunk in column.chunks:
             digest.update(_bytes(_numbers(_plain(chunk))))
@@ -86,10 +102,14 @@ def _offsets(values: Any) -> np.ndarray[Any, Any]:
 
 
 def _lengths(values: Any) -> memoryview:
-    return _bytes(np.diff(_offsets(values)).astype("<i8"))
+    if pa.types.is_dictionary(values.type) and not values.null_count and not values.dictionary.null_count:
+        lengths = np.diff(_offsets(_plain(values.dictionary)))
+        return _bytes(lengths.astype("<i8")[values.indices.to_numpy()])
+    return _bytes(np.diff(_offsets(_plain(values))).astype("<i8"))
 
 
 def _texts(values: Any) -> memoryview:
+    values = _plain(values)
     offsets, data = _offsets(values), values.buffers()[2]
     return memoryview(b"") if data is None else memoryview(data)[int(offsets[0]) : int(offsets[-1])]
 

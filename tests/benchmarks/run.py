@@ -183,7 +183,7 @@ def fast(files: list[SnapshotFile], folder: Path) -> str:
     events = EntityEvents.of(available_events(read["signal_events"], read["signal_frontier"], latency), names)
     with ScoreFile(folder / "scores.parquet") as file:
         grid = make_grid(events, ScoringModel.from_dict(model()), protocol, keep=file.write)
-    content_hash(grid.scores)
+        content_hash(grid.scores)
     return file.sha256
 
 

@@ -10,8 +10,11 @@ import json
 import sys
 from datetime import timedelta
 
+import pyarrow as pa
+
 from signaldelta_assets.scoring import (
     ScoringModel,
+    compact_grid,
     decay,
     family_counterfactuals,
     family_shapley,
@@ -19,12 +22,13 @@ from signaldelta_assets.scoring import (
     score,
     score_grid,
 )
+from signaldelta_assets.versioning import content_hash
 
 from .cases import HOUR, NOW, bits, model_document, panel
 
 
 def fingerprint() -> dict[str, str]:
-    """Return the digests, by column, of three grids and their counterfactuals, and those of explanations."""
+    """Return the digests, by column, of three grids, compact ones and counterfactuals, and those of explanations."""
     digests: dict[str, str] = {}
     for seed in (11, 12, 13):
         document = model_document(seed)
@@ -33,6 +37,8 @@ def fingerprint() -> dict[str, str]:
         for make in (score_grid, family_counterfactuals):
             grid = make(events, model, NOW - 36 * HOUR, NOW, timedelta(minutes=90))
             digests |= {f"{seed} {name}": hashlib.sha256(data).hexdigest() for name, data in bits(grid).items()}
+        compact, alert_score = compact_grid(events, model, NOW - 36 * HOUR, NOW, timedelta(minutes=90))
+        digests[f"{seed} compact"] = content_hash(compact.append_column("alert_score", pa.array(alert_score)))
         own = events.filter([name == "ENT1" for name in events["entity_id"].to_pylist()])
         sample = repr((score(own, model, NOW, top_k=100), family_shapley(own, model, NOW)))
         digests[f"{seed} explanation"] = hashlib.sha256(sample.encode()).hexdigest()

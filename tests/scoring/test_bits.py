@@ -18,6 +18,7 @@ import pytest
 
 from signaldelta_assets.scoring import (
     ScoringModel,
+    compact_grid,
     decay,
     elementary,
     family_counterfactuals,
@@ -67,7 +68,8 @@ def test_plainest_processor_and_another_environment(tmp_path: Path) -> None:
     found = _elsewhere(tmp_path, **environment)
     assert found["digests"] == fingerprint()
     assert found["compiled at import"] == []
-    assert found["compiled now"] == 4
+    # The grid twice, for figures of eight bytes and of four.
+    assert found["compiled now"] == 5
     assert list((tmp_path / "compiled").rglob("*.nbc")), "numba's cache directory was not used"
     # Another process takes what that one has compiled, and computes the same.
     again = _elsewhere(tmp_path, **environment)
@@ -102,12 +104,14 @@ def test_warm_up_leaves_nothing_to_compile() -> None:
     warm_up()
     entries: tuple[Any, ...] = (kernel.grid, kernel.explain, kernel.shapley, decay.anchor)
     before = [list(entry.signatures) for entry in entries]
-    assert all(len(signatures) == 1 for signatures in before)
+    # The grid for figures of eight bytes and of four.
+    assert [len(signatures) for signatures in before] == [2, 1, 1, 1]
     document = model_document(6)
     model = ScoringModel.from_dict(document)
     events = panel(6, document)
     for frame in (events, events.to_pandas(), events.slice(0, 0), events.drop_columns(["context_weight"])):
         score_grid(frame, model, NOW - HOUR, NOW, HOUR, entities=["X"])
+        compact_grid(frame, model, NOW - HOUR, NOW, HOUR, entities=["X"])
         score_grid(frame, model, at=np.array([NOW.replace(tzinfo=None)], "datetime64[ns]"), threads=2)
     score(table([]), model, NOW)
     family_counterfactuals(events, model, at=[NOW])

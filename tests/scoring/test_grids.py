@@ -16,6 +16,7 @@ from signaldelta_assets.contracts import FamilyShapley
 from signaldelta_assets.scoring import (
     ScoringInputError,
     ScoringModel,
+    compact_grid,
     family_counterfactuals,
     family_shapley,
     score,
@@ -24,6 +25,7 @@ from signaldelta_assets.scoring import (
     stream_grid,
 )
 from signaldelta_assets.scoring.layout import BLOCK, FIGURES
+from signaldelta_assets.versioning import content_hash
 
 from .cases import HOUR, NOW, bits, model_document, panel, table
 
@@ -52,6 +54,21 @@ def test_a_moment_has_the_same_bits_in_any_block(seed: int) -> None:
         sample = score(_only(events, "ENT1"), model, at[place])
         row = whole.filter(pc.equal(whole["entity_id"], "ENT1")).slice(place, 1).to_pylist()[0]
         assert {name: row[name] for name in FIGURES} == {name: getattr(sample, name) for name in FIGURES}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_compact_grid_is_the_grid_rounded_once(threads: int) -> None:
+    model = ScoringModel.from_dict(document := model_document(6))
+    events = panel(6, document, events=150)
+    steps = (NOW - (_LONG - 1) * _MINUTES, NOW, _MINUTES)
+    whole = score_grid(events, model, *steps, entities=["NONE"])
+    found, alert_score = compact_grid(events, model, *steps, entities=["NONE"], threads=threads)
+    floats = [field.name for field in whole.schema if pa.types.is_floating(field.type)]
+    rounded = pa.schema([pa.field(f.name, pa.float32()) if f.name in floats else f for f in whole.schema])
+    assert content_hash(found) == content_hash(whole.cast(rounded))
+    assert whole.cast(rounded).cast(whole.schema) != whole, "nothing was rounded: the test shows nothing"
+    assert (alert_score == whole["magnitude"].to_numpy() * whole["confidence"].to_numpy()).all()
+    assert not any(field.nullable for field in found.schema)
 
 
 def test_signals_that_come_and_go_within_a_block_decide_which_chains_are_possible() -> None:
