@@ -25,6 +25,7 @@ Part = dict[str, Any]
 
 _KINDS = list(PARTS)
 _AT_ONCE = 2
+_EVENT_COLUMNS = [*PARTS["signal_events"].names, "frontier"]
 _ENTRY = pa.struct(
     [(name, pa.string()) for name in ("source_type", "form", "collection_mode", "event_time", "observed_time")]
 )
@@ -77,8 +78,8 @@ def freeze_snapshot(
             f"snapshot: dataset {dataset.dataset_id}: field 'definitions_hash': expected {definitions_hash}, "
             f"found {dataset.definitions_hash}"
         )
-    known_at = labels.dataset_known_at(warehouse, dataset.dataset_id)
-    if known_at is not None and known_at > as_of:
+    known_at = labels.dataset_known_after(warehouse, dataset.dataset_id, as_of)
+    if known_at is not None:
         raise SnapshotError(
             f"snapshot: dataset {dataset.dataset_id}: expected labels ingested by {as_of.isoformat()}, "
             f"found one of {known_at.isoformat()}"
@@ -90,21 +91,24 @@ def freeze_snapshot(
         return {"kind": kind, "stretch": stretch, **asdict(put_part(store, conform(kind, table), known[kind]))}
 
     def events(stretch: str, days: Window) -> list[Part]:
-        table = signals.read_events(warehouse, definitions_hash=definitions_hash, window=days, as_of=as_of)
+        table = signals.read_events(
+            warehouse, definitions_hash=definitions_hash, window=days, as_of=as_of, columns=_EVENT_COLUMNS
+        )
         # Without any event at all there still is a part that says so.
         if table.num_rows == 0 and stretch != "all":
             return []
         return [keep("signal_events", stretch, table), keep("signal_frontier", stretch, frontier_rows(table))]
 
     def labeled() -> list[Part]:
-        table = labels.read_dataset(warehouse, dataset.dataset_id)
+        table = labels.read_dataset(warehouse, dataset.dataset_id, PARTS["labeled_events"].names)
         return [keep("labeled_events", stretch, piece) for stretch, piece in _by_month(table)]
 
     def others() -> list[Part]:
         document = canonical_json(documents.get_document(warehouse, definitions_hash, "signal_definitions")).decode()
+        coverage = raw.read_coverage(warehouse, as_of, window)
         return [
-            keep("entities", "all", raw.read_members(warehouse, as_of, window)),
-            keep("coverage", "all", raw.read_coverage(warehouse, as_of, window)),
+            keep("entities", "all", raw.read_members(warehouse, as_of, coverage)),
+            keep("coverage", "all", coverage),
             keep("definitions", "all", pa.table({"document_hash": [definitions_hash], "document": [document]})),
         ]
 

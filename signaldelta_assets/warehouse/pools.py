@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +34,8 @@ class Warehouse:
     def __init__(self, url: str, *, home: str = "offsite", size: int = 4, timeout_seconds: float = 30.0) -> None:
         self.url = plain_url(url)
         self.home = home
+        self._arrow: dbapi.Connection | None = None
+        self._arrow_lock = threading.Lock()
         self._pool: ConnectionPool[Connection[dict[str, Any]]] = ConnectionPool(
             self.url,
             min_size=0,
@@ -55,6 +58,10 @@ class Warehouse:
 
     def close(self) -> None:
         """Close every connection."""
+        with self._arrow_lock:
+            if self._arrow is not None:
+                self._arrow.close()
+                self._arrow = None
         self._pool.close()
 
     @contextmanager
@@ -73,7 +80,12 @@ class Warehouse:
     @contextmanager
     def arrow(self) -> Iterator[dbapi.Connection]:
         """An ADBC connection of its own, for reading many rows into Arrow tables."""
-        with dbapi.connect(plain_url(self.url, options=_OPTIONS), autocommit=True) as connection:
+        with self._arrow_lock:
+            if self._arrow is None:
+                # It learns every type of the server first, which takes longer than most reads; its clones know them.
+                self._arrow = dbapi.connect(plain_url(self.url, options=_OPTIONS), autocommit=True)
+            connection = self._arrow.adbc_clone()
+        with closing(connection):
             yield connection
 
     @contextmanager

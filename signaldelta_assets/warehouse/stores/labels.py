@@ -257,21 +257,28 @@ def get_dataset(warehouse: Warehouse, dataset: str | int) -> Dataset:
     return _dataset(row, created=False)
 
 
-def read_dataset(warehouse: Warehouse, dataset_id: str) -> pa.Table:
-    """Return the members of a dataset version with all of `LABEL_COLUMNS`, by entity and time."""
+def read_dataset(warehouse: Warehouse, dataset_id: str, columns: Sequence[str] = tuple(LABEL_COLUMNS)) -> pa.Table:
+    """Return the members of a dataset version, by entity and time.
+
+    `columns` of `LABEL_COLUMNS`, among them those of the order.
+    """
+    kinds = {name: LABEL_COLUMNS[name] for name in columns}
     source = sql.SQL(
         "FROM {} AS m JOIN {} AS e USING (label_id, revision, content_hash) WHERE m.dataset_id = %(dataset)s"
     ).format(identifier("labeled_event_dataset_members"), identifier("labeled_events"))
-    return sort_table(fetch_table(warehouse, LABEL_COLUMNS, source, {"dataset": dataset_id}), _ORDER)
+    return sort_table(fetch_table(warehouse, kinds, source, {"dataset": dataset_id}), _ORDER)
 
 
-def dataset_known_at(warehouse: Warehouse, dataset_id: str) -> datetime | None:
-    """Return the latest ingest time among the members of a dataset: from then on it could be frozen."""
+def dataset_known_after(warehouse: Warehouse, dataset_id: str, as_of: datetime) -> datetime | None:
+    """Return the latest ingest time among the members of a dataset where that is after `as_of`, else None."""
+    # What was frozen as of an earlier moment has no later member, so mostly nothing is joined.
     with warehouse.read() as connection:
         row = connection.execute(
             "SELECT max(e.ingest_time) AS known FROM labeled_event_dataset_members AS m "
-            "JOIN labeled_events AS e USING (label_id, revision) WHERE m.dataset_id = %s",
-            (dataset_id,),
+            "JOIN labeled_events AS e USING (label_id, revision) "
+            "WHERE m.dataset_id = %(dataset)s AND e.ingest_time > %(as_of)s "
+            "AND (SELECT as_of FROM labeled_event_datasets WHERE dataset_id = %(dataset)s) > %(as_of)s",
+            {"dataset": dataset_id, "as_of": as_of},
         ).fetchone()
     assert row is not None
     known: datetime | None = row["known"]

@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import sql
 
 from ..pools import Warehouse, identifier
-from .reading import TIME, Window, fetch_table
+from .reading import TIME, Window, fetch_table, sort_table
 
 _COLUMNS: dict[str, pa.DataType] = {
     "raw_record_id": pa.string(),
@@ -100,39 +101,26 @@ def read_coverage(warehouse: Warehouse, as_of: datetime | None, window: Window) 
     """
     source = sql.SQL(
         "FROM (SELECT entity_id, source_type, min(partition_date) AS first_day, max(partition_date) AS last_day, "
-        "count(*) AS records FROM {} WHERE {} GROUP BY entity_id, source_type) AS covered "
-        'ORDER BY entity_id COLLATE "C", source_type COLLATE "C"'
-    ).format(identifier("raw_records"), _INSIDE)
-    return fetch_table(warehouse, _COVERAGE, source, _inside(as_of, window))
+        "count(*) AS records FROM {} WHERE partition_date >= %(start)s AND partition_date < %(end)s "
+        "AND (%(as_of)s::timestamptz IS NULL OR ingest_time <= %(as_of)s) GROUP BY entity_id, source_type) AS covered"
+    ).format(identifier("raw_records"))
+    params = {"as_of": as_of, "start": window.start, "end": window.end}
+    return sort_table(fetch_table(warehouse, _COVERAGE, source, params), ("entity_id", "source_type"))
 
 
-def read_members(warehouse: Warehouse, as_of: datetime | None, window: Window) -> pa.Table:
-    """Return the entities with records in `window`: entity_id, asset_class, cik, member_from, member_to (days).
+_SECURITIES: dict[str, pa.DataType] = {"entity_id": pa.string(), "asset_class": pa.string(), "cik": pa.string()}
+
+
+def read_members(warehouse: Warehouse, as_of: datetime | None, coverage: pa.Table) -> pa.Table:
+    """Return the entities of `coverage` (`read_coverage`): entity_id, asset_class, cik, member_from, member_to (days).
 
     An entity that stopped reporting stays, with its last day. asset_class and cik, which never change, are null where
     the entity came into the reference data after `as_of`.
     """
-    source = sql.SQL(
-        "FROM (SELECT entity_id, min(partition_date) AS member_from, max(partition_date) AS member_to FROM {} "
-        "WHERE {} GROUP BY entity_id) AS member LEFT JOIN (SELECT entity_id, asset_class, cik FROM {} "
-        "WHERE %(as_of)s::timestamptz IS NULL OR first_seen_at <= %(as_of)s) AS security USING (entity_id) "
-        'ORDER BY entity_id COLLATE "C"'
-    ).format(identifier("raw_records"), _INSIDE, identifier("securities"))
-    return fetch_table(warehouse, _MEMBERS, source, _inside(as_of, window))
-
-
-_INSIDE = sql.SQL(
-    "partition_date >= %(start)s AND partition_date < %(end)s "
-    "AND (%(as_of)s::timestamptz IS NULL OR ingest_time <= %(as_of)s)"
-)
-_MEMBERS: dict[str, pa.DataType] = {
-    "entity_id": pa.string(),
-    "asset_class": pa.string(),
-    "cik": pa.string(),
-    "member_from": pa.date32(),
-    "member_to": pa.date32(),
-}
-
-
-def _inside(as_of: datetime | None, window: Window) -> dict[str, Any]:
-    return {"as_of": as_of, "start": window.start, "end": window.end}
+    source = sql.SQL("FROM {} WHERE %(as_of)s::timestamptz IS NULL OR first_seen_at <= %(as_of)s")
+    known = fetch_table(warehouse, _SECURITIES, source.format(identifier("securities")), {"as_of": as_of})
+    days = coverage.group_by("entity_id", use_threads=False).aggregate([("first_day", "min"), ("last_day", "max")])
+    days = sort_table(days, ("entity_id",))
+    members = known.take(pc.index_in(days["entity_id"], known["entity_id"]))
+    columns = [days["entity_id"], members["asset_class"], members["cik"], days["first_day_min"], days["last_day_max"]]
+    return pa.table(columns, names=["entity_id", "asset_class", "cik", "member_from", "member_to"])

@@ -72,4 +72,5 @@ def sort_table(table: pa.Table, by: Sequence[str]) -> pa.Table:
 
     Cheaper than in the server, which sorts whole rows on disk and has other work.
     """
-    return table.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in by])).combine_chunks()
+    table = table.combine_chunks()
+    return table.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in by]))

@@ -158,11 +158,12 @@ def read_events(
     signal_ids: Sequence[str] | None = None,
     entity_ids: Sequence[str] | None = None,
     all_revisions: bool = False,
+    columns: Sequence[str] = tuple(EVENT_COLUMNS),
 ) -> pa.Table:
     """Return the events of `window` as they were known at `as_of` (by ingest time), by entity, time and id.
 
-    The newest revision of each key, active ones only; the columns of `EVENT_COLUMNS`. `frontier`, `attributes` and
-    `chain_affinity` are JSON text. With `all_revisions` every revision of each key that has one in the window, in or
+    The newest revision of each key, active ones only; `columns` of `EVENT_COLUMNS`, among them those of the order. `frontier`,
+    `attributes` and `chain_affinity` are JSON text. With `all_revisions` every revision of each key that has one in the window, in or
     out of it, withdrawn ones too, and the column `active`: which of them counts is for the latency model to say.
     """
     condition: sql.Composable = sql.SQL("")
@@ -171,7 +172,7 @@ def read_events(
     if entity_ids is not None:
         condition += sql.SQL(" AND entity_id = ANY(%(entities)s)")
     source = (all_as_of if all_revisions else latest_as_of)(_TABLE, condition)
-    columns = EVENT_COLUMNS | ({"active": pa.bool_()} if all_revisions else {})
+    kinds = {name: EVENT_COLUMNS[name] for name in columns} | ({"active": pa.bool_()} if all_revisions else {})
     params = {
         "definitions": definitions_hash,
         "as_of": as_of,
@@ -181,7 +182,7 @@ def read_events(
         "entities": list(entity_ids or ()),
     }
     order = ("entity_id", "event_time", "event_id", *(("revision",) if all_revisions else ()))
-    return sort_table(fetch_table(warehouse, columns, source, params), order)
+    return sort_table(fetch_table(warehouse, kinds, source, params), order)
 
 
 def write_counts(warehouse: Warehouse, stage: str, producer: str, window: Window, counts: Mapping[str, int]) -> None:
