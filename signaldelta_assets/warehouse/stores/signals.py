@@ -162,9 +162,10 @@ def read_events(
 ) -> pa.Table:
     """Return the events of `window` as they were known at `as_of` (by ingest time), by entity, time and id.
 
-    The newest revision of each key, active ones only; `columns` of `EVENT_COLUMNS`, among them those of the order. `frontier`,
-    `attributes` and `chain_affinity` are JSON text. With `all_revisions` every revision of each key that has one in the window, in or
-    out of it, withdrawn ones too, and the column `active`: which of them counts is for the latency model to say.
+    The newest revision of each key, active ones only; `columns` of `EVENT_COLUMNS`, among them those of the order.
+    `frontier`, `attributes` and `chain_affinity` are JSON text. With `all_revisions` every revision of each key that
+    has one in the window, in or out of it, withdrawn ones too, and the column `active`: which of them counts is for
+    the latency model to say.
     """
     condition: sql.Composable = sql.SQL("")
     if signal_ids is not None:

@@ -8,14 +8,16 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from signaldelta_assets.backtests import check_manifest
-from signaldelta_assets.backtests.folders import PREFIX
+from signaldelta_assets.backtests.folders import PREFIX, sweep
+from signaldelta_assets.backtests.sandbox import sandbox_environment
 from signaldelta_assets.snapshots import open_snapshot
 from signaldelta_assets.versioning import sha256_file
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
@@ -26,14 +28,45 @@ from tests.snapshots.world import build_world
 pytestmark = pytest.mark.postgres
 # In the run's own process, beside the calls of the one that started it.
 STEPS = ("compiling", "deriving available times", "scoring 4", "scoring again", "evaluating", "computed")
-CALLS = 8
+CALLS = 5
+
+_COMMAND = [sys.executable, "-m", "tests.backtests.runs.killed"]
 
 
-def _start(url: str, folder: Path, when: str) -> subprocess.CompletedProcess[str]:
-    (folder / "tmp").mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "tests.backtests.runs.killed", url, str(folder / "store"), when]
+def _start(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the whole of it, undisturbed and in new interpreters."""
+    command = [*_COMMAND, url, str(folder / "store"), "never"]
     environment = os.environ | {"TMPDIR": str(folder / "tmp")}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+class _Attempts:
+    """Attempts that are killed on the way, each in a fork of a process that has started once."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def __enter__(self) -> Self:
+        # What is read from the environment variables at the start of an interpreter is as a run's process has it.
+        environment = os.environ | sandbox_environment(self._home)
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(_COMMAND, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def start(self, url: str, folder: Path, when: str) -> tuple[int, str]:
+        """Start one; return its status and what it wrote as errors."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps([url, str(folder / "store"), when]) + "\n")
+        self._process.stdin.flush()
+        status, _, errors = json.loads(self._process.stdout.readline())
+        return status, errors
+
+
+def _run_folders(folder: Path) -> list[Path]:
+    return list((folder / "tmp").glob(f"{PREFIX}*"))
 
 
 def _nothing_is_half_there(warehouse: Warehouse, store: ArtifactStore) -> int:
@@ -69,51 +102,57 @@ def _nothing_is_half_there(warehouse: Warehouse, store: ArtifactStore) -> int:
     return len(runs)
 
 
-# A score of starts of the whole platform: no limit would say anything.
+# Two starts of the whole platform and a score of forks: no limit would say anything.
 @pytest.mark.timeout(0)
 def test_killed_anywhere_it_leaves_nothing_half_done_and_finishes_the_same(
-    make_postgres_url: Callable[[], str], tmp_path: Path
+    make_postgres_url: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = [tmp_path / "undisturbed", tmp_path / "killed"]
     urls = []
     for folder in folders:
-        folder.mkdir()
+        (folder / "tmp").mkdir(parents=True)
         urls.append(make_postgres_url())
         with Warehouse(urls[-1]) as warehouse:
             build_world(warehouse, ArtifactStore(folder / "store"))
-    done = _start(urls[0], folders[0], "never")
+    done = _start(urls[0], folders[0])
     assert done.returncode == 0, done.stderr
     expected = json.loads(done.stdout)
     calls = expected.pop("calls")
-    assert calls > 5 * CALLS
+    assert calls > 10 * CALLS
 
-    spread = [1 + (calls - 1) * number // (CALLS - 1) for number in range(CALLS)]
-    seeded = random.Random(7).sample(range(2, calls), 2)
-    # The last calls come last: they are after the commit.
-    points = [f"step {text}" for text in STEPS[::2]] + [f"child {text}" for text in STEPS[1::2]]
-    points += [f"call {number}" for number in sorted({*spread, *seeded})]
     url, folder = urls[1], folders[1]
-    killed = 0
-    with Warehouse(url) as warehouse:
+    with Warehouse(url) as warehouse, _Attempts(tmp_path) as attempts:
         store = ArtifactStore(folder / "store")
-        for point in points:
-            attempt = _start(url, folder, point)
-            if attempt.returncode == 0:
-                # Stored by an attempt that was killed after its commit: then there is nothing left to kill.
-                break
-            assert attempt.returncode == (1 if point.startswith("child") else -signal.SIGKILL), attempt.stderr
-            if point.startswith("child"):
-                assert "without a word" in attempt.stderr
-            killed += 1
-            assert _nothing_is_half_there(warehouse, store) <= 1
-        assert killed >= 12
-        finished = _start(url, folder, "never")
+
+        def killed(point: str, runs: int = 0) -> str:
+            status, errors = attempts.start(url, folder, point)
+            assert status == (1 if point.startswith("child") else -signal.SIGKILL), f"{point}: {status}: {errors}"
+            assert _nothing_is_half_there(warehouse, store) == runs, point
+            assert len(_run_folders(folder)) <= 1, f"{point}: the folder of an earlier attempt is still there"
+            return errors
+
+        # While nothing is frozen yet.
+        for number in (1, calls // 6, calls // 3):
+            killed(f"call {number}")
+        for text in STEPS[::2]:
+            killed(f"step {text}")
+        for text in STEPS[1::2]:
+            assert "without a word" in killed(f"child {text}")
+        # Where the snapshot is there, over all calls up to the commit, and one after it.
+        before = int(killed("storing"))
+        spread = [1 + (before - 1) * number // CALLS for number in range(1, CALLS + 1)]
+        for number in sorted({*spread, *random.Random(7).sample(range(2, before), 2)}):
+            killed(f"call {number}")
+        killed("stored", runs=1)
+        finished = _start(url, folder)
         assert finished.returncode == 0, finished.stderr
         found = json.loads(finished.stdout)
         del found["calls"]
         assert found == expected
         assert _nothing_is_half_there(warehouse, store) == 1
-        assert list((folder / "tmp").glob(f"{PREFIX}*")) == []
+        # The attempt that was killed after its commit left its folder to the next run, and no run was left to do.
+        monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+        assert (sweep(), _run_folders(folder)) == (1, [])
         store.sweep()
         names = {path.name for path in store.root.rglob("*") if path.is_file()}
     assert names == {path.name for path in (folders[0] / "store").rglob("*") if path.is_file()}
