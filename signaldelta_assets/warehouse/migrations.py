@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from signaldelta_assets.errors import SignalDeltaError
 
 from .postgres import sqlalchemy_url
+
+# Alembic is imported where it is used: every process imports this module, few migrate.
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
@@ -22,6 +23,8 @@ class WrongSchemaVersionError(SignalDeltaError):
 
 
 def _config(url: str) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     # configparser reads % as interpolation.
@@ -31,11 +34,15 @@ def _config(url: str) -> Config:
 
 def migrate(url: str, revision: str = "head") -> None:
     """Apply the migrations up to `revision`, in one transaction, under a lock: safe to call from many processes."""
+    from alembic import command
+
     command.upgrade(_config(url), revision)
 
 
 def head_revision() -> str:
     """Return the newest migration of this code."""
+    from alembic.script import ScriptDirectory
+
     head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
     assert head is not None
     return head
@@ -43,6 +50,8 @@ def head_revision() -> str:
 
 def current_revision(url: str) -> str | None:
     """Return the migration a database stands at, None for an empty one."""
+    from alembic.migration import MigrationContext
+
     engine = create_engine(sqlalchemy_url(url, "psycopg"))
     try:
         with engine.connect() as connection:

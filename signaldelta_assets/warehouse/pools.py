@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from adbc_driver_postgresql import dbapi
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
@@ -18,6 +17,9 @@ from signaldelta_assets.errors import SignalDeltaError
 
 from .postgres import plain_url
 from .tables import SCHEMA, WRITE_HOMES
+
+if TYPE_CHECKING:
+    from adbc_driver_postgresql import dbapi
 
 # Writers hold it shared, `quiesce` takes it alone: so no row can appear later with an earlier ingest_time.
 _WRITERS_LOCK = 0x5D_0001
@@ -82,6 +84,9 @@ class Warehouse:
         """An ADBC connection of its own, for reading many rows into Arrow tables."""
         with self._arrow_lock:
             if self._arrow is None:
+                # It imports every data frame library there is, which a process that only writes need not wait for.
+                from adbc_driver_postgresql import dbapi
+
                 # It learns every type of the server first, which takes longer than most reads; its clones know them.
                 self._arrow = dbapi.connect(plain_url(self.url, options=_OPTIONS), autocommit=True)
             connection = self._arrow.adbc_clone()

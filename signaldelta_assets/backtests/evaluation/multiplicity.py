@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import false_discovery_control
 
 from .inputs import Floats
 
@@ -29,6 +28,9 @@ def benjamini_hochberg(p_values: Sequence[float]) -> Floats:
 
     Raises ValueError for a value outside [0, 1].
     """
+    # Half a second to import, and needed by a report alone.
+    from scipy.stats import false_discovery_control
+
     values = _checked(p_values)
     return np.asarray(false_discovery_control(values, method="bh"), dtype=np.float64) if len(values) else values
 
