@@ -29,7 +29,6 @@ from .matching import match, starts_of
 from .outcomes import FIGURES, Forecasts, Target, expected_outcomes
 from .parallel import in_order, stretches
 from .protocol import MICROSECONDS_PER_HOUR
-from .ranking import OUTCOMES
 from .sample import RANK_SUMS, Claims, Sample, point_sums
 from .season import clocks, scatter_alerts, turn_events
 
@@ -222,37 +221,22 @@ def shifted_events(
     width = entities if protocol.null_shift == "entity" else 1
     offsets = np.array([rng.random(width) for _ in range(protocol.null_draws)])
     clock = clocks(panel.event_entity, panel.event_at, entities, protocol)
-    forecasts = Forecasts(layout)
-    groups = _groups(len(targets))
     scored_hits = np.array([sums[:, COLUMNS.index("scored_positives")].sum() for sums in actual])
-    # A row of figures for each member of each group; the first group's come first.
-    members = [place for group in groups for place in group]
+    forecasts = Forecasts(layout, targets, scored_hits)
 
     def count(draws: tuple[int, int]) -> tuple[list[_Tally], Floats, npt.NDArray[np.int32]]:
         counters = [_ClaimCounter(layout, draws[1] - draws[0]) for _ in studies]
-        figures = np.empty((draws[1] - draws[0], len(members), len(FIGURES)))
-        edges = np.zeros((len(members), len(panel.at) + 1), dtype=np.int32)
-        scratch = forecasts.scratch()
+        figures = np.empty((draws[1] - draws[0], len(targets), len(FIGURES)))
+        edges, hits = forecasts.scratch()
         for draw in range(*draws):
             at, origin = turn_events(
                 panel.grid_starts, panel.at, panel.event_starts, panel.event_at, protocol.step,
                 np.broadcast_to(offsets[draw], entities).copy(), clock.edges, clock.reading,
             )  # fmt: skip
             kind = panel.event_type[origin]
-            own = [target.events(panel.event_starts, at, kind) for target in targets]
-            for counter, (begin, moments) in zip(counters, own, strict=True):
-                counter.add(alert_starts, claims.alert_at, begin, moments)
-            low = 0
-            for group in groups:
-                rows = slice(low, low + len(group))
-                figures[draw - draws[0], rows] = forecasts.judge(
-                    [own[place] for place in group],
-                    [targets[place] for place in group],
-                    scored_hits[group],
-                    edges[rows],
-                    scratch,
-                )
-                low += len(group)
+            for counter, target in zip(counters, targets, strict=True):
+                counter.add(alert_starts, claims.alert_at, *target.events(panel.event_starts, at, kind))
+            figures[draw - draws[0]] = forecasts.judge(panel.event_starts, at, kind, edges, hits)
         return [counter.tally for counter in counters], figures, edges
 
     parts = list(in_order(count, stretches(protocol.null_draws, threads())))
@@ -261,20 +245,13 @@ def shifted_events(
     without = np.hstack([point_sums(layout, nothing, 0, None), np.zeros((layout.clusters, len(RANK_SUMS)))])
 
     def draws_of(place: int) -> NullDraws:
-        row = members.index(place)
         tallies = [part[0][place] for part in parts]
-        share = expected_outcomes([part[2] for part in parts], protocol.null_draws, row)
+        share = expected_outcomes([part[2] for part in parts], protocol.null_draws, place)
         mean = np.hstack([point_sums(layout, share, 0, None), rank_sums(layout, share)])
         mean[:, :_CLAIM_SUMS] = _claim_means(tallies, protocol.null_draws)
         mean = at_home(layout, mean, actual[place], None, CLAIMS_BY_EVENT)
         mean = outcomes_at_home(layout, mean, actual[place], without)
-        found = {name: figures[:, row, column] for column, name in enumerate(FIGURES)}
+        found = {name: figures[:, place, column] for column, name in enumerate(FIGURES)}
         return NullDraws(_claim_figures(tallies) | found, expectation(mean))
 
     return list(in_order(draws_of, range(len(studies))))
-
-
-def _groups(targets: int) -> list[list[int]]:
-    """Groups of targets that can be judged together, each led by the one of all events."""
-    rest = range(1, targets)
-    return [[0, *rest[low : low + OUTCOMES - 1]] for low in range(0, max(len(rest), 1), OUTCOMES - 1)]

@@ -11,7 +11,7 @@ from signaldelta_assets.backtests import evaluate
 from signaldelta_assets.backtests.evaluation.alerts import fire
 from signaldelta_assets.backtests.evaluation.inputs import read_panel
 from signaldelta_assets.backtests.evaluation.layout import Layout, lay_out
-from signaldelta_assets.backtests.evaluation.nulls import _choose, _groups, random_alerts
+from signaldelta_assets.backtests.evaluation.nulls import _choose, random_alerts
 from signaldelta_assets.backtests.evaluation.sample import Claims, claim
 from signaldelta_assets.backtests.evaluation.season import Clocks, clocks, scatter_alerts, turn_events
 
@@ -167,14 +167,8 @@ def test_turned_events_and_strewn_alerts_keep_the_season() -> None:
     assert (np.diff(strewn) > 0).all()
 
 
-def test_targets_are_judged_in_groups_led_by_all_events() -> None:
-    assert _groups(1) == [[0]]
-    assert _groups(4) == [[0, 1, 2, 3]]
-    assert _groups(18) == [list(range(16)), [0, 16, 17]]
-
-
 def test_many_types_give_what_few_give() -> None:
-    # 18 types fill more than one group; the first ones alone must say the same of themselves.
+    # 18 types fill more than one ranking; the first ones alone must say the same of themselves.
     grid, events = simulate(8, hours=24 * 7 * 4, entities=4, events_per_week=20)
     names = [f"T{place:02d}" for place in range(18)]
     events["event_type"] = np.resize(names, len(events))

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 from signaldelta_assets.backtests.evaluation import benjamini_hochberg, evaluate, holm
 from signaldelta_assets.backtests.evaluation.alerts import fire
 from signaldelta_assets.backtests.evaluation.calibration import fit
-from signaldelta_assets.backtests.evaluation.figures import figures, unit_weights
+from signaldelta_assets.backtests.evaluation.figures import figures
 from signaldelta_assets.backtests.evaluation.inputs import read_panel
 from signaldelta_assets.backtests.evaluation.layout import Layout, lay_out
 from signaldelta_assets.backtests.evaluation.matching import first_since, followed
@@ -40,7 +40,9 @@ def random_case(seed: int, decimals: int | None) -> tuple[Layout, Sample, np.nda
     probability = rng.random(hours * 3)
     probability = probability if decimals is None else np.round(probability, decimals)
     grid = grid_frame(np.repeat(names, hours), START + HOUR * np.tile(np.arange(hours), 3), probability)
-    events = event_frame([(str(rng.choice(names)), "A", START + int(rng.integers(0, hours * HOUR))) for _ in range(14)])
+    events = event_frame(
+        [(str(rng.choice(names)), kind, START + int(rng.integers(0, hours * HOUR))) for kind in "ABAABBAABABABB"]
+    )
     panel = read_panel(grid, events, made)
     fired = fire(panel.grid_starts, panel.at, panel.score, 0.6, 0.4, 0)
     claims = claim(made, panel, fired, panel.event_entity, panel.event_at)
@@ -151,22 +153,43 @@ def test_many_outcomes_in_one_pass_equal_each_alone(decimals: int | None) -> Non
             assert found[outcome, 0, lane] / pairs == pytest.approx(expected, abs=1e-9)
 
 
-def test_figures_of_a_null_draw_equal_the_figures_of_its_outcome() -> None:
-    for seed in range(5):
-        layout, sample, outcome, _ = random_case(seed, 1 if seed % 2 else None)
-        panel, forecasts = layout.panel, Forecasts(layout)
-        edges, scratch = np.zeros((2, len(panel.at) + 1), np.int32), forecasts.scratch()
-        events = (panel.event_starts, panel.event_at)
-        hits = np.full(2, sample.sums[:, 8].sum())
-        both = forecasts.judge([events, events], [Target(None, True), Target(0, True)], hits, edges, scratch)
-        slow = figures(sample, unit_weights(layout.clusters), layout.protocol)
-        for fast in both:
-            for name, value in zip(FIGURES, fast, strict=True):
-                assert value == pytest.approx(slow[name][0], abs=1e-12), name
-        for target in range(2):
-            assert (expected_outcomes([edges], 1, target) == (outcome & uncensored(layout))).all()
+@pytest.mark.parametrize("types", [[], [0], [1], [0, 1]])
+def test_figures_of_a_null_draw_equal_the_figures_of_its_outcome(types: list[int]) -> None:
+    # With one type alone, the events of the other one are of no target but all.
+    for seed in range(6):
+        layout, _, _, _ = random_case(seed, (1, 2, None)[seed % 3])
+        panel, targets = layout.panel, [Target(None, True), *(Target(kind, True) for kind in types)]
+        own = [target.events(panel.event_starts, panel.event_at, panel.event_type) for target in targets]
+        outcomes = [followed(panel.grid_starts, panel.at, *events, layout.protocol.horizon) for events in own]
+        scored = np.isin(np.arange(len(panel.at)), layout.order)
+        hits = np.array([float((outcome & scored).sum()) for outcome in outcomes])
+        forecasts = Forecasts(layout, targets, hits)
+        edges, bits = forecasts.scratch()
+        found = forecasts.judge(panel.event_starts, panel.event_at, panel.event_type, edges, bits)
+        counted = uncensored(layout)
+        for place, outcome in enumerate(outcomes):
+            y, p = outcome[scored], layout.probability[scored]
+            brier = brier_score_loss(y, p)
+            expected = {
+                "base_rate": outcome[counted].mean(),
+                "false_positive_rate": layout.above[counted & ~outcome].mean(),
+                "auc": roc_auc_score(y, p),
+                "average_precision": average_precision_score(y, p),
+                "brier": brier,
+                "log_loss": log_loss(y, p),
+                "brier_skill": 1.0 - brier / (y.mean() * (1.0 - y.mean())),
+            }
+            assert dict(zip(FIGURES, found[place], strict=True)) == pytest.approx(expected, abs=1e-9)
+            assert (expected_outcomes([edges], 1, place) == (outcome & counted)).all()
         # What was written on is clean again: the next draw gives the same.
-        assert (forecasts.judge([events], [Target(None, True)], hits[:1], edges, scratch)[0] == both[0]).all()
+        again = forecasts.judge(panel.event_starts, panel.event_at, panel.event_type, edges, bits)
+        assert (again == found).all()
+
+
+def test_targets_are_all_events_and_then_types() -> None:
+    layout, _, _, _ = random_case(0, None)
+    with pytest.raises(ValueError, match="all events first"):
+        Forecasts(layout, [Target(0, True)], np.ones(1))
 
 
 @settings(max_examples=200, deadline=None)
