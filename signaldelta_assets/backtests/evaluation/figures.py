@@ -164,7 +164,7 @@ def figures(
         if sample.ranking is not None and kind is not Kind.EXPECTED:
             if area is None:
                 ranked = sample.ranking
-                area = areas(weights, ranked.cluster, ranked.hits, ranked.ends, ranked.outcomes)[sample.outcome]
+                area = areas(weights, ranked)[sample.outcome]
             out["auc"] = np.where(two_classes, area[0] / (hits * misses), np.nan)
             out["average_precision"] = np.where(two_classes, area[1] / hits, np.nan)
         if kind is not Kind.RANKING:

@@ -92,10 +92,7 @@ def replicates(
     def block(runs: tuple[Ints, int]) -> dict[str, Figures]:
         weights = _weights(*runs, entities * length, _run(protocol), length)
         # One pass over the ranks serves every sample that has an outcome there.
-        area = {
-            key: areas(weights, ranked.cluster, ranked.hits, ranked.ends, ranked.outcomes)
-            for key, ranked in rankings.items()
-        }
+        area = {key: areas(weights, ranked) for key, ranked in rankings.items()}
         out = {}
         for name, (sample, kind) in samples.items():
             own = None if sample.ranking is None else area[id(sample.ranking)][sample.outcome]

@@ -64,19 +64,26 @@ def _segment_ends(group: Clusters, hits: Marks) -> Ints:
 
 
 @inlined
-def _add(points: npt.NDArray[np.int32], weights: Weights) -> None:
+def _add(waiting: npt.NDArray[np.uint8], weights: Weights) -> None:
+    for lane in range(len(waiting)):
+        waiting[lane] += weights[lane]
+
+
+@inlined
+def _settle(points: npt.NDArray[np.int32], waiting: npt.NDArray[np.uint8]) -> None:
     for lane in range(len(points)):
-        points[lane] += weights[lane]
+        points[lane] += waiting[lane]
+        waiting[lane] = 0
 
 
 @inlined
 def _single(weights: Weights, points: npt.NDArray[np.int32], hits: Floats, lost: Floats, precision: Floats) -> None:
-    """A hit that is tied with nothing."""
+    """A hit that is tied with nothing; `points` has it already."""
     for lane in range(len(points)):
-        new, above, before = float(weights[lane]), float(points[lane]), hits[lane]
-        now = before + new
-        lost[lane] += new * (above - before)
-        precision[lane] += new * now / max(above + new, 1.0)
+        new, down_to = float(weights[lane]), float(points[lane])
+        now = hits[lane] + new
+        lost[lane] += new * (down_to - now)
+        precision[lane] += new * now / max(down_to, 1.0)
         hits[lane] = now
 
 
@@ -99,28 +106,53 @@ def _tied(
         hits[lane] = now
 
 
-@jit
-def areas(weights: Weights, cluster: Clusters, marks: Marks, ends: Ints, outcomes: int) -> Floats:
+def areas(weights: Weights, ranking: Ranking) -> Floats:
     """Return (outcomes, 2, lanes): AUC times positives x negatives, and average precision times positives."""
+    heaviest = int(weights.max(initial=1))
+    return _areas(weights, ranking.cluster, ranking.hits, ranking.ends, ranking.outcomes, 255 // heaviest)
+
+
+@jit
+def _areas(weights: Weights, cluster: Clusters, marks: Marks, ends: Ints, outcomes: int, room: int) -> Floats:
+    """Weights are first added up in bytes, for which memory and processor have four times the room of `points`.
+
+    `room`: how many points a byte holds for sure.
+    """
     lanes = weights.shape[1]
-    points, before = np.zeros(lanes, np.int32), np.zeros(lanes, np.int32)
+    points, before, waiting = np.zeros(lanes, np.int32), np.zeros(lanes, np.int32), np.zeros(lanes, np.uint8)
     hits, new = np.zeros((outcomes, lanes)), np.zeros(lanes)
     out = np.zeros((outcomes, 2, lanes))
-    row = 0
+    row, left = 0, room
     for end in ends:
+        if left == 0:
+            _settle(points, waiting)
+            left = room
         if end == row + 1 and marks[row] != 0:
+            own = weights[cluster[row]]
+            _add(waiting, own)
+            _settle(points, waiting)
+            left = room
             for k in range(outcomes):
                 if marks[row] >> k & 1:
-                    _single(weights[cluster[row]], points, hits[k], out[k, 0], out[k, 1])
-            _add(points, weights[cluster[row]])
+                    _single(own, points, hits[k], out[k, 0], out[k, 1])
             row = end
             continue
         held = 0
-        before[:] = points
         for place in range(row, end):
             held |= marks[place]
-            _add(points, weights[cluster[place]])
         if held:
+            _settle(points, waiting)
+            left = room
+            before[:] = points
+        for place in range(row, end):
+            if left == 0:
+                _settle(points, waiting)
+                left = room
+            _add(waiting, weights[cluster[place]])
+            left -= 1
+        if held:
+            _settle(points, waiting)
+            left = room
             for k in range(outcomes):
                 if held >> k & 1:
                     new[:] = 0.0
@@ -130,6 +162,7 @@ def areas(weights: Weights, cluster: Clusters, marks: Marks, ends: Ints, outcome
                                 new[lane] += float(weights[cluster[place], lane])
                     _tied(new, before, points, hits[k], out[k, 0], out[k, 1])
         row = end
+    _settle(points, waiting)
     for k in range(outcomes):
         for lane in range(lanes):
             out[k, 0, lane] = hits[k, lane] * (float(points[lane]) - hits[k, lane]) - out[k, 0, lane]

@@ -141,11 +141,11 @@ def test_many_outcomes_in_one_pass_equal_each_alone(decimals: int | None) -> Non
     weights = rng.poisson(1.0, (clusters, LANES)).astype(np.uint8)
     hits = (rng.integers(0, 16, points) * (rng.random(points) < 0.2)).astype(np.uint16)
     whole = rank(cluster, group, hits, 4)
-    found = areas(weights, whole.cluster, whole.hits, whole.ends, 4)
+    found = areas(weights, whole)
     for outcome in range(4):
         own = hits >> outcome & 1
         alone = rank(cluster, group, own, 1)
-        assert (areas(weights, alone.cluster, alone.hits, alone.ends, 1)[0] == found[outcome]).all()
+        assert (areas(weights, alone)[0] == found[outcome]).all()
         for lane in range(LANES):
             times = weights[cluster, lane].astype(float)
             pairs = times[own == 1].sum() * times[own == 0].sum()
