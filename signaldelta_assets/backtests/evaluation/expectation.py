@@ -48,51 +48,56 @@ def _rank_sums(
 ) -> None:
     """Add hit_ranks, miss_ranks, hit_precision and point_precision (see sample.RANK_SUMS) to `sums`, by cluster.
 
-    `share`: by grid row, the share of draws in which it is a hit. Let H and N be the hits and points down to the end
-    of a tie group, h its own hits. AUC = 1 - the mean over misses of the share of hits above them (half of a tie).
-    Average precision = sum of h H / N over the groups, divided by all hits.
+    `cluster` by rank. `share`: by grid row, the share of draws in which it is a hit. Let H and N be the hits and points
+    down to the end of a tie group, h its own hits. AUC = 1 - the mean over misses of the share of hits above them (half
+    of a tie). Average precision = sum of h H / N over the groups, divided by all hits.
     """
     if len(order) == 0:
         return
     groups = group[-1] + 1
-    points, hits = np.zeros(groups), np.zeros(groups)
+    # One random read of the grid; from here on everything is gone through in the order of ranks.
+    shares, points, hits = np.empty(len(order)), np.zeros(groups, np.int32), np.zeros(groups)
     for rank in range(len(order)):
-        points[group[rank]] += 1.0
-        hits[group[rank]] += share[order[rank]]
+        shares[rank] = share[order[rank]]
+        points[group[rank]] += 1
+        hits[group[rank]] += shares[rank]
     total, all_hits = float(len(order)), 0.0
     for own in range(groups):
         all_hits += hits[own]
     if not 0.0 < all_hits < total:
         return
     misses = total - all_hits
-    above, below, precision = np.empty(groups), np.empty(groups), np.empty(groups)
+    by_hit, by_point = np.empty(groups), np.empty(groups)
     seen, found = 0.0, 0.0
     for own in range(groups):
-        h, n = hits[own], points[own]
-        above[own] = (found + 0.5 * h) / all_hits
-        below[own] = (misses - (seen - found) - 0.5 * (n - h)) / misses
-        seen, found = seen + n, found + h
-        precision[own] = found / seen
+        seen, found = seen + points[own], found + hits[own]
+        by_hit[own] = found / seen  # the precision, to begin with
     of_hit, of_point = 0.0, 0.0
-    by_hit, by_point = np.empty(groups), np.empty(groups)
     for own in range(groups - 1, -1, -1):
+        precision = by_hit[own]
         of_hit += hits[own] / seen
-        of_point += hits[own] * precision[own] / seen
-        by_hit[own], by_point[own] = precision[own] + of_hit, of_point
+        of_point += hits[own] * precision / seen
+        by_hit[own], by_point[own] = precision + of_hit, of_point
         seen -= points[own]
-    for rank in range(len(order)):
-        own, y = group[rank], share[order[rank]]
-        row = sums[cluster[order[rank]]]
-        row[0] += y * below[own]
-        row[1] += (1.0 - y) * above[own]
-        row[2] += y * by_hit[own]
-        row[3] += by_point[own]
+    rank, found = 0, 0.0
+    for own in range(groups):
+        h, n = hits[own], points[own]
+        above = (found + 0.5 * h) / all_hits
+        below = (misses - (rank - found) - 0.5 * (n - h)) / misses
+        found += h
+        for _ in range(n):
+            y, row = shares[rank], sums[cluster[rank]]
+            row[0] += y * below
+            row[1] += (1.0 - y) * above
+            row[2] += y * by_hit[own]
+            row[3] += by_point[own]
+            rank += 1
 
 
 def rank_sums(layout: Layout, share: Floats) -> Floats:
     """Return clusters x RANK_SUMS of an outcome given as a share in [0, 1] per grid row."""
     sums = np.zeros((layout.clusters, len(RANK_SUMS)))
-    _rank_sums(layout.order, layout.group, layout.cluster, share, sums)
+    _rank_sums(layout.order, layout.group, layout.order_cluster, share, sums)
     return sums
 
 

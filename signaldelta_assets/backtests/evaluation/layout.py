@@ -64,6 +64,11 @@ class Layout:
         return self.panel.at[self.order]
 
     @cached_property
+    def order_cluster(self) -> Clusters:
+        """The cluster of each scored row, in rank order."""
+        return self.cluster[self.order]
+
+    @cached_property
     def first_at(self) -> Ints:
         """Each entity's first grid point; the grid's end where it has none."""
         starts = self.panel.grid_starts

@@ -30,7 +30,7 @@ from .outcomes import FIGURES, Forecasts, Target, expected_outcomes
 from .parallel import in_order, stretches
 from .protocol import MICROSECONDS_PER_HOUR
 from .sample import RANK_SUMS, Claims, Sample, point_sums
-from .season import clocks, scatter_alerts, turn_events
+from .season import alert_gaps, clocks, scatter_alerts, turn_events
 
 ALERT_STREAM = 1
 SHIFT_STREAM = 2
@@ -170,6 +170,9 @@ def random_alerts(layout: Layout, studies: Sequence[Claims], actual: Sequence[Fl
     starts = starts_of(claims.alert_entity, len(panel.names))
     event_starts = [starts_of(study.event_entity, len(panel.names)) for study in studies]
     clock = clocks(claims.alert_entity, claims.alert_at, len(panel.names), protocol)
+    gaps, circles = alert_gaps(
+        panel.grid_starts, panel.at, starts, claims.alert_row, protocol.step, clock.edges, clock.reading
+    )
     each = len(claims.alert_at) * (2 if protocol.null_alerts == "spaced" else 1)
 
     def uniforms() -> Iterator[Floats]:
@@ -181,14 +184,7 @@ def random_alerts(layout: Layout, studies: Sequence[Claims], actual: Sequence[Fl
         for own in uniform:
             if protocol.null_alerts == "spaced":
                 chosen = scatter_alerts(
-                    panel.grid_starts,
-                    panel.at,
-                    starts,
-                    claims.alert_row,
-                    protocol.step,
-                    own,
-                    clock.edges,
-                    clock.reading,
+                    panel.grid_starts, panel.at, starts, gaps, circles, protocol.step, own, clock.edges, clock.reading
                 )
             else:
                 chosen = _choose(panel.grid_starts, starts, own)

@@ -219,7 +219,7 @@ def rank_points(layout: Layout, outcomes: Sequence[Flags]) -> Ranking:
     marks = np.zeros(len(layout.panel.at), dtype=np.uint16)
     for place, outcome in enumerate(outcomes):
         marks |= outcome * np.uint16(1 << place)
-    return rank(layout.cluster[layout.order], layout.group, marks[layout.order], len(outcomes))
+    return rank(layout.order_cluster, layout.group, marks[layout.order], len(outcomes))
 
 
 def rank_month(layout: Layout, ranking: Ranking, month: tuple[int, int]) -> Ranking:

@@ -15,6 +15,7 @@ import numpy as np
 from signaldelta_assets.versioning.compiling import inlined, jit
 
 from .inputs import Floats, Ints
+from .matching import first_since
 from .protocol import EvaluationProtocol
 
 _EVEN = 0.25  # per period, added to the others' count: a clock never stands still
@@ -113,11 +114,39 @@ def turn_events(
 
 
 @jit
+def alert_gaps(
+    starts: Ints, at: Ints, alert_starts: Ints, rows: Ints, step: int, edges: Ints, reading: Floats
+) -> tuple[Floats, Floats]:
+    """Return the gap on the clock from each alert to its entity's next one, and by entity where its circle begins.
+
+    The entity's rows are a circle, from the last row's end on to the first again; `rows` are those of the alerts. The
+    second array is entities x (the clock at the circle's begin, its length on the clock).
+    """
+    gaps, circles = np.empty(len(rows)), np.zeros((len(starts) - 1, 2))
+    for entity in range(len(starts) - 1):
+        begin, end = alert_starts[entity], alert_starts[entity + 1]
+        if begin == end:
+            continue
+        clock = reading[entity]
+        low = read_clock(at[starts[entity]], edges, clock)
+        around = read_clock(at[starts[entity + 1] - 1] + step, edges, clock) - low
+        circles[entity] = low, around
+        first = before = read_clock(at[rows[begin]], edges, clock) - low
+        for alert in range(begin + 1, end):
+            shown = read_clock(at[rows[alert]], edges, clock) - low
+            gaps[alert - 1] = shown - before
+            before = shown
+        gaps[end - 1] = (first + around) - before
+    return gaps, circles
+
+
+@jit
 def scatter_alerts(
     starts: Ints,
     at: Ints,
     alert_starts: Ints,
-    rows: Ints,
+    gaps: Floats,
+    circles: Floats,
     step: int,
     uniform: Floats,
     edges: Ints,
@@ -125,34 +154,28 @@ def scatter_alerts(
 ) -> Ints:
     """Return as many random rows of each entity as it has alerts, ascending: its gaps on its clock, shuffled, turned.
 
-    The entity's rows are a circle; `rows` are those of its alerts. Two uniform numbers per alert. Where two alerts
-    would share a row, the later one takes the next.
+    `gaps` and `circles`: see alert_gaps. Two uniform numbers per alert. Where two alerts would share a row, the later
+    one takes the next.
     """
-    out = np.empty(len(rows), dtype=np.int64)
+    out, shuffled = np.empty(len(gaps), dtype=np.int64), gaps.copy()
     for entity in range(len(starts) - 1):
         begin, end = alert_starts[entity], alert_starts[entity + 1]
         count = end - begin
         if count == 0:
             continue
-        clock = reading[entity]
+        clock, own_gaps = reading[entity], shuffled[begin:end]
         first, stop = starts[entity], starts[entity + 1]
-        low = read_clock(at[first], edges, clock)
-        around = read_clock(at[stop - 1] + step, edges, clock) - low
-        shown = np.empty(count + 1)
-        for alert in range(count):
-            shown[alert] = read_clock(at[rows[begin + alert]], edges, clock) - low
-        shown[count] = shown[0] + around
-        gaps = np.diff(shown)
+        low, around = circles[entity]
         for last in range(count - 1, 0, -1):  # Fisher and Yates
             other = min(int(uniform[2 * (begin + last)] * (last + 1)), last)
-            gaps[last], gaps[other] = gaps[other], gaps[last]
+            own_gaps[last], own_gaps[other] = own_gaps[other], own_gaps[last]
         place = uniform[2 * begin + 1] * around
         for alert in range(count):
             # A thousandth of a step more than rounding: on an even clock gaps stay what they were.
             moment = np.int64(np.floor(when_read(low + place, edges, clock) + 0.001 * step))
-            row = first + np.searchsorted(at[first:stop], moment, side="right") - 1
+            row = first_since(at, first, stop, moment + 1, step) - 1
             out[begin + alert] = min(max(row, first), stop - 1)
-            place += gaps[alert]
+            place += own_gaps[alert]
             if place >= around:
                 place -= around
         own = out[begin:end]

@@ -13,7 +13,7 @@ from signaldelta_assets.backtests.evaluation.inputs import read_panel
 from signaldelta_assets.backtests.evaluation.layout import Layout, lay_out
 from signaldelta_assets.backtests.evaluation.nulls import _choose, random_alerts
 from signaldelta_assets.backtests.evaluation.sample import Claims, claim
-from signaldelta_assets.backtests.evaluation.season import Clocks, clocks, scatter_alerts, turn_events
+from signaldelta_assets.backtests.evaluation.season import Clocks, alert_gaps, clocks, scatter_alerts, turn_events
 
 from .support import HOUR, START, event_frame, grid_frame, simulate, simulated_protocol
 
@@ -29,7 +29,20 @@ def scattered(starts: np.ndarray, alert_starts: np.ndarray, rows: np.ndarray, un
     lengths = np.diff(starts)
     at = 10 * np.concatenate([np.arange(length) for length in lengths])
     clock = even(len(lengths), max(int(lengths.max()), 2))
-    return scatter_alerts(starts, at, alert_starts, rows, 10, uniform, clock.edges, clock.reading)
+    return strewn_on(clock, starts, at, alert_starts, rows, 10, uniform)
+
+
+def strewn_on(
+    clock: Clocks,
+    starts: np.ndarray,
+    at: np.ndarray,
+    alert_starts: np.ndarray,
+    rows: np.ndarray,
+    step: int,
+    uniform: np.ndarray,
+) -> np.ndarray:
+    gaps, circles = alert_gaps(starts, at, alert_starts, rows, step, clock.edges, clock.reading)
+    return scatter_alerts(starts, at, alert_starts, gaps, circles, step, uniform, clock.edges, clock.reading)
 
 
 @settings(max_examples=100, deadline=None)
@@ -153,9 +166,7 @@ def test_turned_events_and_strewn_alerts_keep_the_season() -> None:
     rows = np.concatenate([np.unique(part) for part in rows])
     alert_starts = np.searchsorted(rows, starts)
     clock = clocks(rows // hours, at[rows], entities, made)
-    strewn = scatter_alerts(
-        starts, at, alert_starts, rows, made.step, rng.random(2 * len(rows)), clock.edges, clock.reading
-    )
+    strewn = strewn_on(clock, starts, at, alert_starts, rows, made.step, rng.random(2 * len(rows)))
     turned_at, _ = turn_events(
         starts, at, alert_starts, at[rows] + 1, made.step, rng.random(entities), clock.edges, clock.reading
     )
