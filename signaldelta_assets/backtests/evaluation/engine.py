@@ -26,6 +26,7 @@ from .layout import Layout, lay_out
 from .matching import followed, starts_of
 from .nulls import RANDOM_ALERTS, SHIFTED_EVENTS, NullDraws, random_alerts, shifted_events
 from .outcomes import Target
+from .parallel import in_order
 from .protocol import EvaluationProtocol
 from .ranking import OUTCOMES, Flags
 from .report import Evaluation, KaplanMeier, Murphy, ReliabilityBin, Section
@@ -65,18 +66,17 @@ def evaluate(grid: Table, events: Table, protocol: EvaluationProtocol) -> Evalua
     layout = lay_out(panel, probability, protocol)
     main, *own = _studies(layout, claims, outcome)
     types = {name: next((study for study in own if study.name == name), None) for name in protocol.event_types}
-    months = {name: _month(name, limits, layout, main, outcome) for name, limits in _months(protocol).items()}
+    limits = _months(protocol)
+    by_month = in_order(lambda name: _month(name, limits[name], layout, main, outcome), limits)
+    months = dict(zip(limits, by_month, strict=True))
     studies = [main, *own, *months.values()]
     drawn = _replicates(studies, layout)
-    sections = {
-        study.name: section(
-            study,
-            protocol,
-            drawn.get(study.name, {}),
-            {null: drawn.get(_under(study, null), {}) for null in study.nulls},
-        )
-        for study in studies
-    }
+
+    def described(study: Study) -> Section:
+        under = {null: drawn.get(_under(study, null), {}) for null in study.nulls}
+        return section(study, protocol, drawn.get(study.name, {}), under)
+
+    sections = {study.name: found for study, found in zip(studies, in_order(described, studies), strict=True)}
     whole, values = drawn.get(_ALL, {}), estimates(main.sample, protocol)
     return _report(
         layout,

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from signaldelta_assets.errors import RecordError
+from signaldelta_assets.versioning.compiling import jit
 
 from .protocol import EvaluationProtocol
 
@@ -85,9 +86,8 @@ def read_panel(grid: Table, events: Table, protocol: EvaluationProtocol) -> Pane
     order = _order(place, at)
     if order is not None:
         place, at, score, probability = place[order], at[order], score[order], probability[order]
-    twice = (np.diff(place) == 0) & (np.diff(at) == 0)
-    if twice.any():
-        row = int(np.argmax(twice))
+    row = _first_at_most(place, at, 0)
+    if row >= 0:
         raise EvaluationInputError(f"grid {names[place[row]]}", "at", "each grid point once", _stamp(at[row]))
     order = np.lexsort((event_type, event_at, event_place))
     everyone = np.arange(len(names) + 1)
@@ -218,12 +218,18 @@ def _places(values: _Coded, names: npt.NDArray[np.object_]) -> Ints:
     return values.codes if (place == np.arange(len(place))).all() else place[values.codes]
 
 
+@jit
+def _first_at_most(place: Ints, at: Ints, step: int) -> int:
+    """Return the first row whose next one is of an entity before, or of its own at most `step` later; -1: none."""
+    for row in range(len(place) - 1):
+        if place[row + 1] < place[row] or (place[row + 1] == place[row] and at[row + 1] - at[row] <= step):
+            return row
+    return -1
+
+
 def _order(place: Ints, at: Ints) -> Ints | None:
     """The order (entity, time); None in the usual case, already sorted."""
-    step = np.diff(place)
-    if ((step > 0) | ((step == 0) & (np.diff(at) >= 0))).all():
-        return None
-    return np.lexsort((at, place))
+    return None if _first_at_most(place, at, -1) < 0 else np.lexsort((at, place))
 
 
 def _stamp(microseconds: int) -> str:

@@ -17,6 +17,7 @@ from signaldelta_assets.versioning.compiling import inlined, jit
 from .inputs import Floats, Ints
 from .layout import Layout
 from .matching import first_since
+from .parallel import in_order, stretches
 from .ranking import Flags
 
 FIGURES = ("base_rate", "false_positive_rate", "auc", "average_precision", "brier", "log_loss", "brier_skill")
@@ -228,6 +229,32 @@ def _judge(
     hits[:] = 0
 
 
+@jit
+def _ties(group: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], Flags]:
+    """Return where the tie groups begin, and the end; and which words of ranks touch a group of several."""
+    starts = np.empty(len(group) + 1, np.int32)
+    tied = np.zeros((len(group) + _WORD - 1) // _WORD, np.bool_)
+    count = 0
+    for rank in range(len(group)):
+        if rank == 0 or group[rank] != group[rank - 1]:
+            starts[count] = rank
+            count += 1
+        else:
+            tied[(rank - 1) // _WORD] = True
+            tied[rank // _WORD] = True
+    starts[count] = len(group)
+    return starts[: count + 1].copy(), tied
+
+
+@jit
+def _changes(low: int, high: int, probability: Floats, event: Floats, none: Floats, change: Floats) -> None:
+    """Fill `change` of rows low:high: by how much p squared and the log-loss differ where an event follows."""
+    for row in range(low, high):
+        p = probability[row]
+        change[row, 0] = 1.0 - 2.0 * p if p == p else 0.0
+        change[row, 1] = event[row] - none[row]
+
+
 class Forecasts:
     """The forecasts of a layout, ready to be judged against many outcomes.
 
@@ -249,16 +276,13 @@ class Forecasts:
         panel, order = layout.panel, layout.order
         self._rank_of = np.full(len(panel.at), -1, dtype=np.int32)
         self._rank_of[order] = np.arange(len(order), dtype=np.int32)
-        begins = np.flatnonzero(np.diff(layout.group, prepend=np.int32(-1)))
-        self._group_starts = np.append(begins, len(order)).astype(np.int32)
-        together = np.diff(layout.group) == 0
-        self._tied = np.zeros(-(-len(order) // _WORD), dtype=np.bool_)
-        for member in (0, 1):
-            self._tied[(np.flatnonzero(together) + member) // _WORD] = True
-        self._change = np.column_stack(
-            [np.where(np.isnan(layout.probability), 0.0, 1.0 - 2.0 * layout.probability),
-             layout.loss_if_event - layout.loss_if_none]
-        )  # fmt: skip
+        self._group_starts, self._tied = _ties(layout.group)
+        self._change = np.empty((len(panel.at), 2))
+
+        def fill(rows: tuple[int, int]) -> None:
+            _changes(*rows, layout.probability, layout.loss_if_event, layout.loss_if_none, self._change)
+
+        list(in_order(fill, stretches(len(panel.at), 4)))
         self._above_before = np.zeros(len(panel.at) + 1, dtype=np.int32)
         np.cumsum(layout.above, out=self._above_before[1:])
         above, square, error = _sums(

@@ -172,7 +172,7 @@ def scatter_alerts(
         place = uniform[2 * begin + 1] * around
         for alert in range(count):
             # A thousandth of a step more than rounding: on an even clock gaps stay what they were.
-            moment = np.int64(np.floor(when_read(low + place, edges, clock) + 0.001 * step))
+            moment = int(np.floor(when_read(low + place, edges, clock) + 0.001 * step))
             row = first_since(at, first, stop, moment + 1, step) - 1
             out[begin + alert] = min(max(row, first), stop - 1)
             place += own_gaps[alert]
