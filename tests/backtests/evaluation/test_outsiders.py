@@ -18,7 +18,7 @@ from signaldelta_assets.backtests.evaluation.figures import figures
 from signaldelta_assets.backtests.evaluation.inputs import read_panel
 from signaldelta_assets.backtests.evaluation.layout import Layout, lay_out
 from signaldelta_assets.backtests.evaluation.matching import first_since, followed
-from signaldelta_assets.backtests.evaluation.outcomes import FIGURES, Forecasts, Target, expected_outcomes
+from signaldelta_assets.backtests.evaluation.outcomes import FIGURES, Forecasts, Target, _ties, expected_outcomes
 from signaldelta_assets.backtests.evaluation.ranking import areas, rank
 from signaldelta_assets.backtests.evaluation.sample import Sample, claim, draw_sample, rank_points
 
@@ -131,15 +131,18 @@ def test_kaplan_meier_equals_scipy(waits: list[tuple[float, bool]], seed: int) -
         assert found[lane] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(("share", "heaviest"), [(0.2, 6), (0.02, 6), (0.02, 255)])
 @pytest.mark.parametrize("decimals", [1, 2, None])
-def test_many_outcomes_in_one_pass_equal_each_alone(decimals: int | None) -> None:
+def test_many_outcomes_in_one_pass_equal_each_alone(decimals: int | None, share: float, heaviest: int) -> None:
+    # Few hits have so many points between them that a byte does not hold their weights, and 255 fills one alone.
     rng = np.random.default_rng(3)
     points, clusters = 400, 20
     probability = np.sort(rng.random(points) if decimals is None else np.round(rng.random(points), decimals))[::-1]
     group = np.concatenate([[0], np.cumsum(np.diff(probability) != 0)]).astype(np.int32)
     cluster = rng.integers(0, clusters, points).astype(np.int32)
     weights = rng.poisson(1.0, (clusters, LANES)).astype(np.uint8)
-    hits = (rng.integers(0, 16, points) * (rng.random(points) < 0.2)).astype(np.uint16)
+    weights[0] = heaviest
+    hits = (rng.integers(0, 16, points) * (rng.random(points) < share)).astype(np.uint16)
     whole = rank(cluster, group, hits, 4)
     found = areas(weights, whole)
     for outcome in range(4):
@@ -149,6 +152,9 @@ def test_many_outcomes_in_one_pass_equal_each_alone(decimals: int | None) -> Non
         for lane in range(LANES):
             times = weights[cluster, lane].astype(float)
             pairs = times[own == 1].sum() * times[own == 0].sum()
+            if not pairs:
+                assert found[outcome, 0, lane] == 0.0
+                continue
             expected = roc_auc_score(own, probability, sample_weight=times)
             assert found[outcome, 0, lane] / pairs == pytest.approx(expected, abs=1e-9)
 
@@ -184,6 +190,14 @@ def test_figures_of_a_null_draw_equal_the_figures_of_its_outcome(types: list[int
         # What was written on is clean again: the next draw gives the same.
         again = forecasts.judge(panel.event_starts, panel.event_at, panel.event_type, edges, bits)
         assert (again == found).all()
+
+
+def test_words_of_ranks_that_a_tie_touches() -> None:
+    # 64 ranks a word: ranks 63 and 64 are one group, 128 to 255 another; all others stand alone.
+    group = np.cumsum([0, *(rank not in {64, *range(129, 256)} for rank in range(1, 300))]).astype(np.int32)
+    starts, tied = _ties(group)
+    assert starts.tolist() == [*range(64), *range(65, 129), *range(256, 301)]
+    assert tied.tolist() == [True, True, True, True, False]
 
 
 def test_targets_are_all_events_and_then_types() -> None:
