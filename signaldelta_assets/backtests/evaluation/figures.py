@@ -175,8 +175,10 @@ def figures(
             out["brier_skill"] = np.where(two_classes, 1.0 - out["brier"] / uncertainty, np.nan)
         if kind is Kind.EXPECTED:
             rank = {name: total[:, len(SUMS) + place] for place, name in enumerate(RANK_SUMS)}
-            out["auc"] = rank["hit_ranks"] / hits - rank["miss_ranks"] / misses
-            out["average_precision"] = (rank["hit_precision"] - rank["point_precision"]) / hits
+            auc = rank["hit_ranks"] / hits - rank["miss_ranks"] / misses
+            out["auc"] = np.where(two_classes, auc, np.nan)
+            precision = (rank["hit_precision"] - rank["point_precision"]) / hits
+            out["average_precision"] = np.where(two_classes, precision, np.nan)
         if kind is Kind.ALL:
             _reliability(out, total[:, len(SUMS) :], share, scored, uncertainty)
     if kind is Kind.EXPECTED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -45,6 +46,50 @@ def test_below_the_minimum_dataset_there_are_counts_and_no_metrics() -> None:
     canonical_json(result.to_document())
     enough = dict.fromkeys(floor, 0) | {"events": result.n_events, "months": result.dataset["months"]["found"]}
     assert evaluate(grid, events, simulated_protocol(minimum_dataset=enough)).status == "evaluated"
+
+
+# In a world of a few points nearly every figure is undefined somewhere: a replicate without an event, a null's mean
+# without a hit (24 has one of those).
+@pytest.mark.parametrize("seed", range(10, 40))
+def test_in_a_tiny_world_every_number_exists_or_is_null(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    entities, hours = int(draw.integers(1, 6)), int(draw.integers(10, 80))
+    types = list("ABCD")[: int(draw.integers(1, 5))]
+    score = draw.random(entities * hours)
+    if draw.random() < 0.6:
+        score = np.round(score, int(draw.integers(0, 3)))
+    names = np.array([f"E{place}" for place in range(entities)], dtype=object)
+    at = START + HOUR * np.tile(np.arange(hours), entities)
+    grid = grid_frame(np.repeat(names, hours), at, score)
+    if draw.random() < 0.3:
+        grid = grid[draw.random(len(grid)) < 0.9]
+    count = int(draw.choice([0, 1, 2, 5, 20, 100]))
+    events = [
+        (names[draw.integers(entities)], types[draw.integers(len(types))], START + int(draw.integers(0, hours * HOUR)))
+        for _ in range(count)
+    ]
+    asked = protocol(
+        grid__end=START + (hours - 1) * HOUR,
+        event_types=types,
+        horizon_hours=int(draw.integers(1, 12)),
+        embargo_hours=int(draw.integers(0, 5)),
+        folds=int(draw.integers(2, 5)),
+        bootstrap__replicates=int(draw.choice([0, 3, 20])),
+        bootstrap__cluster_hours=int(draw.integers(2, 30)),
+        nulls__draws=int(draw.choice([0, 1, 5])),
+        calibration=(
+            {"method": "none"}
+            if (method := str(draw.choice(["none", "platt", "isotonic"]))) == "none"
+            else {"method": method, "minimum_of_each_class": 1}
+        ),
+        minimum_dataset__events_per_type=int(draw.choice([0, 1, 5])),
+        alert={"threshold": float(draw.choice([0.3, 0.6, 0.95])), "rearm_below": 0.25,
+               "refractory_hours": int(draw.integers(0, 5))},
+    )  # fmt: skip
+    result = evaluate(grid, event_frame(events), asked)
+    # Canonical JSON has no number that is none, nor an infinite one.
+    found = json.loads(canonical_json(result.to_document()))
+    assert found["n_points"] == result.n_points > 0
 
 
 def test_every_figure_has_an_interval_or_a_reason_and_contains_it() -> None:
