@@ -93,7 +93,7 @@ def signals(explained: Sequence[Mapping[str, Any]], definitions: Document, *, ma
 
 
 def strongest(explained: Sequence[Mapping[str, Any]], definitions: Document, *, matched: bool) -> Table:
-    """Return the alerts with the highest alert score, each with what contributed most and what followed."""
+    """Return the explained alerts with the highest alert score, each with what contributed most and what followed."""
     order = sorted(explained, key=lambda sample: (-sample["row"]["alert_score"], sample["entity_id"], sample["at"]))
     rows = []
     for sample in order[:STRONGEST]:
@@ -108,7 +108,7 @@ def strongest(explained: Sequence[Mapping[str, Any]], definitions: Document, *, 
              fixed(score["magnitude"], 3), fixed(score["confidence"], 3))
         )  # fmt: skip
     heads = ("entity", "alert at (UTC)", "top contributors (Δ magnitude)", "what followed", "alert score", "M", "C")
-    table = Table("The strongest alerts", heads, rows, words=4)
+    table = Table("The strongest of the explained alerts", heads, rows, words=4)
     return table if matched else table.without("what followed")
 
 

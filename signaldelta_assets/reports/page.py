@@ -69,6 +69,8 @@ def _content(material: Material) -> dict[str, Any]:
         "signals": contributions.signals(explained, material.definitions, matched=strict is not None),
         "strongest": contributions.strongest(explained, material.definitions, matched=strict is not None),
         "explained": len(explained),
+        "fired": counted(material.alerts.num_rows, "alert"),
+        "some": len(explained) < material.alerts.num_rows,
         "left_out": sections.left_out(evaluation),
         "warnings": whole["warnings"],
         "audit": sections.audit(evaluation),

@@ -43,8 +43,8 @@ def asked(material: Material) -> Table:
         ("Horizon H", hours(protocol["horizon_hours"])),
         ("Period", f"{moment(epoch(grid['start']))} to {moment(epoch(grid['end']))} UTC, "
                    f"a point every {hours(grid['step_seconds'] / 3600)}"),
-        ("Universe", f"{counted(material.evaluation['entities'], 'entity').replace('entitys', 'entities')} whose "
-                     f"target events would have been seen"),
+        ("Universe", f"{counted(material.evaluation['entities'], 'entity')} whose target events "
+                     f"would have been seen"),
         ("Signals scored", f"{len(scored)} of {len(material.model['signals'])} in the model"
                            + (f": {listed(scored)}" if len(scored) <= 12 else "")),
         ("Alert rule", f"fires at an alert score of {alert['threshold']:.10g}, armed again below "
@@ -111,7 +111,8 @@ def _value(section: Document, name: str) -> tuple[float | None, str]:
 
 def _n(section: Document, name: str) -> str:
     if name.startswith("lead"):
-        return count(sum(1 for _ in section["matches"])) + " matches"
+        # Of the uncensored events only; `matches` has the others too.
+        return counted(round(section["recall"] * section["n_events"]), "matched event")
     field = _N.get(name, "n_scored_points")
     return f"{count(section[field])} {words(field[2:]).replace('scored ', '')}"
 

@@ -83,16 +83,21 @@ class Claim:
 
 
 def claims(section: Document | None, name: str) -> tuple[Claim, ...]:
-    """Return what a figure of one variant of the evaluation claims beside each of its nulls, least favourable first."""
+    """Return what a figure of one variant of the evaluation claims beside each of its nulls, least favourable first.
+
+    Nothing where one of them has the figure and no interval around the difference: a claim stands beside every null.
+    """
     found = []
     if section is None or section.get(name) is None:
         return ()
     sign = -1.0 if FIGURES[name].smaller_is_better else 1.0
     for null in NULLS:
         beside = section["nulls"].get(null, {}).get(name)
-        spread = beside and beside["difference_interval"]
-        if not spread:
+        if beside is None:
             continue
+        spread = beside["difference_interval"]
+        if spread is None:
+            return ()
         ends = sorted((sign * spread["lo"], sign * spread["hi"]))
         side = "better" if ends[0] > 0.0 else "worse" if ends[1] < 0.0 else "covers"
         band = {"lo": beside["lo"], "hi": beside["hi"]}

@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from signaldelta_assets.reports import Material, report_html, report_markdown
+from signaldelta_assets.reports.sections import figures
 from signaldelta_assets.reports.timeline import chosen_entities
 from signaldelta_assets.versioning import sha256_hex
 from tests.paths import ROOT
@@ -159,6 +160,30 @@ def test_shapley_values_are_means_over_the_explained_alerts(whole: Material, pag
     for family in ("F1", "F2"):
         values = [alert["family_shapley"].get(family, {}).get("magnitude", 0.0) for alert in alerts]
         assert f"{sum(values) / len(values):+.3f}" in text
+
+
+def test_what_is_told_of_some_alerts_is_not_told_of_all(whole: Material, page: Page) -> None:
+    alerts = [sample for sample in whole.samples["samples"] if sample["why"] == "alert"]
+    assert f"Explained are {len(alerts)} of {len(alerts)} alerts." in _text(page)
+    weak = sorted(alerts, key=lambda sample: sample["score"]["magnitude"])[:2]
+    text = _text(check_page(report_html(replace(whole, samples={"samples": weak}))))
+    assert f"Explained are 2 of {len(alerts)} alerts, chosen by the hash of entity and moment" in text
+    assert "The strongest of the explained alerts" in text
+
+
+def test_the_lead_counts_the_matches_it_is_the_median_of(whole: Material) -> None:
+    section = whole.evaluation["overall"]["without_circular_evidence"]
+    start = datetime.fromtimestamp(whole.protocol["grid"]["start"], UTC)
+    uncensored = [
+        match
+        for match in section["matches"]
+        if datetime.fromisoformat(match["event_time"]) - start >= timedelta(hours=whole.protocol["horizon_hours"])
+    ]
+    early = {"entity_id": "E0", "alert_at": start.isoformat(), "event_time": (start + timedelta(hours=1)).isoformat()}
+    more = {**section, "matches": [*uncensored, early]}
+    for shown in (section, more):
+        rows = {row[0]: row for row in figures(shown, "without_circular_evidence", "precision").rows}
+        assert rows["Median lead time"][2] == f"{len(uncensored)} matched events"
 
 
 def test_a_signal_without_weight_is_no_contributor(whole: Material) -> None:

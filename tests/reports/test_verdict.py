@@ -104,6 +104,10 @@ def test_insufficient_has_counts_and_nothing_else() -> None:
         (section(value=None), "precision does not exist without circular evidence: no uncensored alert"),
         (section(), "the protocol draws no null that precision could stand beside"),
         (section(shifted_events=GOOD | {"difference_interval": None}), "has no interval around its difference"),
+        (
+            section(shifted_events=GOOD | {"difference_interval": None}, random_alerts=GOOD),
+            "has no interval around its difference",
+        ),
     ],
 )
 def test_no_answer_says_why(strict: dict[str, Any], why: str) -> None:
