@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,7 @@ from signaldelta_assets.backtests.reporting import run_verdict, write_report
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.defs.partitions import backtest_specs
 from signaldelta_assets.defs.platform import database_url
+from signaldelta_assets.errors import DocumentError
 from signaldelta_assets.scoring import ScoringModel
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.timeline import LatencyModel
@@ -75,13 +76,28 @@ def add_spec(
         spec_hash = store_spec(
             warehouse,
             found["snapshot_hash"],
-            json.loads(model.read_text()),
-            json.loads(protocol.read_text()),
-            json.loads(latency.read_text()) if latency else basis,
+            _document(model, ScoringModel.from_dict),
+            _document(protocol, EvaluationProtocol.from_dict),
+            _document(latency, LatencyModel.from_dict) if latency else basis,
             hypothesis,
         )
     dg.DagsterInstance.get().add_dynamic_partitions(str(backtest_specs.name), [spec_hash])
     console.print(spec_hash)
+
+
+def _document(path: Path, read: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    """The JSON object in `path`, once `read` accepts it. Raises `DocumentError` naming the file and the field."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DocumentError(str(path), "a readable file of JSON", error) from error
+    if not isinstance(found, dict):
+        raise DocumentError(str(path), "a JSON object", type(found).__name__)
+    try:
+        read(found)
+    except DocumentError as error:
+        raise DocumentError(f"{path}: {error.field}", error.expected, error.found) from error
+    return found
 
 
 def run_spec(console: Console, spec_hash: str) -> None:

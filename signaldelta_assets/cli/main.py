@@ -151,7 +151,10 @@ def show_signal(signal_id: str) -> None:
     """Show one signal's definition as JSON."""
     from signaldelta_assets.catalogue import load_definitions
 
-    console.print_json(json.dumps(load_definitions().document["signals"][signal_id]))
+    definitions = load_definitions()
+    with refusals():
+        definitions.signal(signal_id)
+    console.print_json(json.dumps(definitions.document["signals"][signal_id]))
 
 
 @backtests.command("list")
@@ -159,7 +162,8 @@ def list_backtests() -> None:
     """List the runs there are, newest first."""
     from .backtests import list_runs
 
-    list_runs(console)
+    with refusals():
+        list_runs(console)
 
 
 @backtests.command("add")
@@ -173,7 +177,8 @@ def add_backtest(
     """Store a spec and its documents, add its partition to Dagster, print the spec's hash."""
     from .backtests import add_spec
 
-    add_spec(console, snapshot, model, protocol, latency, hypothesis)
+    with refusals():
+        add_spec(console, snapshot, model, protocol, latency, hypothesis)
 
 
 @backtests.command("run")
@@ -181,7 +186,8 @@ def run_backtest(spec_hash: str) -> None:
     """Run the backtest of a stored spec now, in this process."""
     from .backtests import run_spec
 
-    run_spec(console, spec_hash)
+    with refusals():
+        run_spec(console, spec_hash)
 
 
 @backtests.command("show")
@@ -189,7 +195,8 @@ def show_backtest(run: str) -> None:
     """Show a run's figures with intervals, nulls and base rates, and its manifest."""
     from .backtests import show_run
 
-    show_run(console, run)
+    with refusals():
+        show_run(console, run)
 
 
 @backtests.command("report")
@@ -200,15 +207,18 @@ def report_backtest(
     """Write a run's report: one HTML file with verdict, figures, pictures and manifest; print where it is."""
     from .backtests import report
 
-    report(console, run, output)
+    with refusals():
+        report(console, run, output)
 
 
 @backtests.command("verify")
 def verify_backtest(run: str) -> None:
-    """Run again from the manifest and compare every byte; exit code 1 where one differs."""
+    """Run again from the manifest and compare every byte; exit code 1 where one differs, 2 where it cannot be run."""
     from .backtests import verify
 
-    raise typer.Exit(0 if verify(console, run) else 1)
+    with refusals():
+        equal = verify(console, run)
+    raise typer.Exit(0 if equal else 1)
 
 
 @backtests.command("diff")
@@ -216,7 +226,8 @@ def diff_backtests(first: str, second: str) -> None:
     """Say which inputs of two runs differ and which figures moved."""
     from .backtests import diff
 
-    diff(console, first, second)
+    with refusals():
+        diff(console, first, second)
 
 
 @backtests.command("explain")
@@ -238,8 +249,9 @@ def explain_score(
 def ablate_backtest(
     spec_or_run: Annotated[str, typer.Argument(help="spec_hash, run_id or run_hash of the base")],
     by: Annotated[
-        Literal["family", "signal", "both"], typer.Option(help="What is left out, one at a time.")
-    ] = "family",
+        Literal["family", "signal", "both"] | None,
+        typer.Option(help="What is left out, one at a time: family if not given."),
+    ] = None,
     now: Annotated[bool, typer.Option("--now", help="Run them in this process instead of by the daemon.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Start nothing: print the table so far.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --show: canonical JSON.")] = False,
@@ -247,8 +259,12 @@ def ablate_backtest(
     """Leave out every family or signal, a backtest each, as one backfill; show what each is worth."""
     from . import ablation
 
+    if show and (by or now):
+        raise typer.BadParameter("--show starts nothing and shows every part: it takes neither --by nor --now")
+    if as_json and not show:
+        raise typer.BadParameter("--json goes with --show")
     with refusals():
         if show:
             ablation.show(console, spec_or_run, as_json=as_json)
         else:
-            ablation.ablate(console, spec_or_run, by, now=now)
+            ablation.ablate(console, spec_or_run, by or "family", now=now)
