@@ -22,12 +22,12 @@ from signaldelta_assets.timeline import LatencyModel
 
 from .evaluation import EvaluationProtocol
 from .evidence import available_events, circular_evidence
+from .grid import EVENT_COLUMNS
 
 SCHEMA = "signaldelta.explanation/1"
 # The columns that score and stored grid share; the grid has the chain types besides, as p_<type>.
 FIGURES = ("evidence", "effective_families", "magnitude", "lean", "confidence", "quality", "diversity", "ordering",
            "legacy_score")  # fmt: skip
-_KERNEL = ["entity_id", "event_id", "signal_id", "available_time", "strength_norm", "reliability", "direction"]
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -175,7 +175,7 @@ def explain(stored: Stored, entity_id: str, at: datetime, *, top: int = 10) -> E
         found = f"expected a moment of the run's grid, {start.isoformat()} to {end.isoformat()}, found {at.isoformat()}"
         raise ExplanationError(f"time: {found}")
     own = _own_events(stored, entity_id)
-    sample = score(own.select(_KERNEL), stored.model, at, top_k=top)
+    sample = score(own.select(EVENT_COLUMNS), stored.model, at, top_k=top)
     on_grid = not (at - start) % (protocol.step * _MICROSECOND)
     if on_grid:
         compare_stored(sample, stored.scores, entity_id, at)
@@ -225,7 +225,7 @@ def _own_events(stored: Stored, entity_id: str) -> pa.Table:
 
 
 def _families(stored: Stored, own: pa.Table, sample: ScoreSample, at: datetime) -> tuple[Family, ...]:
-    values = family_shapley(own.select(_KERNEL), stored.model, at)
+    values = family_shapley(own.select(EVENT_COLUMNS), stored.model, at)
     names = stored.definitions.get("families", {})
     found = [
         Family(family, names.get(family, {}).get("name"), delta.magnitude, delta.lean, delta.confidence, values[family])

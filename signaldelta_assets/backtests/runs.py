@@ -171,7 +171,7 @@ def _rows(
         [("environment", f"environment of {environment['python']}", environment),
          ("backtest_spec", spec.hypothesis_family, spec.document)],
         list(metric_rows(result.evaluation)),
-        list(_alerts(result.output("alerts"))),
+        list(alert_rows(result.output("alerts"))),
         [(o.name, o.file_hash, o.content_hash, o.media_type, o.rows, o.size_bytes) for o in result.outputs],
     )  # fmt: skip
     return run_id, rows, manifest
@@ -183,7 +183,7 @@ def _inputs(parts: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {**kept, "partition": part["stretch"]}
 
 
-def _alerts(output: Output) -> Iterator[tuple[Any, ...]]:
+def alert_rows(output: Output) -> Iterator[tuple[Any, ...]]:
+    """Yield the alerts of a run's file in the order of the table's columns (`backtests.ALERTS`)."""
     table = pq.read_table(output.path)
-    names = ("entity_id", "alert_at", "alert_score", "matched_event_time", "matched_event_type", "censored")
-    yield from zip(*(table[name].to_pylist() for name in names), strict=True)
+    yield from zip(*(table[name].to_pylist() for name in backtests.ALERTS), strict=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
+from itertools import islice
 from typing import Any
 
 from signaldelta_assets.versioning import hash_document
@@ -11,12 +13,14 @@ from signaldelta_assets.warehouse import ArtifactStore, IntegrityError, Warehous
 from signaldelta_assets.warehouse.stores import backtests, documents
 
 from .folders import run_folder
-from .manifest import check_manifest
-from .runs import SUFFIXES, load_inputs
-from .sandbox import Progress, execute
+from .manifest import check_manifest, manifest_hash
+from .metrics import metric_rows
+from .runs import SUFFIXES, alert_rows, load_inputs
+from .sandbox import Progress, Result, execute
 from .spec import BacktestSpec, run_environment, run_hash
 
 _ABSENT = "(absent)"
+_MOST_SAID = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,8 @@ class VerifyReport:
 def verify_run(warehouse: Warehouse, store: ArtifactStore, run: str, progress: Progress | None = None) -> VerifyReport:
     """Run the run of this id or hash again from its manifest and compare every byte it made.
 
-    Compared are the stored artifacts with their names, the new ones with the old, and the run hash with its inputs.
+    Compared are the stored artifacts with their names, the new ones with the old, the run hash with its inputs, and
+    the rows of the database (evaluation, metrics, alerts, artifacts, the manifest's hash) with what they are made from.
     Another environment is said and is no difference by itself: equal bytes in another environment are equal.
     """
     row = backtests.get_run(warehouse, run)
@@ -51,6 +56,8 @@ def verify_run(warehouse: Warehouse, store: ArtifactStore, run: str, progress: P
             differences.append(f"artifact {output.name}: {error}")
     with run_folder() as folder:
         again = execute(folder, inputs.files, inputs.documents, progress)
+        # While the folder is there: the alerts are read from it.
+        changed = list(_rows_changed(warehouse, row, again))
     found = {output.name: output for output in again.outputs}
     for output in manifest.outputs:
         other = found.pop(output.name, None)
@@ -59,17 +66,39 @@ def verify_run(warehouse: Warehouse, store: ArtifactStore, run: str, progress: P
             if value != getattr(output, field):
                 differences.append(f"{output.name}: field {field!r}: expected {getattr(output, field)}, found {value}")
     differences.extend(f"{name}: an artifact that the stored run does not have" for name in found)
-    if again.output("evaluation").file_hash != row["evaluation_hash"]:
-        differences.extend(_moved(row["evaluation"], again.evaluation))
+    differences.extend(changed)
     environment = hash_document(run_environment())
     return VerifyReport(
         row["run_id"], row["run_hash"], not differences, environment == manifest.environment_hash, tuple(differences)
     )
 
 
-def _moved(stored: Any, found: Any) -> list[str]:
-    pairs = _differences(stored, found)
-    return [f"evaluation.{path}: expected {old!r}, found {new!r}" for path, old, new in pairs][:100]
+def _rows_changed(warehouse: Warehouse, row: Mapping[str, Any], again: Result) -> Iterator[str]:
+    """Say what the rows of a run hold that is not what it comes to; of each table no more than can be read."""
+    run_id, manifest = row["run_id"], row["manifest"]
+    expected = {
+        "manifest_hash": manifest_hash(manifest),
+        "evaluation": again.evaluation,
+        "backtest_metrics": {"/".join(figure[:4]): list(figure[4:]) for figure in metric_rows(again.evaluation)},
+        "backtest_alerts": {_alert(alert): list(alert[2:]) for alert in alert_rows(again.output("alerts"))},
+        "backtest_artifacts": {output["name"]: output for output in manifest["outputs"]},
+    }
+    metrics = backtests.read_metrics(warehouse, run_id)
+    alerts = [tuple(alert.values()) for alert in backtests.read_alerts(warehouse, run_id)]
+    found = {
+        "manifest_hash": row["manifest_hash"],
+        "evaluation": row["evaluation"],
+        "backtest_metrics": {"/".join(list(figure.values())[:4]): list(figure.values())[4:] for figure in metrics},
+        "backtest_alerts": {_alert(alert): list(alert[2:]) for alert in alerts},
+        "backtest_artifacts": {item["name"]: item for item in backtests.read_artifacts(warehouse, run_id)},
+    }
+    for name, value in expected.items():
+        for path, old, new in islice(_differences(value, found[name], name), _MOST_SAID):
+            yield f"{path}: expected {old!r}, found {new!r}"
+
+
+def _alert(row: Sequence[Any]) -> str:
+    return f"{row[0]} at {row[1].astimezone(UTC).isoformat()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +160,8 @@ def diff_runs(warehouse: Warehouse, a: str, b: str) -> RunDiff:
         if one != other:
             before, after = (documents.get_document(warehouse, name, kind) for name in (one, other))
             inputs.extend(Difference(f"{kind}.{path}", old, new) for path, old, new in _differences(before, after))
-    parts = [
-        {f"{item['kind']}/{item['partition']}": item["content_hash"] for item in row["manifest"]["inputs"]}
-        for row in rows
-    ]
-    inputs.extend(Difference(f"snapshot.{path}", old, new) for path, old, new in _differences(parts[0], parts[1]))
+    first, second = (_frozen(backtests.get_snapshot(warehouse, row["manifest"]["snapshot"]["hash"])) for row in rows)
+    inputs.extend(Difference(f"snapshot.{path}", old, new) for path, old, new in _differences(first, second))
     figures = [
         {
             "/".join((row["evidence"], row["slice_kind"], row["slice_value"], row["metric"])): row
@@ -148,6 +174,13 @@ def diff_runs(warehouse: Warehouse, a: str, b: str) -> RunDiff:
     if rows[0]["status"] != rows[1]["status"]:
         changed.insert(0, Moved("status", rows[0]["status"], rows[1]["status"], None, None, None, None, None))
     return RunDiff(tuple(inputs), tuple(changed))
+
+
+def _frozen(snapshot: Mapping[str, Any]) -> dict[str, Any]:
+    """What names a snapshot, by part; its definitions are compared as a document."""
+    manifest = snapshot["manifest"]
+    parts = {f"{part['kind']}/{part['stretch']}": part["content_hash"] for part in manifest["parts"]}
+    return parts | {name: manifest[name] for name in ("window", "evidence_from", "dataset_hash")}
 
 
 def _least_moved_last(figure: Moved) -> tuple[bool, float, str]:

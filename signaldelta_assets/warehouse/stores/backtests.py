@@ -83,7 +83,7 @@ def get_snapshot(warehouse: Warehouse, snapshot: str) -> dict[str, Any]:
 # --- runs -------------------------------------------------------------------------------------------------------
 
 _METRICS = ("evidence", "slice_kind", "slice_value", "metric", "value", "low", "high", "null_value", "reason")
-_ALERTS = ("entity_id", "alert_at", "alert_score", "matched_event_time", "matched_event_type", "censored")
+ALERTS = ("entity_id", "alert_at", "alert_score", "matched_event_time", "matched_event_type", "censored")
 _ARTIFACTS = ("name", "file_hash", "content_hash", "media_type", "rows", "size_bytes")
 
 
@@ -193,7 +193,7 @@ def put_run(
         )
         for table, names, below in (
             ("backtest_metrics", _METRICS, rows.metrics),
-            ("backtest_alerts", _ALERTS, rows.alerts),
+            ("backtest_alerts", ALERTS, rows.alerts),
             ("backtest_artifacts", _ARTIFACTS, rows.artifacts),
         ):
             offered, inserted = copy_new(connection, table, ("run_id", *names), ((run_id, *row) for row in below))
@@ -220,5 +220,16 @@ def read_metrics(warehouse: Warehouse, run_id: str) -> list[dict[str, Any]]:
         return connection.execute(
             "SELECT evidence, slice_kind, slice_value, metric, value, low, high, null_value, reason "
             "FROM backtest_metrics WHERE run_id = %s ORDER BY evidence, slice_kind, slice_value, metric",
+            (run_id,),
+        ).fetchall()
+
+
+def read_alerts(warehouse: Warehouse, run_id: str) -> list[dict[str, Any]]:
+    """Return every alert of a run, its columns `ALERTS`, by entity and moment."""
+    with warehouse.read() as connection:
+        return connection.execute(
+            sql.SQL("SELECT {} FROM backtest_alerts WHERE run_id = %s ORDER BY entity_id, alert_at").format(
+                sql.SQL(", ").join(map(sql.Identifier, ALERTS))
+            ),
             (run_id,),
         ).fetchall()

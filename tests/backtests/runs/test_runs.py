@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -28,8 +33,9 @@ from signaldelta_assets.backtests.sandbox import execute
 from signaldelta_assets.backtests.verify import _figure
 from signaldelta_assets.warehouse import IntegrityError
 from signaldelta_assets.warehouse.stores import backtests, documents
+from signaldelta_assets.warehouse.stores.reading import Window
 from tests.backtests.runs.study import MODEL, PROTOCOL, changed, make_spec
-from tests.snapshots.world import World
+from tests.snapshots.world import WINDOW, World
 
 pytestmark = pytest.mark.postgres
 
@@ -144,6 +150,32 @@ def test_verify_finds_an_artifact_that_was_touched(world: World, run) -> None:
     assert not report.equal and len(report.differences) == 1 and "artifact alerts" in report.differences[0]
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE backtest_metrics SET value = value + 0.1 WHERE run_id = %s AND metric = 'auc' AND slice_kind = 'all'"
+         " AND evidence = 'all_evidence'", r"^backtest_metrics\.all_evidence/all/all/auc\[0\]: expected 0\.\d+, found"),
+        ("UPDATE backtest_runs SET evaluation = jsonb_set(evaluation, '{overall,all_evidence,precision}', '0.99')"
+         " WHERE run_id = %s", r"^evaluation\.overall\.all_evidence\.precision: expected 0\.\d+, found 0\.99$"),
+        ("DELETE FROM backtest_alerts WHERE run_id = %s AND (entity_id, alert_at) = (SELECT entity_id, alert_at"
+         " FROM backtest_alerts ORDER BY 1, 2 LIMIT 1)", r"^backtest_alerts\.0000000001 at .*found '\(absent\)'$"),
+        ("UPDATE backtest_artifacts SET rows = rows + 1 WHERE run_id = %s AND name = 'events'",
+         r"^backtest_artifacts\.events\.rows: expected"),
+        ("UPDATE backtest_runs SET manifest_hash = repeat('0', 64) WHERE run_id = %s", "^manifest_hash: expected"),
+    ],
+)  # fmt: skip
+def test_verify_finds_a_row_that_was_touched(world: World, run, change: str, said: str) -> None:
+    # What only an owner of the database can do, whom the triggers do not stop; undone at the end.
+    with world.warehouse.write("backtests") as connection:
+        connection.execute("SET LOCAL session_replication_role = replica")
+        assert connection.execute(change, (run.run_id,)).rowcount == 1
+        touched = SimpleNamespace(read=lambda: nullcontext(connection))
+        report = verify_run(touched, world.store, run.run_id)
+        connection.rollback()
+    assert not report.equal and len(report.differences) == 1, report.differences
+    assert re.search(said, report.differences[0]), report.differences
+
+
 def test_another_input_is_another_run_and_the_diff_names_it(world: World, spec: BacktestSpec, run) -> None:
     other_spec = make_spec(world, model=changed(MODEL, "magnitude.theta", 0.9))
     assert other_spec.snapshot_hash == spec.snapshot_hash
@@ -168,6 +200,18 @@ def test_another_input_is_another_run_and_the_diff_names_it(world: World, spec: 
     assert [figure.a_interval, figure.b_interval] == [(row["low"], row["high"]) for row in stored]
     assert figure.apart == (stored[0]["high"] < stored[1]["low"] or stored[1]["high"] < stored[0]["low"])
     assert diff_runs(world.warehouse, run.run_id, run.run_id).equal
+
+
+def test_a_snapshot_of_another_window_with_the_same_rows_is_another_input(
+    world: World, spec: BacktestSpec, run
+) -> None:
+    longer = world.freeze(window=Window(WINDOW.start, date(2024, 8, 1)))
+    asked = replace(spec, snapshot_hash=longer.snapshot_hash)
+    other = run_backtest(world.warehouse, world.store, asked)
+    assert other.run_hash != run.run_hash
+    inputs = {item.path: (item.a, item.b) for item in diff_runs(world.warehouse, run.run_id, other.run_id).inputs}
+    assert inputs["snapshot.window.end"] == ("2024-07-01T00:00:00+00:00", "2024-08-01T00:00:00+00:00")
+    assert not any("signal_events" in path for path in inputs)
 
 
 def test_a_figure_that_only_one_run_has_comes_first(world: World, run) -> None:
