@@ -119,10 +119,12 @@ def print_table(console: Console, document: Mapping[str, Any]) -> None:
     title = f"{family}: figures without each part, the greatest loss of {figures[0]} first"
     shown = Table("left out", "evidence", *figures, title=Text(title))
     # Every part has the base's figures beside its own.
-    _add(shown, "nothing", document["parts"][0], lambda pair: _number(pair["base"]), figures)
+    _add(shown, "nothing", document["parts"][0], _base, figures)
     idle = []
     for part in document["parts"]:
-        if all(pair["without"] == pair["base"] for pairs in part["figures"].values() for pair in pairs.values()):
+        pairs = [pair for found in part["figures"].values() for pair in found.values()]
+        # Where no figure exists nothing was compared, and nothing is known to be without effect.
+        if all(pair["without"] == pair["base"] for pair in pairs) and any(pair["base"] is not None for pair in pairs):
             idle.append(part["name"])
         else:
             _add(shown, f"{part['name']} {part['title'] or ''}", part, _cell, figures)
@@ -148,6 +150,10 @@ def _add(
         label = ""
 
 
+def _base(pair: Mapping[str, Any]) -> str:
+    return str(pair["reason"]) if pair["base"] is None else _number(pair["base"])
+
+
 def _cell(pair: Mapping[str, Any]) -> str:
     if pair["difference"] is None:
         return str(pair["reason"])
@@ -156,5 +162,5 @@ def _cell(pair: Mapping[str, Any]) -> str:
     return f"{_number(pair['without'])} ({pair['difference']:+.4f}{spread})"
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _number(value: float) -> str:
+    return f"{value:.4f}"
