@@ -11,23 +11,20 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from signaldelta_assets.contracts import FamilyShapley, ScoreSample
 from signaldelta_assets.errors import SignalDeltaError
 from signaldelta_assets.scoring import ScoringModel, family_shapley, score
+from signaldelta_assets.scoring.layout import FIGURES
 from signaldelta_assets.timeline import LatencyModel
 
 from .evaluation import EvaluationProtocol
 from .evidence import available_events, circular_evidence
-from .grid import EVENT_COLUMNS
+from .grid import EVENT_COLUMNS, as_stored
 
 SCHEMA = "signaldelta.explanation/1"
-# The columns that score and stored grid share; the grid has the chain types besides, as p_<type>.
-FIGURES = ("evidence", "effective_families", "magnitude", "lean", "confidence", "quality", "diversity", "ordering",
-           "legacy_score")  # fmt: skip
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -204,10 +201,7 @@ def compare_stored(sample: ScoreSample, scores: pa.Table, entity_id: str, at: da
     if len(rows) != 1:
         raise StoredScoreError(f"stored grid of {entity_id} at {at.isoformat()}: expected one row, found {len(rows)}")
     (row,) = rows
-    expected: dict[str, Any] = {name: float(np.float32(getattr(sample, name))) for name in FIGURES}
-    expected |= {f"p_{name}": float(np.float32(value)) for name, value in sample.chain_probabilities.items()}
-    expected |= {"n_events": sample.n_events, "verdict": sample.verdict}
-    for name, value in expected.items():
+    for name, value in as_stored(sample).items():
         if row[name] != value:
             raise StoredScoreError(_differs(name, entity_id, at, value, row[name]))
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from signaldelta_assets.contracts import ScoreSample
 from signaldelta_assets.scoring import ScoringModel, compact_grid
+from signaldelta_assets.scoring.layout import FIGURES
 from signaldelta_assets.versioning import content_hash
 from signaldelta_assets.versioning.compiling import threads
 
@@ -102,17 +103,22 @@ class RunGrid:
         """Raise `EngineError` unless the single score is the grid's: one kernel, one answer."""
         row = place * self.moments.size + step
         found = self.scores.slice(row, 1).to_pylist()[0]
-        expected = {name: getattr(sample, name) for name in found if hasattr(sample, name)}
-        expected |= {f"p_{name}": value for name, value in sample.chain_probabilities.items()}
-        expected = {name: float(np.float32(value)) if isinstance(value, float) else value
-                    for name, value in expected.items()}  # fmt: skip
-        found["alert_score"], expected["alert_score"] = self.alert_score[row], sample.magnitude * sample.confidence
+        expected = as_stored(sample) | {"alert_score": sample.magnitude * sample.confidence}
+        found["alert_score"] = self.alert_score[row]
         for name, value in expected.items():
             if found[name] != value:
                 raise EngineError(
                     f"score of {found['entity_id']} at {found['at'].isoformat()}: field {name!r}: expected {value!r} "
                     f"as by the single score, found {found[name]!r} in the grid"
                 )
+
+
+def as_stored(sample: ScoreSample) -> dict[str, Any]:
+    """Return the row of a stored grid that `sample` is, without entity_id and at: figures rounded to float32."""
+    figures = {name: getattr(sample, name) for name in FIGURES}
+    figures |= {f"p_{name}": value for name, value in sample.chain_probabilities.items()}
+    rounded = {name: float(np.float32(value)) for name, value in figures.items()}
+    return {**rounded, "n_events": sample.n_events, "verdict": sample.verdict}
 
 
 def _nothing(block: pa.Table) -> None:

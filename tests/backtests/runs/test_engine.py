@@ -202,6 +202,8 @@ def test_the_single_score_must_be_the_grids(tables: dict[str, pa.Table]) -> None
     at = datetime.fromtimestamp(PROTOCOL.start // 1_000_000 + 100 * 3600, UTC)
     sample = score(events.between(1, 2).select(grid_module.EVENT_COLUMNS), MODEL, at)
     grid.check(sample, 1, 100)
+    # Every column of the grid is compared.
+    assert {*grid_module.as_stored(sample), "entity_id", "at"} == {*grid.scores.column_names}
     for wrong in ({"quality": sample.quality + 1e-3}, {"n_events": sample.n_events + 1}, {"verdict": "none"},
                   {"magnitude": np.nextafter(sample.magnitude, 2.0)},
                   {"chain_probabilities": {**sample.chain_probabilities, "C": 0.123}}):  # fmt: skip
