@@ -30,12 +30,15 @@ SECCOMP, HOOK = "seccomp", "hook"
 _X86_64 = {
     "open": 2, "creat": 85, "openat": 257, "truncate": 76, "rename": 82, "mkdir": 83, "rmdir": 84, "link": 86,
     "unlink": 87, "symlink": 88, "mkdirat": 258, "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266,
-    "renameat2": 316, "socket": 41, "fork": 57, "vfork": 58, "execve": 59, "execveat": 322, "ptrace": 101,
+    "renameat2": 316, "chmod": 90, "fchmodat": 268, "fchmodat2": 452, "chown": 92, "lchown": 94, "fchownat": 260,
+    "mknod": 133, "mknodat": 259, "setxattr": 188, "lsetxattr": 189, "socket": 41,
+    "fork": 57, "vfork": 58, "execve": 59, "execveat": 322, "ptrace": 101,
     "clone": 56, "clone3": 435, "openat2": 437, "io_uring_setup": 425,
 }  # fmt: skip
 _AARCH64 = {
     "openat": 56, "truncate": 45, "mkdirat": 34, "unlinkat": 35, "symlinkat": 36, "linkat": 37, "renameat": 38,
-    "renameat2": 276, "socket": 198, "execve": 221, "execveat": 281, "ptrace": 117, "clone": 220, "clone3": 435,
+    "renameat2": 276, "fchmodat": 53, "fchmodat2": 452, "fchownat": 54, "mknodat": 33, "setxattr": 5, "lsetxattr": 6,
+    "socket": 198, "execve": 221, "execveat": 281, "ptrace": 117, "clone": 220, "clone3": 435,
     "openat2": 437, "io_uring_setup": 425,
 }  # fmt: skip
 _MACHINES = {"x86_64": (0xC000003E, 317, _X86_64), "aarch64": (0xC00000B7, 277, _AARCH64)}
@@ -43,7 +46,10 @@ _PATHS: dict[str, tuple[tuple[int | None, int], ...]] = {
     "open": ((None, 0),), "creat": ((None, 0),), "openat": ((0, 1),), "truncate": ((None, 0),),
     "rename": ((None, 0), (None, 1)), "renameat": ((0, 1), (2, 3)), "renameat2": ((0, 1), (2, 3)),
     "mkdir": ((None, 0),), "mkdirat": ((0, 1),), "rmdir": ((None, 0),), "unlink": ((None, 0),), "unlinkat": ((0, 1),),
-    "link": ((None, 0), (None, 1)), "linkat": ((0, 1), (2, 3)), "symlink": ((None, 1),), "symlinkat": ((1, 2),),
+    "chmod": ((None, 0),), "fchmodat": ((0, 1),), "fchmodat2": ((0, 1),), "chown": ((None, 0),),
+    "lchown": ((None, 0),), "fchownat": ((0, 1),), "mknod": ((None, 0),), "mknodat": ((0, 1),),
+    "setxattr": ((None, 0),), "lsetxattr": ((None, 0),), "link": ((None, 0), (None, 1)),
+    "linkat": ((0, 1), (2, 3)), "symlink": ((None, 1),), "symlinkat": ((1, 2),),
 }  # fmt: skip
 _FLAGS = {"open": 1, "openat": 2}
 # Said not to exist, so that callers take the older call that can be looked at.

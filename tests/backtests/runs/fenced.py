@@ -25,6 +25,7 @@ from signaldelta_assets.backtests.guard import arm
 libc = ctypes.CDLL(None)
 c_open, c_socket, c_fork, c_unlink, c_execv = libc.open, libc.socket, libc.fork, libc.unlink, libc.execv
 c_rename, c_exit = libc.rename, libc._exit
+c_chmod, c_chown, c_mkfifo, c_setxattr = libc.chmod, libc.chown, libc.mkfifo, libc.setxattr
 
 
 def in_a_child() -> None:
@@ -47,6 +48,10 @@ CALLS: dict[str, Callable[[Path, Path], Any]] = {
     "C fork": lambda folder, outside: in_a_child(),
     "C exec": lambda folder, outside: c_execv(b"/bin/true", (ctypes.c_char_p * 2)(b"true", None)),
     "C unlink": lambda folder, outside: c_unlink(os.fsencode(outside)),
+    "C chmod": lambda folder, outside: c_chmod(os.fsencode(outside), 0o755),
+    "C chown": lambda folder, outside: c_chown(os.fsencode(outside), os.getuid(), os.getgid()),
+    "C mkfifo": lambda folder, outside: c_mkfifo(os.fsencode(outside) + b".new", 0o600),
+    "C setxattr": lambda folder, outside: c_setxattr(os.fsencode(outside), b"user.a", b"1", 1, 0),
     "C rename": lambda folder, outside: c_rename(os.fsencode(outside), os.fsencode(folder / "taken")),
 }
 
