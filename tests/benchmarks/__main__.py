@@ -48,7 +48,7 @@ def cells(row: Row) -> tuple[str, ...]:
         _took(row.seconds),
         "" if other is None else _took(other),
         ratio,
-        f"{row.units / row.seconds:,.0f}",
+        f"{row.units / row.seconds:,.0f}" if row.units >= row.seconds else "",
         row.note,
     )
 

@@ -45,6 +45,7 @@ from .timing import STATUS, Row, peak_memory
 ENTITIES, EVENTS, LABELS, SIGNALS, FAMILIES, CHAINS, HOURS = 1_500, 500_000, 3_000, 30, 12, 10, 2_880
 START = datetime(2024, 7, 1, tzinfo=UTC)
 _SECOND = 1_000_000
+_TURNS = 3
 LATENCY: dict[str, Any] = {
     "schema": "signaldelta.latency_model/1",
     "default": {"rule": "observed", "processing_seconds": 60},
@@ -247,11 +248,15 @@ def measure() -> Iterator[Row]:
         folder.mkdir()
         request = folder / "request.json"
         request.write_text(json.dumps(freeze(ArtifactStore(folder.parent / "artifacts"))))
-        found = {way: _measured(way, request) for way in _WAYS}
+        # Turn by turn, and the shortest of each: a process that gets memory nobody has touched yet waits for it.
+        turns = [{way: _measured(way, request) for way in _WAYS} for _ in range(_TURNS)]
+    found = {way: min((turn[way] for turn in turns), key=lambda one: float(one["seconds"])) for way in _WAYS}
+    longest = max(turn["fast"]["seconds"] for turn in turns)
     points = ENTITIES * HOURS
     notes = {way: f"{way}: {one['cpu']:.2f} s of CPU, at most {one['rss'] / 1e9:.2f} GB" for way, one in found.items()}
     fast, plain = (found[way]["seconds"] for way in ("fast", "plain"))
-    yield Row("snapshot Parquet to hashed score Parquet", fast, plain, float(points), "; ".join(notes.values()))
+    note = f"the shortest of {_TURNS} processes each, the longest of fast {longest:.2f} s; {'; '.join(notes.values())}"
+    yield Row("snapshot Parquet to hashed score Parquet", fast, plain, float(points), note)
 
 
 if __name__ == "__main__":
