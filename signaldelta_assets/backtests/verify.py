@@ -115,8 +115,9 @@ class Moved:
     """One figure that two runs differ in: its path (evidence/slice/value/metric), and what it is in either.
 
     `change` is b - a, `relative` its size as a share of the larger of the two: figures have many units. Both are None
-    where only one run has the figure. Intervals are (low, high); `apart` says that they do not overlap, None where one
-    is missing. Both runs may rest on the same events: that intervals overlap is no sign that nothing changed.
+    where only one run has the figure, and 0 where only its interval or its null is another. Intervals are (low, high);
+    `apart` says that they do not overlap, None where one is missing. Both runs may rest on the same events: that
+    intervals overlap is no sign that nothing changed.
     """
 
     path: str
@@ -126,7 +127,14 @@ class Moved:
     relative: float | None
     a_interval: tuple[float, float] | None
     b_interval: tuple[float, float] | None
+    a_null: float | None
+    b_null: float | None
     apart: bool | None
+
+    @property
+    def same(self) -> bool:
+        """Whether value, interval and null are those of the other run."""
+        return (self.a, self.a_interval, self.a_null) == (self.b, self.b_interval, self.b_null)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +178,9 @@ def diff_runs(warehouse: Warehouse, a: str, b: str) -> RunDiff:
         for run in rows
     ]
     moved = [_figure(path, *(of.get(path) for of in figures)) for path in sorted({*figures[0], *figures[1]})]
-    changed = sorted((one for one in moved if one.a != one.b), key=_least_moved_last)
+    changed = sorted((one for one in moved if not one.same), key=_least_moved_last)
     if rows[0]["status"] != rows[1]["status"]:
-        changed.insert(0, Moved("status", rows[0]["status"], rows[1]["status"], None, None, None, None, None))
+        changed.insert(0, Moved("status", rows[0]["status"], rows[1]["status"], *[None] * 7))
     return RunDiff(tuple(inputs), tuple(changed))
 
 
@@ -190,13 +198,14 @@ def _least_moved_last(figure: Moved) -> tuple[bool, float, str]:
 def _figure(path: str, a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> Moved:
     one, other = (_ABSENT if row is None else row["value"] for row in (a, b))
     first, second = (None if row is None or row["low"] is None else (row["low"], row["high"]) for row in (a, b))
+    null, other_null = (None if row is None else row["null_value"] for row in (a, b))
     change = relative = apart = None
     if isinstance(one, float) and isinstance(other, float):
         change = other - one
         relative = abs(change) / max(abs(one), abs(other)) if change else 0.0
     if first is not None and second is not None:
         apart = bool(first[1] < second[0] or second[1] < first[0])
-    return Moved(path, one, other, change, relative, first, second, apart)
+    return Moved(path, one, other, change, relative, first, second, null, other_null, apart)
 
 
 def _differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

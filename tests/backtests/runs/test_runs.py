@@ -188,7 +188,7 @@ def test_another_input_is_another_run_and_the_diff_names_it(world: World, spec: 
     assert not any(path.endswith("/n_events") for path in moved)
     # Those that moved most come first, each with its intervals as both runs store them.
     sizes = [item.relative for item in found.figures if item.relative is not None]
-    assert len(sizes) > 5 and sizes == sorted(sizes, reverse=True) and min(sizes) > 0
+    assert len(sizes) > 5 and sizes == sorted(sizes, reverse=True) and sizes[5] > 0
     figure = next(item for item in found.figures if item.path == "all_evidence/all/all/brier")
     stored = [
         next(row for row in backtests.read_metrics(world.warehouse, one.run_id)
@@ -230,9 +230,22 @@ def test_a_figure_that_only_one_run_has_comes_first(world: World, run) -> None:
     assert alerts.b == 0 and alerts.change == -alerts.a and alerts.relative == 1.0
 
 
+def test_other_draws_move_the_interval_and_the_null_alone(world: World, run) -> None:
+    drawn = changed(changed(PROTOCOL, "bootstrap.seed", 4711), "nulls.seed", 4712)
+    other = run_backtest(world.warehouse, world.store, make_spec(world, protocol=drawn))
+    found = diff_runs(world.warehouse, run.run_id, other.run_id)
+    assert {item.path for item in found.inputs} == {
+        "evaluation_protocol.bootstrap.seed", "evaluation_protocol.nulls.seed"
+    }  # fmt: skip
+    brier = next(item for item in found.figures if item.path == "all_evidence/all/all/brier")
+    assert (brier.a, brier.change, brier.relative) == (brier.b, 0.0, 0.0)
+    assert brier.a_interval != brier.b_interval and brier.a_null != brier.b_null
+    assert not brier.same
+
+
 def test_apart_is_said_of_intervals_that_do_not_touch() -> None:
     def row(value: float, low: float | None, high: float | None) -> dict[str, Any]:
-        return {"value": value, "low": low, "high": high}
+        return {"value": value, "low": low, "high": high, "null_value": None}
 
     one = row(0.5, 0.4, 0.6)
     assert _figure("x", one, row(0.7, 0.65, 0.8)).apart is True
