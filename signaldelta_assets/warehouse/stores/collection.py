@@ -176,6 +176,37 @@ def filing_index_rows(
         ).fetchall()
 
 
+def reporting_filings(warehouse: Warehouse, entity_ids: Sequence[str], first: date, last: date) -> list[dict[str, Any]]:
+    """Return the filing-index records that may carry XBRL facts in a range of partition dates, as dicts.
+
+    Keys: entity_id, accession, form, event_time, partition_date. Those that the index marks, and the periodic reports,
+    which it does not always mark. One row per entity and accession, the one written last; by entity and accession.
+    """
+    with warehouse.read() as connection:
+        return connection.execute(
+            """
+            SELECT DISTINCT ON (entity_id, natural_key)
+                   entity_id, natural_key AS accession, form, event_time, partition_date
+            FROM raw_records
+            WHERE source_type = 'filing_index' AND entity_id = ANY(%s) AND partition_date BETWEEN %s AND %s
+              AND ((payload->>'is_xbrl')::boolean OR form ~ '^(10-[KQ]|20-F|40-F)')
+            ORDER BY entity_id, natural_key, ingest_time DESC, raw_record_id
+            """,
+            (list(entity_ids), first, last),
+        ).fetchall()
+
+
+def indexed_entities(warehouse: Warehouse, entity_ids: Sequence[str]) -> frozenset[str]:
+    """Return those entities that have a filing-index record, whatever its day."""
+    with warehouse.read() as connection:
+        rows = connection.execute(
+            "SELECT entity_id FROM unnest(%s::text[]) AS asked (entity_id) WHERE EXISTS"
+            " (SELECT FROM raw_records r WHERE r.source_type = 'filing_index' AND r.entity_id = asked.entity_id)",
+            (list(entity_ids),),
+        ).fetchall()
+    return frozenset(row["entity_id"] for row in rows)
+
+
 def indexed_accessions(warehouse: Warehouse, accessions: Iterable[str]) -> frozenset[str]:
     """Return those accessions that some filing-index record has, whatever its day."""
     with warehouse.read() as connection:

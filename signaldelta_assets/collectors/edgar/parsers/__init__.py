@@ -3,6 +3,7 @@
 A document that cannot be read raises `RecordError` naming the record, the field and what was expected there.
 """
 
+from .companyfacts import CompanyFacts, FiledFacts, company_facts_payload, parse_company_facts
 from .form8k import form_8k_payload
 from .index import IndexEntry, parse_form_index
 from .items import item_numbers
@@ -11,15 +12,19 @@ from .sgml import Party, Submission, SubmissionDocument, parse_submission
 from .submissions import Page, SubmissionsFile, parse_main, parse_page
 
 __all__ = [
+    "CompanyFacts",
+    "FiledFacts",
     "IndexEntry",
     "Page",
     "Party",
     "Submission",
     "SubmissionDocument",
     "SubmissionsFile",
+    "company_facts_payload",
     "form_8k_payload",
     "item_numbers",
     "ownership_payload",
+    "parse_company_facts",
     "parse_form_index",
     "parse_main",
     "parse_ownership",
