@@ -55,7 +55,9 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def context(*entities: str) -> SecurityContext:
-    return SecurityContext({entity: Security(entity, f"Company {entity}") for entity in entities or (ACME, OTHER)})
+    return SecurityContext(
+        {entity: Security(entity, f"Company {entity}", sic="3571") for entity in entities or (ACME, OTHER)}
+    )
 
 
 def run(
@@ -87,6 +89,22 @@ def eight_k(
 ) -> dict[str, Any]:
     payload = {"accession": accession, "form": form, "items": list(items), "period_of_report": report, "text": text}
     return record("form_8k", accession, when, payload, form=form, **more)
+
+
+def facts(
+    accession: str,
+    when: datetime,
+    stated: Mapping[tuple[str, str, str], float],
+    form: str = "10-Q",
+    unit: str = "USD",
+    **more: Any,
+) -> dict[str, Any]:
+    """One filing's facts: (concept, start or "", end) -> value."""
+    concepts: dict[str, dict[str, list[list[Any]]]] = {}
+    for (concept, start, end), value in stated.items():
+        concepts.setdefault(concept, {}).setdefault(unit, []).append([start or None, end, value])
+    payload = {"accession": accession, "form": form, "facts": {"us-gaap": concepts}}
+    return record("xbrl_facts", accession, when, payload, form=form, **more)
 
 
 def line(code: str, shares: float, price: float | None, day: str, **more: Any) -> dict[str, Any]:

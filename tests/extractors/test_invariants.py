@@ -14,15 +14,28 @@ from hypothesis import strategies as st
 from signaldelta_assets.contracts import SignalEvent
 from signaldelta_assets.extractors import Extraction, required_window, run_extractor
 from signaldelta_assets.timeline import LatencyModel, sessions
-from tests.extractors.make import ACME, OTHER, bar, context, definitions, earnings, eight_k, form4, frame, index, line
+from tests.extractors.make import (
+    ACME,
+    OTHER,
+    bar,
+    context,
+    definitions,
+    earnings,
+    eight_k,
+    facts,
+    form4,
+    frame,
+    index,
+    line,
+)
 
 START, END = date(2023, 9, 1), date(2024, 3, 1)
 ITEMS = ["1.01", "1.02", "2.02", "2.03", "2.05", "3.01", "3.03", "4.01", "4.02", "5.01", "5.02", "9.01"]
 TEXT = (
     "Item 5.02 Departure of Directors\nMr. {} resigned.\nItem 1.01 Entry\nA {} contract.\nItem 4.01 Auditor\nresigned."
 )
-FILINGS = ("S001", "S002", "S003", "S004", "S016", "S018", "S022", "S023", "S028", "S033", "S034", "S035", "S036",
-           "S039", "S040")  # fmt: skip
+FILINGS = ("S001", "S002", "S003", "S004", "S016", "S018", "S022", "S023", "S024", "S025", "S028",
+           "S033", "S034", "S035", "S036", "S039", "S040")  # fmt: skip
 BARS = ("S059", "S060", "S064", "S065", "S069")
 
 
@@ -56,6 +69,28 @@ def filings(seed: int, n: int = 70) -> list[dict[str, Any]]:
             trade = line(code, int(rng.integers(1, 4)) * 20_000, 10.0, str(when.date() - timedelta(days=1)))
             kind_ = "4" if rng.random() < 0.8 else "4/A"
             made.append(form4(name, when, [trade], [str(int(rng.integers(1, 9)))], document_type=kind_, **more))
+    return made + stated(seed, n // 5)
+
+
+def stated(seed: int, n: int) -> list[dict[str, Any]]:
+    """Return facts of the same issuers, some seen late: years of three figures each, newer ones as time goes on."""
+    rng = np.random.default_rng([seed, 2])
+    made: list[dict[str, Any]] = []
+    for i in range(n):
+        minutes = int(rng.integers(0, 270 * 24 * 60))
+        when = datetime(2023, 6, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+        more: dict[str, Any] = {"entity": (ACME, OTHER)[int(rng.integers(2))]}
+        if rng.random() < 0.3:
+            more |= {"mode": "live", "observed": when + timedelta(minutes=int(rng.integers(1, 5 * 24 * 60)))}
+        values: dict[tuple[str, str, str], float] = {}
+        last = 2010 + minutes // (30 * 24 * 60) - int(rng.integers(3))
+        for year in range(last - int(rng.integers(5)), last + 1):
+            start, end = f"{year}-01-01", f"{year}-12-31"
+            values["NetIncomeLoss", start, end] = float(rng.choice([90.0, 100.0, 180.0]))
+            values["NetCashProvidedByUsedInOperatingActivities", start, end] = float(rng.choice([90.0, 100.0]))
+            if rng.random() < 0.8:
+                values["Assets", "", end] = 1000.0
+        made.append(facts(f"f-{i:03d}", when, values, str(rng.choice(["10-K", "10-K/A"])), **more))
     return made
 
 

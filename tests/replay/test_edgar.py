@@ -102,7 +102,7 @@ def test_the_ownership_document_is_found_with_and_without_its_stylesheet(
 def test_what_was_never_filed_is_missing(client: httpx.Client) -> None:
     for path in (
         "data.sec.gov/submissions/CIK0000000001.json",
-        "data.sec.gov/api/xbrl/companyfacts/CIK0009000001.json",
+        "data.sec.gov/api/xbrl/companyfacts/CIK0000000001.json",
         "www.sec.gov/Archives/edgar/data/1/0000000001-24-000001.txt",
         "www.sec.gov/Archives/edgar/data/1/nonsense",
         "www.sec.gov/litigation/litreleases/2024/lr1.htm",

@@ -75,6 +75,7 @@ def _report(plan: SimulationPlan, story: Story, report: Report, accession: str) 
         # Periodic reports and notices are rows of the list; nothing here reads their text.
         row = _row(accession, form, report.accepted, report.about, fileNumber=number)
         row |= {"primaryDocument": f"{base}.htm", "primaryDocDescription": form, "size": 900_000}
+        row["isXBRL"] = row["isInlineXBRL"] = int(form.startswith("10-"))
         return Paper(report.accepted, row, None, None)
     chance = Chance(plan.seed, "paper", accession)
     parties: tuple[Party, ...] = (Party(entity.cik, entity.name.upper(), "filer"),)

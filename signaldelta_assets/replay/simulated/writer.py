@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...versioning import canonical_json
-from . import chain, days, edgar, market
+from . import chain, days, edgar, facts, market
 from .cast import make_entity
 from .plan import SimulationPlan
 from .story import Story, tell
@@ -43,6 +43,9 @@ def simulate(plan: SimulationPlan, root: Path) -> dict[str, Any]:
                 out.raw(paper.path, paper.body)
         for name, text in edgar.submissions(plan, story, papers):
             out.text(f"sec/submissions/as_served/{name}", text)
+        out.text(
+            f"sec/companyfacts/as_served/CIK{story.entity.cik:010d}.json", facts.company_facts(plan, story, papers)
+        )
         announcements += market.earnings(plan, story)
     out.text("reference/splits_simulated.csv", "\n".join(splits) + "\n")
     out.text("reference/company_tickers/company_tickers_simulated.json", edgar.tickers(stories))
