@@ -66,7 +66,7 @@ def test_every_collector_fills_its_window_and_nothing_else(run: Run, warehouse: 
         assert report.records_written == sum(report.days.values()), name
     found = records(warehouse, "*")
     assert Counter(row["source_type"] for row in found).keys() == {
-        "filing_index", "ownership", "form_8k", "daily_bar", "earnings_actual",
+        "filing_index", "ownership", "form_8k", "xbrl_facts", "daily_bar", "earnings_actual",
     }  # fmt: skip
     for row in found:
         assert start <= row["partition_date"] <= end
@@ -78,7 +78,7 @@ def test_every_collector_fills_its_window_and_nothing_else(run: Run, warehouse: 
     # Headers and submissions give the same acceptance, in files of either clock.
     by_accession: dict[str, set[datetime]] = {}
     for row in found:
-        if row["source_type"] in ("filing_index", "form_8k", "ownership"):
+        if row["source_type"] in ("filing_index", "form_8k", "ownership", "xbrl_facts"):
             by_accession.setdefault(row["natural_key"], set()).add(row["event_time"])
     both = [
         key for key, n in Counter(r["natural_key"] for r in found if r["source_type"] != "daily_bar").items() if n > 1

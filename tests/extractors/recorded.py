@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from signaldelta_assets.collectors.edgar.parsers import (
+    company_facts_payload,
     form_8k_payload,
     ownership_payload,
+    parse_company_facts,
     parse_main,
     parse_page,
     parse_submission,
@@ -100,6 +102,36 @@ def eight_ks() -> pd.DataFrame:
             rows.append((f"8k-{cik}-{key}", "form_8k", cik, key, submission.form, submission.accepted_at, FETCHED,
                          "backfill", payload))  # fmt: skip
     return _frame(rows)
+
+
+@cache
+def xbrl_facts() -> tuple[pd.DataFrame, SecurityContext]:
+    """The companyfacts of the filers whose list is recorded, with their index rows; and their industries."""
+    index = filing_index()
+    accepted = {(row.entity_id, row.natural_key): row for row in index.itertuples(index=False)}
+    rows: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for folder in ("as_served", "reserialised"):
+        for path in sorted((SEC / "companyfacts" / folder).iterdir()):
+            found = parse_company_facts(_read(path), path.name)
+            for key, filing in found.filings.items():
+                row = accepted.get((found.cik, key))
+                if row is not None and (found.cik, key) not in rows:
+                    payload = company_facts_payload(found.cik, filing, row.form, row.event_time.isoformat())
+                    rows[found.cik, key] = (f"facts-{found.cik}-{key}", "xbrl_facts", found.cik, key, row.form,
+                                            row.event_time, FETCHED, "backfill", payload)  # fmt: skip
+    filers = {cik for cik, _ in rows}
+    sic: dict[str, str | None] = {}
+    for folder in ("merged_full_history", "paged", "as_served", "wrapped_recent"):
+        for path in sorted((SEC / "submissions" / folder).iterdir()):
+            if "-submissions-" in path.name:
+                continue
+            body = _read(path)
+            if folder == "wrapped_recent":
+                body = json.dumps(json.loads(body)["data"]).encode()
+            main = parse_main(body, path.name)
+            sic.setdefault(main.cik, main.sic)
+    frame = pd.concat([_frame(list(rows.values())), index[index["entity_id"].isin(filers)]], ignore_index=True)
+    return frame, SecurityContext({cik: Security(cik, cik, sic=sic.get(cik)) for cik in sorted(filers)})
 
 
 @cache

@@ -22,7 +22,7 @@ from .values import iso_date, padded_cik
 
 _ACCESSION = re.compile(r"\d{10}-\d{2}-\d{6}")
 # Beyond it a whole number is not one number for every reader of JSON (RFC 8785): it is kept as text.
-_LARGEST_WHOLE = 2**53
+_LARGEST_WHOLE = 2**53 - 1
 
 
 @dataclass(slots=True)
