@@ -66,14 +66,16 @@ RECORDED_QUESTIONS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """The window of one archive: days to collect, quarters to label and freeze, and how far back results reach.
+    """The window of one archive: days to collect, quarters to label and freeze, and how far back inputs reach.
 
-    A surprise is measured against eight quarters before it, so earnings are collected from `earnings_first`.
+    A surprise is measured against eight quarters before it, so earnings are collected from `earnings_first`; accruals
+    against three fiscal years at least, so facts, and the lists that date them, from `facts_first`.
     """
 
     first: date
     last: date
     earnings_first: date
+    facts_first: date
     step_hours: int
     quarters: tuple[str, ...]
     questions: tuple[Question, ...] = QUESTIONS
@@ -84,6 +86,7 @@ RECORDED = Plan(
     date(2023, 10, 1),
     date(2025, 9, 30),
     date(2021, 1, 1),
+    date(2019, 1, 1),
     # Two thousand entities for a year, four times the reference size if hourly. Scores are the same on any grid.
     6,
     ("2023-10-01", "2024-01-01", "2024-04-01", "2024-07-01", "2024-10-01", "2025-01-01", "2025-04-01", "2025-07-01"),
@@ -93,6 +96,7 @@ SIMULATED = Plan(
     date(2024, 6, 30),
     date(2025, 6, 30),
     date(2022, 4, 1),
+    date(2022, 1, 1),
     1,
     ("2024-07-01", "2024-10-01", "2025-01-01", "2025-04-01"),
 )
@@ -249,8 +253,11 @@ def run_demo(archive: Path | None, console: Console) -> None:
         settings = apply(replay_environment(settings, server.url) | {"SIGNALDELTA_FIXED_CLOCK": moment.isoformat()})
         launcher = Launcher(console, settings.home_dir / "demo.log")
         span = (plan.first.isoformat(), plan.last.isoformat())
-        before = (plan.earnings_first.isoformat(), (plan.first - timedelta(days=1)).isoformat())
-        launcher.run("collect earlier earnings", [dg.AssetKey(["raw", "polygon", "earnings"])], span=before)
+        eve = (plan.first - timedelta(days=1)).isoformat()
+        earnings = [dg.AssetKey(["raw", "polygon", "earnings"])]
+        launcher.run("collect earlier earnings", earnings, span=(plan.earnings_first.isoformat(), eve))
+        facts = [dg.AssetKey(["raw", "edgar", name]) for name in ("submissions", "companyfacts")]
+        launcher.run("collect earlier facts", facts, span=(plan.facts_first.isoformat(), eve))
         launcher.run("collect", launcher.keys("raw"), span=span)
         launcher.run("extract", launcher.keys("signals"), span=span)
         types = [key for key in launcher.keys("labels") if key.path[-1] != "dataset"]

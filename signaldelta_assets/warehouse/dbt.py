@@ -22,6 +22,7 @@ SOURCE_ASSETS: dict[str, tuple[str, ...]] = {
         "raw/edgar/submissions",
         "raw/edgar/ownership",
         "raw/edgar/form_8k",
+        "raw/edgar/companyfacts",
         "raw/polygon/daily_bars",
         "raw/polygon/earnings",
     ),

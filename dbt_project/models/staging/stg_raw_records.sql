@@ -1,6 +1,7 @@
 -- Every collector writes this one table; naming the other writers puts them all into the lineage.
 -- depends_on: {{ source('signaldelta', 'raw_records__edgar_ownership') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__edgar_form_8k') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__edgar_companyfacts') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__polygon_daily_bars') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__polygon_earnings') }}
 select
