@@ -3,7 +3,7 @@
 Plain frozen values that check themselves when made. Nothing here knows where a value comes from or is kept.
 """
 
-from .context import Security, SecurityContext
+from .context import PUBLISHER_SEC, PUBLISHERS, Security, SecurityContext
 from .labels import LabeledEvent, TimePrecision
 from .quarantine import QuarantinedRecord
 from .raw import CollectionMode, RawRecord
@@ -12,6 +12,8 @@ from .signals import FrontierEntry, SignalEvent, merge_frontier
 from .values import require_utc
 
 __all__ = [
+    "PUBLISHERS",
+    "PUBLISHER_SEC",
     "CollectionMode",
     "Contributor",
     "FamilyDelta",

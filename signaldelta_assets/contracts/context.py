@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+# Who published a record that is about no one entity: its text names whom it concerns.
+PUBLISHER_SEC = "publisher:sec"
+PUBLISHERS = (PUBLISHER_SEC,)
+
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """One entity. `tickers` are (ticker, from, to) with half-open dates; None means unbounded on that side."""
+    """One entity. `tickers` are (ticker, from, to) with half-open dates; None means unbounded on that side.
+
+    `names` are dated alike; a name whose first day is not known must not be joined on.
+    """
 
     entity_id: str
     name: str
@@ -20,6 +27,7 @@ class Security:
     sic: str | None = None
     fiscal_year_end: str | None = None
     currency: str = "USD"
+    names: tuple[tuple[str, date | None, date | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +39,7 @@ class SecurityContext:
     def get(self, entity_id: str) -> Security | None:
         """Return the security of `entity_id`, or None."""
         return self.securities.get(entity_id)
+
+    def with_publishers(self) -> SecurityContext:
+        """Return the context with those beside whose records are about no one entity."""
+        return SecurityContext({**self.securities, **{name: Security(name, name, "none") for name in PUBLISHERS}})

@@ -41,7 +41,9 @@ def run_classifier(
     if start >= end:
         raise ValueError(f"run_classifier: start {start} must come before end {end}")
     counts: Counter[str] = Counter()
-    evidence = gather(records, definitions.availability_basis, rule.source_types, context, start, end, counts)
+    # Records about no one entity stand under their publisher; the rule finds whom they concern.
+    known = context.with_publishers()
+    evidence = gather(records, definitions.availability_basis, rule.source_types, known, start, end, counts)
     made = get_classifier(event_type).classify(evidence, context, LabelParams(rule, definitions))
     counts.update(made.counts)
     labels = sorted(

@@ -22,6 +22,7 @@ from .wire import serve
 _FOLDER = re.compile(r"(\d{18})/(?:xsl[^/]+/)?([^/]+)")
 _INDEX = re.compile(r"(company|form|master)\.(\d{8})\.idx")
 _RELEASE = re.compile(r"(?:\d{4}/)?lr-?(\d+)(?:\.s?html?)?")
+_RELEASES_OF_YEAR = re.compile(r"litarchive(\d{4})\.s?html?")
 # What EDGAR's interface offers and no more.
 _LARGEST_PAGE, _USUAL_PAGE = 100, 40
 
@@ -55,6 +56,7 @@ class EdgarRoutes:
             Route("/www.sec.gov/cgi-bin/browse-edgar", self.current),
             Route("/www.sec.gov/enforcement-litigation/litigation-releases/rss", self.litigation_feed),
             Route("/www.sec.gov/enforcement-litigation/litigation-releases/{rest:path}", self.litigation_release),
+            Route("/www.sec.gov/litigation/litreleases/litrelarchive/{name}", self.litigation_list),
             Route("/www.sec.gov/litigation/litreleases/{rest:path}", self.litigation_release),
         ]
 
@@ -148,6 +150,10 @@ class EdgarRoutes:
 
     async def litigation_feed(self, request: Request) -> Response:
         return _optional(request, self._shelf.litigation_feed())
+
+    async def litigation_list(self, request: Request) -> Response:
+        match = _RELEASES_OF_YEAR.fullmatch(request.path_params["name"])
+        return _optional(request, self._shelf.litigation_list(int(match[1])) if match else None)
 
     async def litigation_release(self, request: Request) -> Response:
         match = _RELEASE.fullmatch(request.path_params["rest"])

@@ -101,6 +101,7 @@ def test_lookup_expressions_are_the_designs() -> None:
         ("MNA_ANNOUNCEMENT", {"head_characters": 6000, "follow_days": 10, "target_days": 120, "same_deal_days": 180,
                               "confidence_text": 0.95, "confidence_index": 0.75, "earlier_business_days": 4}),
         ("GOVERNANCE_COLLAPSE", {"persons": 3, "window_days": 30, "confidence": 0.50, "confidence_index": 0.35}),
+        ("SEC_ENFORCEMENT", {"head_characters": 1500, "date_characters": 400, "name_words": 2, "confidence": 0.75}),
         ("INSIDER_TRADING_DISCLOSURE", {"groups": 3, "window_days": 30, "min_usd_sale": 100_000, "confidence": 0.65}),
     ],
 )  # fmt: skip

@@ -251,7 +251,9 @@ def _security(main: SubmissionsFile, entity: UniverseEntity) -> SecurityRow:
         else:
             spans[former.name] = (former.valid_from, former.valid_to)
     ends = [end for name, (_, end) in spans.items() if end is not None and name != main.name]
-    spans[main.name] = (spans[main.name][0] if main.name in spans else max(ends, default=None), None)
+    # A name never changed is carried since the first filing that the list shows, if not longer.
+    since = max(ends, default=None if spans else _first_filed(main))
+    spans[main.name] = (spans[main.name][0] if main.name in spans else since, None)
     tickers = main.tickers or entity.tickers
     return SecurityRow(
         entity_id=main.cik,
@@ -267,6 +269,11 @@ def _security(main: SubmissionsFile, entity: UniverseEntity) -> SecurityRow:
             *(Identifier("ticker", ticker, "universe") for ticker in entity.tickers if ticker not in main.tickers),
         ),
     )
+
+
+def _first_filed(main: SubmissionsFile) -> date | None:
+    days = [date.fromisoformat(str(day)) for day in main.rows["filing_date"]]
+    return min([*days, *(page.first for page in main.pages)], default=None)
 
 
 def _from_universe(entity: UniverseEntity) -> SecurityRow:

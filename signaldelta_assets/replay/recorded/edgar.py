@@ -89,6 +89,9 @@ class RecordedEdgar:
     def litigation_feed(self) -> Document | None:
         return self._litigation.feed()
 
+    def litigation_list(self, year: int) -> Document | None:
+        return self._litigation.year(year)
+
     def litigation_release(self, number: str) -> Document | None:
         return self._litigation.release(number)
 

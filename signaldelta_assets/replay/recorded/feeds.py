@@ -19,6 +19,9 @@ _INDEX = re.compile(r"(?:form|company|master)\.\d{8}\.idx")
 _ATOM = "application/atom+xml"
 
 
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
+
+
 class CurrentFeed:
     """`sec/atom_getcurrent`: pages of the current-filings feed, as recorded at several moments."""
 
@@ -138,19 +141,38 @@ class Litigation:
         return document(self._root, paths[-1], "application/rss+xml") if paths else None
 
     @cached_property
-    def _releases(self) -> dict[str, tuple[str, str, str]]:
-        found: dict[str, tuple[str, str, str]] = {}
+    def _releases(self) -> dict[str, tuple[str, str, str, str]]:
+        found: dict[str, tuple[str, str, str, str]] = {}
         for path in listing(self._root / "sec/litigation_releases/by_year", "*.csv*"):
             for row in rows(path):
-                found.setdefault(row["lt_no"].strip(), (row["title"], row["lt"], relative(self._root, path)))
+                number, source = row["lt_no"].strip(), relative(self._root, path)
+                found.setdefault(number, (row["title"], row["lt"], source, row["yr"].strip()))
         return found
+
+    def year(self, year: int) -> Document | None:
+        """Return the list of a year's releases, assembled: links by number, newest first, as the SEC's lists have."""
+        listed = [(number, source) for number, (_, _, source, of) in self._releases.items() if of == str(year)]
+        if not listed:
+            return None
+        listed.sort(key=lambda one: (len(one[0]), one[0]), reverse=True)
+        lines = "\n".join(
+            f'<tr><td><a href="/litigation/litreleases/{year}/lr{number}.htm">LR-{number}</a></td></tr>'
+            for number, _ in listed
+        )
+        head = f"<html><head><title>Litigation Releases {year}</title></head>"
+        body = f"{head}<body><table>\n{lines}\n</table></body></html>\n"
+        return Document(body.encode(), "text/html", listed[0][1], assembled=True)
 
     def release(self, number: str) -> Document | None:
         """Return the page of release `number`, assembled from its recorded title fragments and text."""
         if number not in self._releases:
             return None
-        title, text, source = self._releases[number]
-        # The title column keeps the page's own tags; the text column has lost them.
+        title, text, source, _ = self._releases[number]
+        # The title column keeps the page's own tags; the text column has lost most of them, and with them its
+        # paragraphs. Both are written as the lists and byte strings of the program that made the tables.
+        title = re.sub(r">,\s*<", ">\n<", title.strip().removeprefix("[").removesuffix("]"))
+        text = text.replace("\\r", "\n").replace("\\n", "\n").strip().removeprefix("b\n").strip("[]")
+        text = html.unescape(_TAG.sub("", text))
         body = f"<html><head><title>{number}</title></head><body>\n{title}\n<p>{html.escape(text, quote=False)}</p>\n"
         return Document(f"{body}</body></html>\n".encode(), "text/html", source, assembled=True)
 

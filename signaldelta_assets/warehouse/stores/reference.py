@@ -96,16 +96,18 @@ def add_missing(warehouse: Warehouse, rows: Sequence[SecurityRow]) -> None:
 
 
 def read_securities(warehouse: Warehouse, entity_ids: Iterable[str] | None = None) -> dict[str, Security]:
-    """Return the securities by entity id, all of them or those asked for, with their dated tickers."""
+    """Return the securities by entity id, all of them or those asked for, with their dated tickers and names."""
     wanted = None if entity_ids is None else sorted(set(entity_ids))
     with warehouse.read() as connection:
         rows = connection.execute(
             """
-            SELECT s.*, coalesce(t.tickers, '[]'::jsonb) AS tickers
+            SELECT s.*, coalesce(t.tickers, '[]'::jsonb) AS tickers, coalesce(t.names, '[]'::jsonb) AS names
             FROM securities s LEFT JOIN LATERAL (
               SELECT jsonb_agg(jsonb_build_array(i.value, i.valid_from, i.valid_to) ORDER BY i.value, i.source)
-                     AS tickers
-              FROM security_identifiers i WHERE i.entity_id = s.entity_id AND i.kind = 'ticker'
+                       FILTER (WHERE i.kind = 'ticker') AS tickers,
+                     jsonb_agg(jsonb_build_array(i.value, i.valid_from, i.valid_to) ORDER BY i.value, i.source)
+                       FILTER (WHERE i.kind = 'name') AS names
+              FROM security_identifiers i WHERE i.entity_id = s.entity_id
             ) t ON true
             WHERE %(wanted)s::text[] IS NULL OR s.entity_id = ANY(%(wanted)s)
             ORDER BY s.entity_id
@@ -129,4 +131,5 @@ def _security(row: dict[str, Any]) -> Security:
         sic=row["sic"],
         fiscal_year_end=row["fiscal_year_end"],
         currency=row["currency"],
+        names=tuple((value, day(first), day(last)) for value, first, last in row["names"]),
     )

@@ -7,14 +7,17 @@ from .companyfacts import CompanyFacts, FiledFacts, company_facts_payload, parse
 from .form8k import form_8k_payload
 from .index import IndexEntry, parse_form_index
 from .items import item_numbers
+from .litigation import FeedItem, ListedRelease, parse_litigation_feed, parse_litigation_list, release_payload
 from .ownership import ownership_payload, parse_ownership
 from .sgml import Party, Submission, SubmissionDocument, parse_submission
 from .submissions import Page, SubmissionsFile, parse_main, parse_page
 
 __all__ = [
     "CompanyFacts",
+    "FeedItem",
     "FiledFacts",
     "IndexEntry",
+    "ListedRelease",
     "Page",
     "Party",
     "Submission",
@@ -26,8 +29,11 @@ __all__ = [
     "ownership_payload",
     "parse_company_facts",
     "parse_form_index",
+    "parse_litigation_feed",
+    "parse_litigation_list",
     "parse_main",
     "parse_ownership",
     "parse_page",
     "parse_submission",
+    "release_payload",
 ]
