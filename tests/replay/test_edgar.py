@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from datetime import date, timedelta
 from email.utils import formatdate
 
@@ -199,6 +200,14 @@ def test_litigation_feed_and_releases(client: httpx.Client, simulated: Simulated
         page = client.get(link.replace("https://", "/"))
         assert "filed a complaint against" in page.text
         assert page.headers["x-replay-assembled"] == "1"
+    years = {int(event["event_time"][:4]) for event in planted}
+    lists = [client.get(f"/www.sec.gov/litigation/litreleases/litrelarchive/litarchive{year}.shtml") for year in years]
+    listed = [path for answer in lists for path in re.findall(r'href="([^"]+)"', answer.text)]
+    assert len(listed) == len(planted) and all(answer.headers["x-replay-assembled"] == "1" for answer in lists)
+    for path in listed:
+        assert "filed a complaint against" in client.get(f"/www.sec.gov{path}").text
+    for name in ("litarchive1901.shtml", "litarchive.shtml", "other.htm"):
+        assert client.get(f"/www.sec.gov/litigation/litreleases/litrelarchive/{name}").status_code == 404
 
 
 def test_the_ticker_table(client: httpx.Client) -> None:

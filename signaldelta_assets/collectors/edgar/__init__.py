@@ -1,4 +1,4 @@
-"""EDGAR: submissions, ownership documents, 8-Ks, XBRL facts, litigation releases. Importing registers the collectors."""
+"""EDGAR: submissions, ownership, 8-Ks, XBRL facts, litigation releases. Importing registers the collectors."""
 
 from .companyfacts import CompanyFactsCollector
 from .form_8k import Form8KCollector
