@@ -364,3 +364,39 @@ def test_what_cannot_be_read_is_quarantined_and_taken_up_after_repair(
                 collect(other, name, day, day)
         ids = [{row["raw_record_id"] for row in found_in(one)} for one in (warehouse, other)]
         assert ids[0] == ids[1] and len(ids[0]) == len(after)
+
+
+@pytest.mark.postgres
+def test_facts_of_a_filing_the_index_does_not_mark_or_have_are_kept_or_counted(
+    warehouse: Warehouse, tmp_path: Path, no_limit: None
+) -> None:
+    root = tmp_path / "simulated"
+    plan = simulate(SimulationPlan(entities=1, days=200, pools=0), root)
+    first, last = (date.fromisoformat(day) for day in plan["window"])
+    universe = (UniverseEntity("0009000001", "Company 0", ()),)
+    window = Window(first, last)
+
+    def collect(name: str) -> Any:
+        with ReplayServer(SimulatedArchive(root)) as server:
+            return run_registered(
+                registered_collectors()[name], warehouse, ArtifactStore(tmp_path / "archive"),
+                settings_for(server.url), window, universe=universe, sleep=lambda seconds: None,
+            )  # fmt: skip
+
+    collect("edgar/submissions")
+    rows = [
+        row for row in rows_of(warehouse, "raw_records", "*", "natural_key") if row["source_type"] == "filing_index"
+    ]
+    other = next(row for row in rows if row["form"] == "8-K")
+    path = root / "sec/companyfacts/as_served/CIK0009000001.json"
+    served = orjson.loads(path.read_bytes())
+    more = {"end": first.isoformat(), "val": 7, "filed": first.isoformat(), "form": "8-K"}
+    unknown = "0000000001-99-000001"
+    served["facts"]["us-gaap"]["Assets"]["units"]["USD"] += [
+        more | {"accn": other["natural_key"]}, more | {"accn": unknown}
+    ]  # fmt: skip
+    path.write_bytes(orjson.dumps(served))
+    report = collect("edgar/companyfacts")
+    found = {row["natural_key"]: row for row in found_in(warehouse)}
+    assert found[other["natural_key"]]["event_time"] == other["event_time"]
+    assert unknown not in found and report.counts["filings_not_indexed"] == 1

@@ -41,13 +41,13 @@ class CompanyFactsCollector(Collector):
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
         """Yield one batch per entity."""
         entities = [entity.entity_id for entity in context.universe]
-        filings: dict[str, dict[str, Mapping[str, Any]]] = {}
+        expected: dict[str, set[str]] = {}
         for row in collection.reporting_filings(context.warehouse, entities, window.start, window.end):
-            filings.setdefault(row["entity_id"], {})[row["accession"]] = row
+            expected.setdefault(row["entity_id"], set()).add(row["accession"])
         indexed = collection.indexed_entities(context.warehouse, entities)
         for done, entity in enumerate(context.universe, 1):
             batch = Batch(done=done, total=len(context.universe), text=f"{entity.cik} {entity.name}".strip())
-            own = filings.get(entity.entity_id, {})
+            own = expected.get(entity.entity_id, set())
             if own or entity.entity_id not in indexed:
                 try:
                     self._entity(context, window, entity, own if entity.entity_id in indexed else None, batch)
@@ -60,10 +60,13 @@ class CompanyFactsCollector(Collector):
         context: CollectContext,
         window: Window,
         entity: UniverseEntity,
-        own: Mapping[str, Mapping[str, Any]] | None,
+        expected: set[str] | None,
         batch: Batch,
     ) -> None:
-        """Put the facts of the filings `own` into the batch; None stands for an entity without filing index."""
+        """Put the facts of the window's filings into the batch.
+
+        `expected` are those that should have some; None stands for an entity without filing index.
+        """
         fetched = context.transport.get(EDGAR_DATA, f"/api/xbrl/companyfacts/CIK{entity.cik}.json")
         context.upstream_answered()
         if fetched is None:
@@ -76,11 +79,18 @@ class CompanyFactsCollector(Collector):
         except RecordError as error:
             batch.quarantined.append(context.refuse(error, SOURCE, fetched, fetched.url))
             return
-        self._records(context, window, entity, facts, own, fetched, batch)
-        for accession, wrong in facts.bad:
-            if own is None or not accession or accession in own:
-                row = (own or {}).get(accession)
-                day = None if row is None else row["partition_date"]
+        bad = dict(facts.bad)
+        index = None
+        if expected is not None:
+            # A filing can have facts though the index does not mark it, so all of them are looked up.
+            index = collection.indexed_filings(context.warehouse, entity.entity_id, {*facts.filings, *bad})
+            # Filed today and not among the facts yet, or without any (an exhibit that repeats a statement).
+            context.counts["filings_without_facts"] += len(expected - facts.filings.keys() - bad.keys())
+        self._records(context, window, entity, facts, index, fetched, batch)
+        for accession, wrong in bad.items():
+            row = (index or {}).get(accession)
+            day = None if row is None else row["partition_date"]
+            if day is None or day in window:
                 batch.quarantined.append(context.refuse(wrong, SOURCE, fetched, fetched.url, day))
 
     def _records(
@@ -89,20 +99,25 @@ class CompanyFactsCollector(Collector):
         window: Window,
         entity: UniverseEntity,
         facts: CompanyFacts,
-        own: Mapping[str, Mapping[str, Any]] | None,
+        index: Mapping[str, Mapping[str, Any]] | None,
         fetched: Fetched,
         batch: Batch,
     ) -> None:
         for accession, filing in facts.filings.items():
             filed = date.fromisoformat(filing.filed)
-            if own is None:
-                if filed not in window:
+            row = (index or {}).get(accession)
+            if row is not None:
+                if row["partition_date"] not in window:
                     continue
+                form, accepted = row["form"], row["event_time"]
+            elif filed not in window:
+                continue
+            elif index is None:
                 context.counts["acceptance_unknown"] += 1
                 form, accepted = filing.form, None
-            elif accession in own:
-                form, accepted = own[accession]["form"], own[accession]["event_time"]
             else:
+                # Its time is not known, and the index may get it yet: then a later run of the day has it.
+                context.counts["filings_not_indexed"] += 1
                 continue
             text = None if accepted is None else accepted.isoformat()
             batch.records.append(
@@ -117,6 +132,3 @@ class CompanyFactsCollector(Collector):
                     payload=company_facts_payload(entity.cik, filing, form, text),
                 )
             )
-        if own is not None:
-            # Filed today and not among the facts yet, or without any (an exhibit that repeats a statement).
-            context.counts["filings_without_facts"] += len(own.keys() - facts.filings.keys() - dict(facts.bad).keys())

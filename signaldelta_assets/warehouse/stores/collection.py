@@ -196,6 +196,24 @@ def reporting_filings(warehouse: Warehouse, entity_ids: Sequence[str], first: da
         ).fetchall()
 
 
+def indexed_filings(warehouse: Warehouse, entity_id: str, accessions: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the filing-index records of an entity by accession, whatever their form and day: the one written last.
+
+    Keys of each: accession, form, event_time, partition_date.
+    """
+    with warehouse.read() as connection:
+        rows = connection.execute(
+            """
+            SELECT DISTINCT ON (natural_key) natural_key AS accession, form, event_time, partition_date
+            FROM raw_records
+            WHERE source_type = 'filing_index' AND entity_id = %s AND natural_key = ANY(%s)
+            ORDER BY natural_key, ingest_time DESC, raw_record_id
+            """,
+            (entity_id, list(accessions)),
+        ).fetchall()
+    return {row["accession"]: row for row in rows}
+
+
 def indexed_entities(warehouse: Warehouse, entity_ids: Sequence[str]) -> frozenset[str]:
     """Return those entities that have a filing-index record, whatever its day."""
     with warehouse.read() as connection:
