@@ -3,7 +3,7 @@
 Plain frozen values that check themselves when made. Nothing here knows where a value comes from or is kept.
 """
 
-from .context import PUBLISHER_SEC, PUBLISHERS, Security, SecurityContext
+from .context import PUBLISHER_ETHEREUM, PUBLISHER_SEC, PUBLISHERS, Pool, Security, SecurityContext
 from .labels import LabeledEvent, TimePrecision
 from .quarantine import QuarantinedRecord
 from .raw import CollectionMode, RawRecord
@@ -13,6 +13,7 @@ from .values import require_utc
 
 __all__ = [
     "PUBLISHERS",
+    "PUBLISHER_ETHEREUM",
     "PUBLISHER_SEC",
     "CollectionMode",
     "Contributor",
@@ -20,6 +21,7 @@ __all__ = [
     "FamilyShapley",
     "FrontierEntry",
     "LabeledEvent",
+    "Pool",
     "QuarantinedRecord",
     "RawRecord",
     "ScoreSample",

@@ -8,7 +8,22 @@ from datetime import date
 
 # Who published a record that is about no one entity: its text names whom it concerns.
 PUBLISHER_SEC = "publisher:sec"
-PUBLISHERS = (PUBLISHER_SEC,)
+PUBLISHER_ETHEREUM = "publisher:ethereum"
+PUBLISHERS = (PUBLISHER_ETHEREUM, PUBLISHER_SEC)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What does not change of a Uniswap V2 pool: its tokens in the contract's order, addresses in lower case.
+
+    Decimals are None where a token does not say; `created_block` where the creation was not seen.
+    """
+
+    token0: str
+    token1: str
+    decimals0: int | None = None
+    decimals1: int | None = None
+    created_block: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +43,8 @@ class Security:
     fiscal_year_end: str | None = None
     currency: str = "USD"
     names: tuple[tuple[str, date | None, date | None], ...] = ()
+    # Of entities of the asset class "pool".
+    pool: Pool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,14 @@ from .values import require_range, require_text, require_utc
 
 
 class TimePrecision(StrEnum):
-    """How exactly the event's time is known. Day precision stands at 00:00 New York of that day."""
+    """How exactly the event's time is known. Day precision stands at 00:00 New York of that day.
+
+    An interpolated time lies between two known ones; its error in seconds is `attributes.time_error_seconds`.
+    """
 
     SECOND = "second"
     DAY = "day"
+    INTERPOLATED = "interpolated"
 
 
 @dataclass(frozen=True, slots=True)
