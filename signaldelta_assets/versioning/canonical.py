@@ -6,7 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import orjson
 import rfc8785
+
+_LARGEST = 2**53 - 1
 
 
 def canonical_json(document: Any) -> bytes:
@@ -15,7 +18,36 @@ def canonical_json(document: Any) -> bytes:
     NaN, infinities, integers beyond 2**53 and non-JSON types are refused (`rfc8785.CanonicalizationError`):
     a name must not depend on what some other serialiser would make of them.
     """
+    if _is_plain(document):
+        try:
+            return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+        except TypeError:
+            # Lone surrogates, say: refused below in the scheme's own words.
+            pass
     return rfc8785.dumps(document)
+
+
+def _is_plain(document: Any) -> bool:
+    """Return whether orjson writes `document` as RFC 8785 does, at twenty times the speed.
+
+    Floats are written otherwise, and keys beyond ASCII are ordered otherwise (by code point, not by UTF-16 unit).
+    """
+    left = [document]
+    while left:
+        value = left.pop()
+        kind = type(value)
+        if kind is str or value is None or kind is bool:
+            continue
+        if kind is dict:
+            for key in value:
+                if type(key) is not str or not key.isascii():
+                    return False
+            left.extend(value.values())
+        elif kind is list or kind is tuple:
+            left.extend(value)
+        elif kind is not int or not -_LARGEST <= value <= _LARGEST:
+            return False
+    return True
 
 
 def sha256_hex(data: bytes) -> str:

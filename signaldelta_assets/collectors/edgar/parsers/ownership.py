@@ -2,24 +2,34 @@
 
 Source: EDGAR Ownership XML Technical Specification. Decimals stay text, exactly as in the document; an empty value is
 null. Lines are numbered from 1 within their table, transactions and holdings together, in the document's order.
+
+Hundreds of thousands of these are read in a backfill. So every element is looked at once, in the document's order, and
+a text is folded only where it holds something to fold.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import date, datetime
+from itertools import chain
 from typing import Any
-
-from lxml import etree
 
 from signaldelta_assets.errors import RecordError
 
 from .sgml import Submission
 from .values import folded, iso_date, padded_cik
+from .xml import parse_xml
 
 _DOCUMENT_TYPES = frozenset({"3", "3/A", "4", "4/A", "5", "5/A"})
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 _BOOLEANS = {"1": True, "true": True, "0": False, "false": False, "Y": True, "N": False}
+_TABLES = {"nonDerivativeTable": "nonDerivative", "derivativeTable": "derivative"}
+_LINES = ("Transaction", "Holding")
+_PRICE = "transactionPricePerShare"
+
+# The texts of a part of a document by element name, the first of each; without those that are empty. Within a line, an
+# owner or an issuer every name has one place, so the way to it tells nothing more.
+Texts = dict[str, str]
 
 
 def parse_ownership(body: bytes, record: str) -> dict[str, Any]:
@@ -27,56 +37,57 @@ def parse_ownership(body: bytes, record: str) -> dict[str, Any]:
 
     No entities are expanded, nothing is fetched, nothing is repaired. Raises RecordError.
     """
-    # A parser per document: lxml parsers are not for several threads.
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=False, huge_tree=False)
-    try:
-        root = etree.fromstring(body.strip(), parser)
-    except etree.XMLSyntaxError as error:
-        raise RecordError(record, "body", "a well-formed XML document", error) from error
-    if root.getroottree().docinfo.doctype:
-        raise RecordError(record, "body", "no document type declaration", root.getroottree().docinfo.doctype)
-    for element in root.iter("{*}*"):
-        # Some filers' software declares a namespace; the names within it are the same.
-        element.tag = etree.QName(element).localname
+    root = parse_xml(body, record)
     if root.tag != "ownershipDocument":
         raise RecordError(record, "root", "ownershipDocument", root.tag)
-    document_type = _text(root, "documentType")
+    top: Texts = {}
+    issuer: Texts = {}
+    owners: list[dict[str, Any]] = []
+    signatures: list[dict[str, Any]] = []
+    footnotes: dict[str, str] = {}
+    lines: dict[str, list[dict[str, Any]]] = {f"{kind}{what}": [] for kind in _TABLES.values() for what in _LINES}
+    for child in root:
+        tag = child.tag
+        if tag in _TABLES:
+            _read_lines(child, _TABLES[tag], record, lines)
+        elif tag == "reportingOwner":
+            owners.append(_owner(_texts(child), record))
+        elif tag == "ownerSignature":
+            signatures.append(_signature(_texts(child), record))
+        elif tag == "footnotes":
+            for note in child.iterchildren("footnote"):
+                footnotes[note.get("id", "")] = _clean("".join(note.itertext()))
+        elif tag == "issuer":
+            issuer = _texts(child)
+        else:
+            top = _texts(child) | top
+    document_type = top.get("documentType")
     if document_type not in _DOCUMENT_TYPES:
         raise RecordError(record, "documentType", "3, 4, 5 or an amendment of them", document_type)
-    non_derivative, derivative = root.find("nonDerivativeTable"), root.find("derivativeTable")
     payload: dict[str, Any] = {
         "document_type": document_type,
-        "schema_version": _text(root, "schemaVersion"),
-        "period_of_report": iso_date(record, "periodOfReport", _text(root, "periodOfReport")),
+        "schema_version": top.get("schemaVersion"),
+        "period_of_report": iso_date(record, "periodOfReport", top.get("periodOfReport")),
         "date_of_original_submission": iso_date(
-            record, "dateOfOriginalSubmission", _text(root, "dateOfOriginalSubmission")
+            record, "dateOfOriginalSubmission", top.get("dateOfOriginalSubmission")
         ),
         "issuer": {
-            "cik": padded_cik(record, "issuer.issuerCik", _text(root, "issuer/issuerCik")),
-            "name": _text(root, "issuer/issuerName"),
-            "symbol": _text(root, "issuer/issuerTradingSymbol"),
+            "cik": padded_cik(record, "issuer.issuerCik", issuer.get("issuerCik")),
+            "name": issuer.get("issuerName"),
+            "symbol": issuer.get("issuerTradingSymbol"),
         },
-        "owners": [_owner(element, record) for element in root.findall("reportingOwner")],
-        "not_subject_to_section16": _boolean(root, "notSubjectToSection16", record),
-        "aff10b5_one": _boolean(root, "aff10b5One", record),
-        "non_derivative_transactions": _lines(non_derivative, "nonDerivativeTransaction", record),
-        "non_derivative_holdings": _lines(non_derivative, "nonDerivativeHolding", record),
-        "derivative_transactions": _lines(derivative, "derivativeTransaction", record),
-        "derivative_holdings": _lines(derivative, "derivativeHolding", record),
-        "footnotes": {
-            element.get("id", ""): folded("".join(map(str, element.itertext())).replace("\n", " "))
-            for element in root.findall("footnotes/footnote")
-        },
-        "remarks": _text(root, "remarks"),
-        "signatures": [
-            {
-                "name": _text(element, "signatureName"),
-                "date": iso_date(record, "signatureDate", _text(element, "signatureDate")),
-            }
-            for element in root.findall("ownerSignature")
-        ],
+        "owners": owners,
+        "not_subject_to_section16": _boolean(top, "notSubjectToSection16", record),
+        "aff10b5_one": _boolean(top, "aff10b5One", record),
+        "non_derivative_transactions": lines["nonDerivativeTransaction"],
+        "non_derivative_holdings": lines["nonDerivativeHolding"],
+        "derivative_transactions": lines["derivativeTransaction"],
+        "derivative_holdings": lines["derivativeHolding"],
+        "footnotes": footnotes,
+        "remarks": top.get("remarks"),
+        "signatures": signatures,
     }
-    if not payload["owners"]:
+    if not owners:
         raise RecordError(record, "reportingOwner", "at least one reporting owner")
     if payload["period_of_report"] is None:
         raise RecordError(record, "periodOfReport", "a date YYYY-MM-DD")
@@ -105,101 +116,121 @@ def ownership_document(submission: Submission) -> bytes:
     raise RecordError(submission.accession, "DOCUMENT", "an ownership XML document", found)
 
 
-def _text(element: Any, path: str) -> str | None:
-    """Return the text at `path`, or of its <value>, None where absent or empty."""
-    found = element.find(path)
-    if found is None:
-        return None
-    value = found.find("value")
-    text = folded("".join(map(str, (found if value is None else value).itertext())).replace("\n", " "))
-    return text or None
+def _texts(element: Any, notes: dict[str, list[str]] | None = None) -> Texts:
+    """Return the texts of an element and all below it; a <value> is the text of what holds it.
+
+    The ids of footnotes are added to `notes`, by the name of what they stand at.
+    """
+    texts: Texts = {}
+    name = ""
+    for one in element.iter():
+        tag = one.tag
+        if tag == "footnoteId":
+            if notes is not None:
+                notes.setdefault(name, []).append(one.get("id", ""))
+            continue
+        if tag != "value":
+            name = tag
+        text = one.text
+        if text is None or name in texts:
+            continue
+        if len(one) and not text.isspace():
+            # No schema has text beside elements. Where a document has, all of it is the text.
+            text = "".join(one.itertext())
+        text = _clean(text)
+        if text:
+            texts[name] = text
+    return texts
 
 
-def _boolean(element: Any, path: str, record: str) -> bool | None:
-    text = _text(element, path)
+def _clean(text: str) -> str:
+    """Return the text without line ends, blanks folded."""
+    if text.isascii() and text.isprintable() and "  " not in text:
+        # What nearly all are: nothing to fold.
+        return text.strip()
+    return folded(text.replace("\n", " "))
+
+
+def _boolean(part: Texts, name: str, record: str, prefix: str = "") -> bool | None:
+    text = part.get(name)
     if text is None:
         return None
     if (value := _BOOLEANS.get(text) if text in _BOOLEANS else _BOOLEANS.get(text.lower())) is None:
-        raise RecordError(record, path, "1, 0, true or false", text)
+        raise RecordError(record, prefix + name, "1, 0, true or false", text)
     return value
 
 
-def _decimal(element: Any, path: str, record: str) -> str | None:
-    text = _text(element, path)
+def _decimal(part: Texts, name: str, record: str, prefix: str = "") -> str | None:
+    text = part.get(name)
     if text is not None and not _DECIMAL.fullmatch(text):
-        raise RecordError(record, path, "a decimal number", text)
+        raise RecordError(record, prefix + name, "a decimal number", text)
     return text
 
 
-def _owner(element: Any, record: str) -> dict[str, Any]:
-    relation = "reportingOwnerRelationship"
+def _signature(part: Texts, record: str) -> dict[str, Any]:
+    return {
+        "name": part.get("signatureName"),
+        "date": iso_date(record, "signatureDate", part.get("signatureDate")),
+    }
 
+
+def _owner(part: Texts, record: str) -> dict[str, Any]:
     def flag(name: str) -> bool:
-        return bool(_boolean(element, f"{relation}/{name}", record))
+        return bool(_boolean(part, name, record, "reportingOwnerRelationship/"))
 
     return {
-        "cik": padded_cik(record, "reportingOwner.rptOwnerCik", _text(element, "reportingOwnerId/rptOwnerCik")),
-        "name": _text(element, "reportingOwnerId/rptOwnerName"),
+        "cik": padded_cik(record, "reportingOwner.rptOwnerCik", part.get("rptOwnerCik")),
+        "name": part.get("rptOwnerName"),
         "is_director": flag("isDirector"),
         "is_officer": flag("isOfficer"),
         "is_ten_percent_owner": flag("isTenPercentOwner"),
         "is_other": flag("isOther"),
-        "officer_title": _text(element, f"{relation}/officerTitle"),
-        "other_text": _text(element, f"{relation}/otherText"),
+        "officer_title": part.get("officerTitle"),
+        "other_text": part.get("otherText"),
     }
 
 
-def _lines(table: Any, kind: str, record: str) -> list[dict[str, Any]]:
-    if table is None:
-        return []
-    return [
-        _line(element, number, record, transaction=kind.endswith("Transaction"), derivative=kind.startswith("d"))
-        for number, element in enumerate((child for child in table if isinstance(child.tag, str)), 1)
-        if element.tag == kind
-    ]
+def _read_lines(table: Any, kind: str, record: str, lines: dict[str, list[dict[str, Any]]]) -> None:
+    """Add the lines of a table, numbered together."""
+    for number, element in enumerate(table, 1):
+        tag = element.tag
+        if tag in lines and tag.startswith(kind):
+            transaction = tag.endswith("Transaction")
+            where = f"{record}:{tag}[{number}]"
+            lines[tag].append(_line(element, number, where, transaction=transaction, derivative=kind == "derivative"))
 
 
-def _line(element: Any, number: int, record: str, *, transaction: bool, derivative: bool) -> dict[str, Any]:
-    where = f"{record}:{element.tag}[{number}]"
-    line: dict[str, Any] = {"line": number, "security_title": _text(element, "securityTitle")}
+def _line(element: Any, number: int, where: str, *, transaction: bool, derivative: bool) -> dict[str, Any]:
+    notes: dict[str, list[str]] = {}
+    part = _texts(element, notes)
+    text = part.get
+    line: dict[str, Any] = {"line": number, "security_title": text("securityTitle")}
     if transaction:
-        acquired = _text(element, "transactionAmounts/transactionAcquiredDisposedCode")
+        acquired = text("transactionAcquiredDisposedCode")
         if acquired not in ("A", "D", None):
             raise RecordError(where, "transactionAcquiredDisposedCode", "A or D", acquired)
-        line |= {
-            "transaction_date": iso_date(where, "transactionDate", _text(element, "transactionDate")),
-            "deemed_execution_date": iso_date(where, "deemedExecutionDate", _text(element, "deemedExecutionDate")),
-            "form_type": _text(element, "transactionCoding/transactionFormType"),
-            "code": _text(element, "transactionCoding/transactionCode"),
-            "equity_swap_involved": bool(_boolean(element, "transactionCoding/equitySwapInvolved", where)),
-            "timeliness": _text(element, "transactionTimeliness"),
-            "shares": _decimal(element, "transactionAmounts/transactionShares", where),
-            "price": _decimal(element, "transactionAmounts/transactionPricePerShare", where),
-            "acquired_disposed": acquired,
-        }
+        line["transaction_date"] = iso_date(where, "transactionDate", text("transactionDate"))
+        line["deemed_execution_date"] = iso_date(where, "deemedExecutionDate", text("deemedExecutionDate"))
+        line["form_type"] = text("transactionFormType")
+        line["code"] = text("transactionCode")
+        line["equity_swap_involved"] = bool(_boolean(part, "equitySwapInvolved", where, "transactionCoding/"))
+        line["timeliness"] = text("transactionTimeliness")
+        line["shares"] = _decimal(part, "transactionShares", where, "transactionAmounts/")
+        line["price"] = _decimal(part, _PRICE, where, "transactionAmounts/")
+        line["acquired_disposed"] = acquired
         if derivative:
-            line["total_value"] = _decimal(element, "transactionAmounts/transactionTotalValue", where)
-    amounts, nature = "postTransactionAmounts", "ownershipNature"
-    line |= {
-        "shares_owned_following": _decimal(element, f"{amounts}/sharesOwnedFollowingTransaction", where),
-        "value_owned_following": _decimal(element, f"{amounts}/valueOwnedFollowingTransaction", where),
-        "direct_indirect": _text(element, f"{nature}/directOrIndirectOwnership"),
-        "nature_of_ownership": _text(element, f"{nature}/natureOfOwnership"),
-        "footnote_ids": _footnotes(element),
-        "price_footnote_ids": _footnotes(element.find("transactionAmounts/transactionPricePerShare")),
-    }
+            line["total_value"] = _decimal(part, "transactionTotalValue", where, "transactionAmounts/")
+    after = "postTransactionAmounts/"
+    line["shares_owned_following"] = _decimal(part, "sharesOwnedFollowingTransaction", where, after)
+    line["value_owned_following"] = _decimal(part, "valueOwnedFollowingTransaction", where, after)
+    line["direct_indirect"] = text("directOrIndirectOwnership")
+    line["nature_of_ownership"] = text("natureOfOwnership")
+    line["footnote_ids"] = list(dict.fromkeys(chain.from_iterable(notes.values())))
+    line["price_footnote_ids"] = list(dict.fromkeys(notes.get(_PRICE, ())))
     if derivative:
-        line |= {
-            "conversion_price": _decimal(element, "conversionOrExercisePrice", where),
-            "exercise_date": iso_date(where, "exerciseDate", _text(element, "exerciseDate")),
-            "expiration_date": iso_date(where, "expirationDate", _text(element, "expirationDate")),
-            "underlying_title": _text(element, "underlyingSecurity/underlyingSecurityTitle"),
-            "underlying_shares": _decimal(element, "underlyingSecurity/underlyingSecurityShares", where),
-        }
+        line["conversion_price"] = _decimal(part, "conversionOrExercisePrice", where)
+        line["exercise_date"] = iso_date(where, "exerciseDate", text("exerciseDate"))
+        line["expiration_date"] = iso_date(where, "expirationDate", text("expirationDate"))
+        line["underlying_title"] = text("underlyingSecurityTitle")
+        line["underlying_shares"] = _decimal(part, "underlyingSecurityShares", where, "underlyingSecurity/")
     return line
-
-
-def _footnotes(element: Any) -> list[str]:
-    if element is None:
-        return []
-    return list(dict.fromkeys(found.get("id", "") for found in element.iter("footnoteId")))

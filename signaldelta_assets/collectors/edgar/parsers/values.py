@@ -8,6 +8,7 @@ from datetime import date
 from signaldelta_assets.errors import RecordError
 
 _ISO_DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:Z|[+-]\d{2}:\d{2})?")
+_CONTROLS = dict.fromkeys(set(range(32)) - {9, 10})
 _BLANKS = re.compile(r"[ \t\r\f\v\u00a0\u2000-\u200b\u202f\u3000]+")
 
 
@@ -43,5 +44,4 @@ def compact_date(record: str, field: str, text: str | None) -> str | None:
 
 def folded(text: str) -> str:
     """Return `text` with runs of blanks folded to one and control characters removed; newlines stay."""
-    kept = "".join(c for c in text if c >= " " or c in "\n\t")
-    return _BLANKS.sub(" ", kept).strip()
+    return _BLANKS.sub(" ", text.translate(_CONTROLS)).strip()
