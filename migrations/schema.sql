@@ -8,6 +8,25 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION signaldelta.require_parents() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  missing text;
+  place int := 0;
+BEGIN
+  WHILE place < TG_NARGS LOOP
+    EXECUTE format('SELECT child.value FROM (SELECT DISTINCT %I AS value FROM added) child '
+                   'WHERE NOT EXISTS (SELECT FROM %I.%I parent WHERE parent.%I = child.value) LIMIT 1',
+                   TG_ARGV[place], TG_TABLE_SCHEMA, TG_ARGV[place + 1], TG_ARGV[place + 2]) INTO missing;
+    IF missing IS NOT NULL THEN
+      RAISE EXCEPTION '%.%: % is not in %', TG_TABLE_NAME, TG_ARGV[place], missing, TG_ARGV[place + 1]
+        USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    place := place + 3;
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+
 CREATE TABLE signaldelta.collector_runs (
 	collector_run_id TEXT NOT NULL,
 	collector TEXT NOT NULL,
@@ -227,6 +246,43 @@ COMMENT ON TABLE signaldelta.raw_documents IS 'Every body received, archived und
 CREATE TRIGGER raw_documents_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON signaldelta.raw_documents
   FOR EACH STATEMENT EXECUTE FUNCTION signaldelta.refuse_change();
 
+CREATE TABLE signaldelta.raw_records (
+	raw_record_id TEXT NOT NULL,
+	source_type TEXT NOT NULL,
+	entity_id TEXT NOT NULL,
+	natural_key TEXT NOT NULL,
+	form TEXT,
+	event_time TIMESTAMP WITH TIME ZONE,
+	observed_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	ingest_time TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	partition_date DATE NOT NULL,
+	collection_mode TEXT NOT NULL CONSTRAINT ck_raw_records_collection_mode CHECK (collection_mode in ('live','backfill')),
+	collector TEXT NOT NULL,
+	collector_version TEXT NOT NULL,
+	collector_run_id TEXT NOT NULL,
+	schema_version TEXT NOT NULL,
+	payload_hash TEXT NOT NULL CONSTRAINT ck_raw_records_payload_hash_sha256 CHECK (length(payload_hash) = 64),
+	payload JSONB NOT NULL,
+	body_hash TEXT NOT NULL CONSTRAINT ck_raw_records_body_hash_sha256 CHECK (length(body_hash) = 64),
+	source_url TEXT NOT NULL,
+	CONSTRAINT pk_raw_records PRIMARY KEY (raw_record_id)
+);
+
+COMMENT ON TABLE signaldelta.raw_records IS 'The RawRecord envelope: one fact of one upstream document; the contract between collectors and extractors.';
+
+CREATE INDEX ix_raw_records_ingest_time ON signaldelta.raw_records USING brin (ingest_time);
+
+CREATE INDEX ix_raw_records_source_type_entity_id_natural_key ON signaldelta.raw_records (source_type, entity_id, natural_key);
+
+CREATE INDEX ix_raw_records_source_type_partition_date ON signaldelta.raw_records (source_type, partition_date);
+
+CREATE TRIGGER raw_records_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON signaldelta.raw_records
+  FOR EACH STATEMENT EXECUTE FUNCTION signaldelta.refuse_change();
+
+CREATE TRIGGER raw_records_parents AFTER INSERT ON signaldelta.raw_records
+  REFERENCING NEW TABLE AS added FOR EACH STATEMENT
+  EXECUTE FUNCTION signaldelta.require_parents('collector_run_id', 'collector_runs', 'collector_run_id', 'body_hash', 'raw_documents', 'body_hash');
+
 CREATE TABLE signaldelta.score_history (
 	entity_id TEXT NOT NULL,
 	at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -369,41 +425,6 @@ COMMENT ON TABLE signaldelta.quarantined_records IS 'What was refused, with reco
 CREATE INDEX ix_quarantined_records_collector_ingest_time ON signaldelta.quarantined_records (collector, ingest_time);
 
 CREATE TRIGGER quarantined_records_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON signaldelta.quarantined_records
-  FOR EACH STATEMENT EXECUTE FUNCTION signaldelta.refuse_change();
-
-CREATE TABLE signaldelta.raw_records (
-	raw_record_id TEXT NOT NULL,
-	source_type TEXT NOT NULL,
-	entity_id TEXT NOT NULL,
-	natural_key TEXT NOT NULL,
-	form TEXT,
-	event_time TIMESTAMP WITH TIME ZONE,
-	observed_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	ingest_time TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
-	partition_date DATE NOT NULL,
-	collection_mode TEXT NOT NULL CONSTRAINT ck_raw_records_collection_mode CHECK (collection_mode in ('live','backfill')),
-	collector TEXT NOT NULL,
-	collector_version TEXT NOT NULL,
-	collector_run_id TEXT NOT NULL,
-	schema_version TEXT NOT NULL,
-	payload_hash TEXT NOT NULL CONSTRAINT ck_raw_records_payload_hash_sha256 CHECK (length(payload_hash) = 64),
-	payload JSONB NOT NULL,
-	body_hash TEXT NOT NULL CONSTRAINT ck_raw_records_body_hash_sha256 CHECK (length(body_hash) = 64),
-	source_url TEXT NOT NULL,
-	CONSTRAINT pk_raw_records PRIMARY KEY (raw_record_id),
-	CONSTRAINT fk_raw_records_collector_run_id FOREIGN KEY(collector_run_id) REFERENCES signaldelta.collector_runs (collector_run_id),
-	CONSTRAINT fk_raw_records_body_hash FOREIGN KEY(body_hash) REFERENCES signaldelta.raw_documents (body_hash)
-);
-
-COMMENT ON TABLE signaldelta.raw_records IS 'The RawRecord envelope: one fact of one upstream document; the contract between collectors and extractors.';
-
-CREATE INDEX ix_raw_records_ingest_time ON signaldelta.raw_records USING brin (ingest_time);
-
-CREATE INDEX ix_raw_records_source_type_entity_id_natural_key ON signaldelta.raw_records (source_type, entity_id, natural_key);
-
-CREATE INDEX ix_raw_records_source_type_partition_date ON signaldelta.raw_records (source_type, partition_date);
-
-CREATE TRIGGER raw_records_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON signaldelta.raw_records
   FOR EACH STATEMENT EXECUTE FUNCTION signaldelta.refuse_change();
 
 CREATE TABLE signaldelta.security_identifiers (

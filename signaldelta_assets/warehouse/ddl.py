@@ -18,6 +18,28 @@ END
 $$;
 """.strip()
 
+# A statement's rows are looked at together: each distinct value once, however many rows have it.
+_REQUIRE_PARENTS = f"""
+CREATE FUNCTION {SCHEMA}.require_parents() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  missing text;
+  place int := 0;
+BEGIN
+  WHILE place < TG_NARGS LOOP
+    EXECUTE format('SELECT child.value FROM (SELECT DISTINCT %I AS value FROM added) child '
+                   'WHERE NOT EXISTS (SELECT FROM %I.%I parent WHERE parent.%I = child.value) LIMIT 1',
+                   TG_ARGV[place], TG_TABLE_SCHEMA, TG_ARGV[place + 1], TG_ARGV[place + 2]) INTO missing;
+    IF missing IS NOT NULL THEN
+      RAISE EXCEPTION '%.%: % is not in %', TG_TABLE_NAME, TG_ARGV[place], missing, TG_ARGV[place + 1]
+        USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    place := place + 3;
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+""".strip()
+
 
 def frozen_tables() -> list[Table]:
     """Return the tables whose rows may never change."""
@@ -32,10 +54,21 @@ def _trigger(table: Table) -> str:
     )
 
 
+def _parents_trigger(table: Table) -> str:
+    arguments = [
+        text for name, parent in table.info["parents"].items() for text in (name, parent.table.name, parent.name)
+    ]
+    return (
+        f"CREATE TRIGGER {table.name}_parents AFTER INSERT ON {SCHEMA}.{table.name}\n"
+        "  REFERENCING NEW TABLE AS added FOR EACH STATEMENT\n"
+        f"  EXECUTE FUNCTION {SCHEMA}.require_parents({', '.join(map(repr, arguments))});"
+    )
+
+
 def schema_sql() -> str:
     """Return the whole schema as SQL text for ``psql < schema.sql``: the same objects the migrations make."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    parts = [f"CREATE SCHEMA {SCHEMA};", _REFUSE]
+    parts = [f"CREATE SCHEMA {SCHEMA};", _REFUSE, _REQUIRE_PARENTS]
     for table in metadata.sorted_tables:
         parts.append(str(CreateTable(table).compile(dialect=dialect)).strip() + ";")
         parts.append(str(SetTableComment(table).compile(dialect=dialect)).strip() + ";")
@@ -43,5 +76,7 @@ def schema_sql() -> str:
             parts.append(str(CreateIndex(index).compile(dialect=dialect)).strip() + ";")
         if table.info["frozen"]:
             parts.append(_trigger(table))
+        if table.info["parents"]:
+            parts.append(_parents_trigger(table))
     lines = "\n\n".join(parts)
     return "\n".join(line.rstrip() for line in lines.splitlines()) + "\n"

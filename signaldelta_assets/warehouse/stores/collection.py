@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any
 
 import psycopg
@@ -358,7 +359,7 @@ def write_batch(warehouse: Warehouse, run_id: str, collector: str, rows: BatchRo
         )
         _put_validators(connection, rows.validators)
         offered, written.records = copy_new(
-            connection, "raw_records", _RECORD, ([_record_value(r, name) for name in _RECORD] for r in rows.records)
+            connection, "raw_records", _RECORD, map(_record_row, rows.records), key="raw_record_id"
         )
         written.known = offered - written.records
         _, written.quarantined = copy_new(
@@ -411,8 +412,10 @@ def _by_url(validator: Validator) -> str:
     return validator.url
 
 
-def _record_value(record: RawRecord, name: str) -> Any:
-    if name == "payload":
-        return record.payload_text.decode()
-    value = getattr(record, name)
-    return str(value) if name == "collection_mode" else value
+def _record_row(record: RawRecord) -> tuple[Any, ...]:
+    # Two of the columns are not what the record's fields of that name hold.
+    *before, mode, collector, version, run, schema, digest, _, body, url = _record_fields(record)
+    return (*before, str(mode), collector, version, run, schema, digest, record.payload_text.decode(), body, url)
+
+
+_record_fields = attrgetter(*_RECORD)
