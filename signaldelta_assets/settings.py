@@ -32,6 +32,12 @@ class Settings(BaseSettings):
     polygon_api_key: SecretStr | None = None
     polygon_requests_per_second: float = Field(5.0, gt=0)
     ethereum_url: str | None = Field(None, description="An Ethereum JSON-RPC endpoint.")
+    llm_protocol: Literal["openai", "anthropic"] | None = Field(
+        None, description="Unset: nothing is asked of a language model."
+    )
+    llm_url: str | None = Field(None, description="Base address of the model's server; the vendor's own where unset.")
+    llm_model: str | None = None
+    llm_api_key: SecretStr | None = None
     http_timeout_seconds: float = Field(30.0, gt=0)
     http_attempts: int = Field(6, ge=1, description="Tries of one request before it counts as failed.")
     universe: Path | None = Field(None, description="JSON list of the entities to collect; see docs/collectors.md.")

@@ -17,9 +17,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 database = typer.Typer(no_args_is_help=True, help="The database: migrate it, print its schema.")
 backtests = typer.Typer(no_args_is_help=True, help="Backtests: run a spec, list, show, verify byte for byte, compare.")
 signals = typer.Typer(no_args_is_help=True, help="The signal catalogue.")
+models = typer.Typer(no_args_is_help=True, help="What language models were asked, where that is switched on.")
 app.add_typer(database, name="db")
 app.add_typer(backtests, name="backtest")
 app.add_typer(signals, name="signals")
+app.add_typer(models, name="llm")
 console = Console()
 
 ARCHIVE_HELP = "A recorded archive's folder; the simulated archive where none is given."
@@ -268,3 +270,21 @@ def ablate_backtest(
             ablation.show(console, spec_or_run, as_json=as_json)
         else:
             ablation.ablate(console, spec_or_run, by or "family", now=now)
+
+
+@models.command("outputs")
+def llm_outputs(task: Annotated[str | None, typer.Option(help="One task only.")] = None) -> None:
+    """List the stored answers by task, protocol and model, with their tokens."""
+    from signaldelta_assets.warehouse.stores import llm
+
+    from .backtests import opened
+
+    with refusals(), opened() as (warehouse, _):
+        found = llm.list_outputs(warehouse, task)
+    shown = Table("task", "version", "protocol", "model", "answers", "tokens in", "tokens out", "newest")
+    for row in found:
+        shown.add_row(
+            row["task"], row["task_version"][:12], row["protocol"], row["model"], f"{row['answers']:,}",
+            f"{row['input_tokens'] or 0:,}", f"{row['output_tokens'] or 0:,}", f"{row['newest']:%Y-%m-%d %H:%M}",
+        )  # fmt: skip
+    console.print(shown)

@@ -22,6 +22,7 @@ from .archive import Archive
 from .edgar_routes import EdgarRoutes
 from .ethereum_routes import EthereumRoutes
 from .faults import Desk, FaultLayer, FaultRule
+from .model_routes import ModelRoutes
 from .polygon_routes import PolygonRoutes
 
 # "Declare your traffic by updating your user agent to include company specific information" with a contact address
@@ -116,6 +117,7 @@ def create_app(archive: Archive, *, max_log_range: int = 10_000, max_logs: int =
         *EdgarRoutes(archive.edgar).routes(),
         *PolygonRoutes(archive.market).routes(),
         *EthereumRoutes(archive.chain, max_log_range, max_logs).routes(),
+        *ModelRoutes().routes(),
     ]
     return Starlette(
         routes=routes,

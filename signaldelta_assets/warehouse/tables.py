@@ -54,6 +54,7 @@ WRITE_HOMES: dict[str, str] = {
     "models": "offsite",
     "backtests": "offsite",
     "reference": "offsite",
+    "llm": "offsite",
 }
 
 
@@ -591,5 +592,25 @@ backtest_artifacts = _table(
     _ingest_time(),
     group="backtests",
     why="The Parquet files of a run, by the hash of their bytes and of their column buffers.",
+    frozen=True,
+)
+
+# --- llm --------------------------------------------------------------------------------------------------------
+
+llm_outputs = _table(
+    "llm_outputs",
+    _sha256("request_hash", primary_key=True),
+    _sha256("output_hash", nullable=False),
+    Column("task", Text, nullable=False),
+    _sha256("task_version", nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("request", LargeBinary, nullable=False),
+    Column("output", LargeBinary, nullable=False),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    _ingest_time(),
+    group="llm",
+    why="The first answer of a model to each request, both as canonical JSON: what a repeat reads instead of asking.",
     frozen=True,
 )

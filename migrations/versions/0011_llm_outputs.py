@@ -1,0 +1,18 @@
+"""What language models answered, each answer under the hash of what was asked."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text().replace("%", "%%"))
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE signaldelta.llm_outputs")
