@@ -94,7 +94,7 @@ def collector_health(
 
 
 def freshness(schedule: str | None, last_success_at: datetime | None, now: datetime) -> dict[str, Any]:
-    """Return age_seconds, due_at and late of a collector with `schedule`: a cron line and its time zone.
+    """Return age_seconds, due_at and late of a collector with `schedule`: a cron line and its time zone, else UTC.
 
     It is late where the schedule asked for a run that should be done by now, and nothing succeeded since. Without a
     schedule nothing is ever due.
@@ -102,8 +102,8 @@ def freshness(schedule: str | None, last_success_at: datetime | None, now: datet
     age = None if last_success_at is None else (now - last_success_at).total_seconds()
     due = None
     if schedule:
-        cron, _, zone = schedule.rpartition(" ")
-        due = last_fire(cron, zone, now, grace_seconds=GRACE_SECONDS)
+        fields = schedule.split()
+        due = last_fire(" ".join(fields[:5]), " ".join(fields[5:]) or "UTC", now, grace_seconds=GRACE_SECONDS)
     late = due is not None and (last_success_at is None or last_success_at < due)
     return {"age_seconds": age, "due_at": due, "late": late}
 
