@@ -32,6 +32,8 @@ CREATE TABLE signaldelta.collector_runs (
 
 COMMENT ON TABLE signaldelta.collector_runs IS 'One row per execution of a collector: what it asked for, read, wrote and refused.';
 
+CREATE INDEX ix_collector_runs_collector ON signaldelta.collector_runs (collector) WHERE status = 'running';
+
 CREATE INDEX ix_collector_runs_collector_started_at ON signaldelta.collector_runs (collector, started_at);
 
 CREATE TABLE signaldelta.collector_status (

@@ -16,4 +16,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP TABLE signaldelta.quarantine_resolutions, signaldelta.http_absences")
+    op.execute("DROP INDEX signaldelta.ix_collector_runs_collector")
     op.execute("ALTER TABLE signaldelta.collector_runs DROP COLUMN heartbeat_at, DROP COLUMN progress_at")

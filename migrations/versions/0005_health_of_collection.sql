@@ -2,6 +2,8 @@ ALTER TABLE signaldelta.collector_runs ADD COLUMN heartbeat_at TIMESTAMP WITH TI
 
 ALTER TABLE signaldelta.collector_runs ADD COLUMN progress_at TIMESTAMP WITH TIME ZONE;
 
+CREATE INDEX ix_collector_runs_collector ON signaldelta.collector_runs (collector) WHERE status = 'running';
+
 CREATE TABLE signaldelta.http_absences (
 	url TEXT NOT NULL,
 	first_absent_at TIMESTAMP WITH TIME ZONE NOT NULL,

@@ -178,11 +178,9 @@ def _absent(warehouse: Warehouse, announced: Sequence[Announced]) -> frozenset[s
 
 def _indexes(warehouse: Warehouse, window: Window) -> dict[date, bool | None]:
     days = [day for day in window.days() if is_edgar_business_day(day)]
-    urls = {_ARCHIVES + index_path(kind, day): day for day in days for kind in ("form", "company")}
-    found: dict[date, bool | None] = dict.fromkeys(days)
-    for url, has in _answers(warehouse, urls).items():
-        found[urls[url]] = bool(found[urls[url]]) or has
-    return found
+    urls = {_ARCHIVES + index_path(day): day for day in days}
+    answers = _answers(warehouse, urls)
+    return {day: answers.get(url) for url, day in urls.items()}
 
 
 def _answers(warehouse: Warehouse, urls: Collection[str]) -> dict[str, bool]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 READ_AGAIN = "read again without refusal"
 HELD = "its record is held"
+GONE = "the upstream has no such document"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -31,6 +32,7 @@ class Judgement:
 
     read: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
     # (source type, record, resource)
     refused: set[tuple[str, str, str]] = field(default_factory=set)
 
@@ -38,9 +40,10 @@ class Judgement:
         """Note a refusal, kept or not: what lies outside the run's window may be refused and left to another."""
         self.refused.add((refused.source_type, refused.record, resource_of(refused.source_url)))
 
-    def take(self, read: Iterable[str], accepted: Iterable[str]) -> None:
-        """Note the URLs read since the batch before, and those that the batch has records of."""
+    def take(self, read: Iterable[str], accepted: Iterable[str], gone: Iterable[str] = ()) -> None:
+        """Note the URLs read since the batch before, those that the batch has records of, and those not there."""
         self.read.update(read)
+        self.gone.update(gone)
         self.accepted.update(resource_of(url) for url in accepted)
 
     def refuses(self, refusal: OpenRefusal) -> bool:
@@ -61,6 +64,10 @@ class Judgement:
         spoiled = {resource for _, _, resource in self.refused} - self.accepted
         found = {}
         for refusal in standing:
+            if refusal.source_url in self.gone:
+                # What was refused was no document: an error page, say.
+                found[refusal.quarantine_id] = GONE
+                continue
             resource = resource_of(refusal.source_url)
             again = refusal.source_url in self.read if not complete else resource in resources
             timeless = whole_documents and not refusal.dated and not _DAY.search(refusal.source_url)

@@ -164,13 +164,15 @@ def run_collector(
                 try:
                     for batch in collector.collect(context, window):
                         _write(warehouse, run_id, collector, transport, batch, counts)
-                        context.judgement.take(transport.drain_read(), {record.source_url for record in batch.records})
+                        read, gone = transport.drain_read()
+                        context.judgement.take(read, {record.source_url for record in batch.records}, gone)
                         pulse.beat()
                         sources.update(record.source_type for record in batch.records)
                         days.update(record.partition_date for record in batch.records)
                         if progress is not None:
                             progress(batch.done, batch.total, batch.text)
-                    context.judgement.take(transport.drain_read(), ())
+                    read, gone = transport.drain_read()
+                    context.judgement.take(read, (), gone)
                     whole = not failures
                 finally:
                     # Bodies received since the last batch are archived already: let them be found again.

@@ -111,6 +111,7 @@ class Transport:
         self._absences: dict[str, Absence] = {}
         self._doubted, self._again, self._pulse = frozenset(doubted), again, pulse or Pulse()
         self._read_urls: set[str] = set()
+        self._gone_urls: set[str] = set()
         self.counts: Counter[str] = Counter()
 
     def get(
@@ -147,6 +148,7 @@ class Transport:
         response = self._ask(host, f"{host.base_url}{path}{query}", url, known)
         if response is None:
             self.counts["absent"] += 1
+            self._gone_urls.add(url)
             if final_after is not None:
                 now = self._clock.now()
                 self._absences[url] = Absence(url, absence.first_absent_at if absence else now, now)
@@ -187,10 +189,11 @@ class Transport:
         self._absences = {}
         return absences
 
-    def drain_read(self) -> set[str]:
-        """Hand over the URLs whose documents were given out since the last call."""
-        read, self._read_urls = self._read_urls, set()
-        return read
+    def drain_read(self) -> tuple[set[str], set[str]]:
+        """Hand over the URLs whose documents were given out since the last call, and those that had none."""
+        drained = self._read_urls, self._gone_urls
+        self._read_urls, self._gone_urls = set(), set()
+        return drained
 
     def _handed(self, fetched: Fetched) -> Fetched:
         self._read_urls.add(fetched.url)

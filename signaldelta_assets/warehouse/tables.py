@@ -99,6 +99,8 @@ collector_runs = _table(
     Column("heartbeat_at", UTC_TIME),
     Column("progress_at", UTC_TIME),
     Index(None, "collector", "started_at"),
+    # The few that are going on, or were when their process died.
+    Index(None, "collector", postgresql_where=text("status = 'running'")),
     group="collection",
     why="One row per execution of a collector: what it asked for, read, wrote and refused.",
 )

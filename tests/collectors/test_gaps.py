@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from signaldelta_assets.replay import ReplayServer, SimulatedArchive, Simulation
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from tests.collectors.conftest import rows_of, settings_for
 
-PLAN = SimulationPlan(seed=3, entities=4, days=150, pools=1)
+PLAN = SimulationPlan(seed=3, entities=2, days=130, pools=1)
 MONDAY, TUESDAY = date(2024, 2, 5), date(2024, 2, 6)
 TAKERS = {"8-K": ["edgar/form_8k"], "4": ["edgar/ownership"]}
 
@@ -135,7 +135,7 @@ def test_gaps_are_found_fetched_and_gone(
     warehouse: Warehouse, archive: ArtifactStore, server: ReplayServer, faults: Any, no_limit: None
 ) -> None:
     universe = parse_universe(httpx.get(f"{server.url}/__replay__/universe").json()["entities"])
-    window = Window(PLAN.start, PLAN.end)
+    window = Window(PLAN.end - timedelta(days=45), PLAN.end)
     settings = settings_for(server.url)
 
     def collect(name: str, days: Window = window) -> Any:

@@ -133,6 +133,11 @@ def test_late_is_by_the_schedule_and_leaves_a_run_its_time(last_success: datetim
     assert freshness(None, None, NOW) == {"age_seconds": None, "due_at": None, "late": False}
 
 
+def test_every_registered_schedule_can_be_late() -> None:
+    for name, collector in registered_collectors().items():
+        assert freshness(str(collector.schedule), None, NOW)["late"], name
+
+
 def test_being_late_is_trouble_only_where_one_collects_live() -> None:
     row = {"consecutive_failures": 0, "state": "complete", "late": True, "due_at": NOW, "last_success_at": None}
     assert troubles(row | {"run": {"collection_mode": "backfill"}}) == []

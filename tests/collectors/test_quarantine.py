@@ -26,7 +26,8 @@ from signaldelta_assets.warehouse.stores import quarantine
 from signaldelta_assets.warehouse.stores.quarantine import OpenRefusal
 from tests.collectors.conftest import rows_of, settings_for
 
-PLAN = SimulationPlan(seed=3, entities=4, days=150, pools=1)
+PLAN = SimulationPlan(seed=3, entities=2, days=130, pools=1)
+WINDOW = Window(PLAN.end - timedelta(days=45), PLAN.end)
 DAY = date(2024, 2, 1)
 
 
@@ -61,7 +62,7 @@ def go(warehouse: Warehouse, archive: ArtifactStore, server: ReplayServer, no_li
     def run(name: str, *, again: bool = False, **more: Any) -> Any:
         return run_collector(
             registered_collectors()[name], warehouse, archive, settings_for(server.url, **more),
-            Window(PLAN.start, PLAN.end), universe=universe, again=again, sleep=lambda seconds: None,
+            WINDOW, universe=universe, again=again, sleep=lambda seconds: None,
         )  # fmt: skip
 
     return run
@@ -86,6 +87,7 @@ def test_every_collector_takes_repaired_documents_up_again(
     go: Go, warehouse: Warehouse, archive: ArtifactStore, server: ReplayServer
 ) -> None:
     """Whatever the upstream sends is garbled once: refused with its bytes; whole again, it is read and resolved."""
+    written: dict[str, int] = {}
     for name, collector in registered_collectors().items():
         garble(server, "")
         try:
@@ -99,15 +101,21 @@ def test_every_collector_takes_repaired_documents_up_again(
             assert row["source_type"] in collector.source_types
         repair(server)
         whole = go(name, again=True)
-        assert whole.records_written > 0, name
+        written[name] = whole.records_written
         assert whole.counts["refusals_resolved"] == len(refused), (name, standing(warehouse, name))
         assert standing(warehouse, name) == [], name
         with warehouse.read() as connection:
             rows = quarantine.page(connection, name, open_only=False, limit=10_000)
         assert {row["resolved_by_run"] for row in rows} == {whole.collector_run_id}
-        assert {row["reason"] for row in rows} == {"read again without refusal"}
+        reasons = {row["reason"] for row in rows}
+        # A day may have no index after all: what came for it was no document.
+        assert "read again without refusal" in reasons
+        assert reasons <= {"read again without refusal", "the upstream has no such document"}
         # Nothing is left to say, and it is not said again.
         assert go(name).counts["refusals_resolved"] == 0
+    assert all(
+        written[name] for name in ("edgar/daily_index", "edgar/ownership", "edgar/form_8k", "polygon/daily_bars")
+    )
 
 
 @pytest.mark.postgres
@@ -144,7 +152,7 @@ def test_a_broken_final_document_is_asked_for_again_in_time(go: Go, warehouse: W
     refused = go("edgar/form_8k").records_quarantined
     repair(server)
     first = datetime(2026, 9, 1, 12, tzinfo=UTC)
-    age = first.date() - PLAN.start
+    age = first.date() - WINDOW.start
     assert go("edgar/form_8k", fixed_clock=first + timedelta(hours=1)).counts["refusals_resolved"] == 0
     assert len(standing(warehouse)) == refused > 0
     later = go("edgar/form_8k", fixed_clock=first + age / 4 + timedelta(days=1))

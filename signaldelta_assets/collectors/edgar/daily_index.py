@@ -19,8 +19,6 @@ from ..transport import Fetched, UpstreamError
 from .parsers import IndexEntry, parse_daily_index
 
 SOURCE = "index_entry"
-# The same filings in another order: where the first is missing or cannot be read, the second may be there.
-_KINDS = ("form", "company")
 
 
 @register_collector
@@ -50,27 +48,22 @@ class DailyIndexCollector(Collector):
             yield batch
 
     def _day(self, context: CollectContext, ciks: dict[str, str], day: date, batch: Batch) -> None:
-        absent = 0
-        for kind in _KINDS:
-            # It grows until the evening, and is whole the day after.
-            whole = datetime.combine(day + timedelta(days=2), time(0), UTC)
-            fetched = context.transport.get(EDGAR_WWW, index_path(kind, day), final_after=whole)
-            context.upstream_answered()
-            if fetched is None:
-                absent += 1
-                continue
-            try:
-                self._entries(context, ciks, day, f"{kind}.{day:%Y%m%d}.idx", fetched, batch)
-                return
-            except RecordError as error:
-                batch.quarantined.append(context.refuse(error, SOURCE, fetched, fetched.url, day))
-        if absent == len(_KINDS):
+        # It grows until the evening, and is whole the day after.
+        whole = datetime.combine(day + timedelta(days=2), time(0), UTC)
+        fetched = context.transport.get(EDGAR_WWW, index_path(day), final_after=whole)
+        context.upstream_answered()
+        if fetched is None:
             context.counts["daily_indexes_absent"] += 1
+            return
+        try:
+            self._entries(context, ciks, day, fetched, batch)
+        except RecordError as error:
+            batch.quarantined.append(context.refuse(error, SOURCE, fetched, fetched.url, day))
 
     def _entries(
-        self, context: CollectContext, ciks: dict[str, str], day: date, name: str, fetched: Fetched, batch: Batch
+        self, context: CollectContext, ciks: dict[str, str], day: date, fetched: Fetched, batch: Batch
     ) -> None:
-        for entry in parse_daily_index(fetched.body, name):
+        for entry in parse_daily_index(fetched.body, f"form.{day:%Y%m%d}.idx"):
             if isinstance(entry, RecordError):
                 batch.quarantined.append(context.refuse(entry, SOURCE, fetched, fetched.url, day))
             elif entry.cik not in ciks:
@@ -103,9 +96,9 @@ def _payload(entry: IndexEntry, day: date) -> dict[str, str]:
     }
 
 
-def index_path(kind: str, day: date) -> str:
-    """Return the path of the daily index of `kind` (form, company)."""
-    return f"/Archives/edgar/daily-index/{day.year}/QTR{(day.month + 2) // 3}/{kind}.{day:%Y%m%d}.idx"
+def index_path(day: date) -> str:
+    """Return the path of a day's index by form type; those by company or CIK have the same lines."""
+    return f"/Archives/edgar/daily-index/{day.year}/QTR{(day.month + 2) // 3}/form.{day:%Y%m%d}.idx"
 
 
 def index_days(context: CollectContext, window: Window) -> list[date]:
@@ -117,6 +110,6 @@ def index_days(context: CollectContext, window: Window) -> list[date]:
 def unread_days(context: CollectContext, window: Window) -> list[date]:
     """Return the days of the window whose index has not been asked for."""
     days = index_days(context, window)
-    urls = {context.transport.public_url(EDGAR_WWW, index_path(_KINDS[0], day)): day for day in days}
+    urls = {context.transport.public_url(EDGAR_WWW, index_path(day)): day for day in days}
     asked = completeness.asked_urls(context.warehouse, list(urls))
     return [day for url, day in urls.items() if url not in asked]

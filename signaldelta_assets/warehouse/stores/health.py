@@ -24,7 +24,7 @@ IDLE_SECONDS = 45.0
 GRACE_SECONDS = 1800.0
 
 _RUNS = """
-SELECT DISTINCT ON (collector) collector, collector_run_id, collection_mode, window_start, window_end, status,
+SELECT run.collector, collector_run_id, collection_mode, window_start, window_end, status,
        started_at, finished_at, heartbeat_at, progress_at, documents_read, records_written, records_known,
        records_quarantined, error,
        extract(epoch FROM clock_timestamp() - coalesce(heartbeat_at, started_at))::float8 AS silent_seconds,
@@ -35,9 +35,16 @@ SELECT DISTINCT ON (collector) collector, collector_run_id, collection_mode, win
            AND (l.classid::bigint << 32 | l.objid::bigint)
                = hashtextextended('collector_run:' || collector_run_id, 0)
        ) AS locked
-FROM collector_runs
--- The newest; but one that is going on is not hidden by a later one.
-ORDER BY collector, status = 'running' DESC, started_at DESC, collector_run_id DESC
+FROM collector_status s CROSS JOIN LATERAL (
+  -- The newest; but one that is going on is not hidden by a later one. Each part has an index of its own.
+  SELECT * FROM (
+    (SELECT 0 AS place, r.* FROM collector_runs r WHERE r.collector = s.collector AND r.status = 'running'
+     ORDER BY started_at DESC, collector_run_id DESC LIMIT 1)
+    UNION ALL
+    (SELECT 1 AS place, r.* FROM collector_runs r WHERE r.collector = s.collector
+     ORDER BY started_at DESC, collector_run_id DESC LIMIT 1)
+  ) either ORDER BY place LIMIT 1
+) run
 """
 
 
