@@ -19,12 +19,12 @@ from signaldelta_assets.warehouse.stores import completeness
 from .base import Collector, Window, registered_collectors
 from .edgar.daily_index import DailyIndexCollector, index_path
 from .edgar.filings import archive_path
-from .edgar.submissions import SubmissionsCollector
+from .edgar.submissions import SubmissionsCollector, submissions_path
 from .runner import CollectionFailedError, CollectorRunReport, run_collector
 from .universe import UniverseEntity
 
 INDEX, LISTS = DailyIndexCollector.name, SubmissionsCollector.name
-_ARCHIVES = "https://www.sec.gov"
+_ARCHIVES, _DATA = "https://www.sec.gov", "https://data.sec.gov"
 
 # What a gap can be. The open ones are for us to close; the others say what the upstream itself does not have.
 NOT_LISTED = "not_listed"  # in the daily index, not in the entity's submissions list
@@ -32,10 +32,11 @@ DOCUMENT_MISSING = "document_missing"  # announced, and neither held nor refused
 QUARANTINED = "quarantined"  # announced, and refused
 INDEX_UNREAD = "index_unread"  # a business day whose index was never asked for: what it announces is not known
 DOCUMENT_ABSENT = "document_absent"  # announced, and the upstream has no such document
+LIST_ABSENT = "list_absent"  # in the daily index, of an entity of which the upstream has no submissions list
 INDEX_ABSENT = "index_absent"  # the upstream has no index of that business day
 NOT_ANNOUNCED = "not_announced"  # in a submissions list, and in no index though that of its day was read
 OPEN = (DOCUMENT_MISSING, INDEX_UNREAD, NOT_LISTED, QUARANTINED)
-KINDS = (*OPEN, DOCUMENT_ABSENT, INDEX_ABSENT, NOT_ANNOUNCED)
+KINDS = (*OPEN, DOCUMENT_ABSENT, LIST_ABSENT, INDEX_ABSENT, NOT_ANNOUNCED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +84,16 @@ def reconcile(
     held: Mapping[str, Collection[str]],
     refused: Mapping[str, Mapping[str, str]],
     absent: Collection[str],
+    unlisted: Collection[str],
     indexes: Mapping[date, bool | None],
 ) -> list[Gap]:
     """Return the gaps, by day, kind, collector, accession and entity.
 
     `takers`: the collectors that hold every filing of a form, by form; `held`: accessions by collector; `refused`: by
     collector the accessions that stand refused, with the reason; `absent`: accessions the upstream has no document
-    of; `indexes`: the business days, True for an index read, False for one the upstream does not have, None for one
-    never asked for. A document is one gap, whoever it is announced for; a list has a gap per entity.
+    of; `unlisted`: entities it has no submissions list of; `indexes`: the business days, True for an index read, False
+    for one the upstream does not have, None for one never asked for. A document is one gap, whoever it is announced
+    for; a list has a gap per entity.
     """
     gaps = {
         Gap(INDEX_UNREAD if state is None else INDEX_ABSENT, day, INDEX)
@@ -102,7 +105,8 @@ def reconcile(
         about = (one.accession, one.form, one.entity_id, one.filed)
         if one.indexed and not one.listed:
             reason = refused.get(LISTS, {}).get(one.accession)
-            gaps.add(Gap(QUARANTINED if reason else NOT_LISTED, one.day, LISTS, *about, detail=reason))
+            kind = QUARANTINED if reason else LIST_ABSENT if one.entity_id in unlisted else NOT_LISTED
+            gaps.add(Gap(kind, one.day, LISTS, *about, detail=reason))
         if one.listed and not one.indexed and indexes.get(one.filed):
             gaps.add(Gap(NOT_ANNOUNCED, one.day, INDEX, *about))
         for collector in takers.get(one.form, ()):
@@ -144,6 +148,7 @@ def find_gaps(warehouse: Warehouse, window: Window, collectors: Collection[str] 
         {name: by_source[source] for name, source in sources.items()},
         completeness.refused_filings(warehouse),
         _absent(warehouse, announced),
+        _unlisted(warehouse, announced),
         _indexes(warehouse, window),
     )
     return [gap for gap in gaps if collectors is None or gap.collector in collectors]
@@ -174,6 +179,12 @@ def _absent(warehouse: Warehouse, announced: Sequence[Announced]) -> frozenset[s
     answers = _answers(warehouse, urls)
     there = {urls[url] for url, has in answers.items() if has}
     return frozenset(urls[url] for url, has in answers.items() if not has) - there
+
+
+def _unlisted(warehouse: Warehouse, announced: Sequence[Announced]) -> frozenset[str]:
+    """Return the entities of which the upstream had no submissions list when last asked."""
+    urls = {_DATA + submissions_path(one.entity_id): one.entity_id for one in announced}
+    return frozenset(urls[url] for url, has in _answers(warehouse, urls).items() if not has)
 
 
 def _indexes(warehouse: Warehouse, window: Window) -> dict[date, bool | None]:
@@ -265,7 +276,8 @@ def backfill_gaps(
     for days in day_ranges(unread):
         go(INDEX, days)
     gaps = find() if unread else gaps
-    unlisted = [gap for gap in gaps if gap.collector == LISTS and gap.open]
+    kinds = (NOT_LISTED, QUARANTINED, *((LIST_ABSENT,) if again else ()))
+    unlisted = [gap for gap in gaps if gap.collector == LISTS and gap.kind in kinds]
     if unlisted:
         entities = {gap.entity_id for gap in unlisted}
         own = tuple(entity for entity in universe if entity.entity_id in entities)

@@ -122,25 +122,28 @@ class Transport:
         *,
         final_after: datetime | None = None,
         published: date | None = None,
+        remember_absence: bool | None = None,
     ) -> Fetched | None:
         """Return the document at `path` of `upstream`, None where the upstream says there is none (404, 410).
 
         A body received after `final_after` is taken from the archive without asking; with `ALWAYS_FINAL` any body is.
         Otherwise the upstream is asked, conditionally where it gave validators before. Raises `UpstreamError`.
 
-        Of a document with `final_after` it is remembered too that there is none, and a body that could not be read is
-        doubted: both are asked for again, the more seldom the older the document. Its age counts from `published`
-        where that is given, else from when it was first asked for.
+        Of a document with `final_after`, or where `remember_absence` says so, it is remembered too that there is none;
+        and a final body that could not be read is doubted. Both are asked for again, the more seldom the older the
+        document. Its age counts from `published` where that is given, else from when it was first asked for.
         """
+        remembers = final_after is not None if remember_absence is None else remember_absence
         host = self._upstreams[upstream]
         query = f"?{urlencode(params)}" if params else ""
         url = f"{host.public_url}{path}{query}"
         known = self._known(url)
         absence = None
-        if final_after is not None:
-            if known is not None and known.observed_time > final_after and not self._doubts(known, published):
-                self.counts["from_archive"] += 1
-                return self._handed(self._from_archive(known, not_modified=False))
+        final = final_after is not None and known is not None and known.observed_time > final_after
+        if known is not None and final and not self._doubts(known, published):
+            self.counts["from_archive"] += 1
+            return self._handed(self._from_archive(known, not_modified=False))
+        if remembers:
             absence = self._absences.get(url) or collection.find_absence(self._warehouse, url)
             if absence is not None and not self._due(published, absence.first_absent_at, absence.checked_at):
                 self.counts["known_absent"] += 1
@@ -149,7 +152,7 @@ class Transport:
         if response is None:
             self.counts["absent"] += 1
             self._gone_urls.add(url)
-            if final_after is not None:
+            if remembers:
                 now = self._clock.now()
                 self._absences[url] = Absence(url, absence.first_absent_at if absence else now, now)
             return None
