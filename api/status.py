@@ -8,6 +8,7 @@ from psycopg_pool import PoolTimeout
 from sqlalchemy.exc import OperationalError
 
 from signaldelta_assets.warehouse import Warehouse, current_revision, head_revision
+from signaldelta_assets.warehouse.stores import health
 
 from . import queries
 from .schemas.results import CollectorFreshness, SchemaVersion, Status
@@ -35,18 +36,15 @@ def platform_status(warehouse: Warehouse, dagster_url: str | None) -> Status:
                 _parts(reasons, "reachable", version, dagster, collectors=[], rows={}, rows_estimated={})
             )
         with warehouse.read() as connection:
-            collectors = [CollectorFreshness.model_validate(row) for row in queries.collectors(connection)]
+            state = queries.collectors(connection)
+            collectors = [CollectorFreshness.model_validate(row) for row in state]
             rows, estimated = queries.counts(connection)
     except (psycopg.OperationalError, OperationalError, PoolTimeout) as error:
         reasons.append(f"database: {type(error).__name__}")
         return Status.model_validate(
             _parts(reasons, "unreachable", None, dagster, collectors=[], rows={}, rows_estimated={})
         )
-    reasons += [
-        f"collector {item.collector}: {item.consecutive_failures} failures in a row"
-        for item in collectors
-        if item.consecutive_failures
-    ]
+    reasons += [f"collector {row['collector']}: {trouble}" for row in state for trouble in health.troubles(row)]
     return Status.model_validate(
         _parts(reasons, "reachable", version, dagster, collectors=collectors, rows=rows, rows_estimated=estimated)
     )

@@ -301,7 +301,13 @@ def fill(warehouse: Warehouse, store: ArtifactStore, folder: Path, seed: int = 7
         for n in range(5)
     ])  # fmt: skip
     insert(warehouse, "quarantined_records", [
-        {"quarantine_id": content_ulid(T0, b"q"), "collector_run_id": run_id, "collector": "edgar/ownership",
+        {"quarantine_id": content_ulid(T0, name.encode()), "collector_run_id": run_id, "collector": "edgar/ownership",
          "source_type": "ownership", "record": "r", "field": "f", "expected": "a date", "found": "x",
-         "body_hash": "b" * 64, "source_url": "https://www.sec.gov/x", "partition_date": T0.date()},
+         "body_hash": "b" * 64, "source_url": "https://www.sec.gov/x", "partition_date": T0.date(),
+         "ingest_time": INGESTED + timedelta(minutes=number)}
+        for number, name in enumerate(("q", "resolved"))
+    ])  # fmt: skip
+    insert(warehouse, "quarantine_resolutions", [
+        {"quarantine_id": content_ulid(T0, b"resolved"), "collector_run_id": run_id, "state": "resolved",
+         "reason": "read again without refusal"},
     ])  # fmt: skip

@@ -19,6 +19,7 @@ from .platform import (
     documents_page,
     identifiers,
     newest_document,
+    refusals_page,
     securities_page,
     security,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "metrics",
     "newest_definitions",
     "newest_document",
+    "refusals_page",
     "run",
     "runs_page",
     "score_history_page",

@@ -8,6 +8,8 @@ from typing import Any
 
 from psycopg import Connection
 
+from signaldelta_assets.warehouse.stores import health, quarantine
+
 from .statement import Row, asked, keyset, one, rows
 
 _DOCUMENT = "document_hash, kind, name, document, ingest_time"
@@ -89,8 +91,16 @@ def documents_page(
 
 
 def collectors(connection: Connection[Row]) -> list[Row]:
-    """Return the freshness of every collector now."""
-    return rows(connection, "SELECT * FROM collector_status ORDER BY collector", {})
+    """Return how every collector is now (`warehouse.stores.health`)."""
+    return health.collector_health(connection)
+
+
+def refusals_page(
+    connection: Connection[Row], collector: str, open_only: bool, after: tuple[Any, ...] | None, limit: int
+) -> list[Row]:
+    """Return the refused records of a collector, newest first."""
+    key = None if after is None else (after[0], after[1])
+    return quarantine.page(connection, collector, open_only=open_only, after=key, limit=limit)
 
 
 def counts(connection: Connection[Row]) -> tuple[dict[str, int], dict[str, int]]:

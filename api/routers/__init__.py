@@ -1,6 +1,6 @@
 """One router per domain. A route translates: parameters to a query, rows to its schema; it decides nothing."""
 
-from . import backtests, documents, health, labels, scores, securities, signals, snapshots
+from . import backtests, collectors, documents, health, labels, scores, securities, signals, snapshots
 
 V2 = (
     securities.router,
@@ -10,6 +10,7 @@ V2 = (
     snapshots.router,
     backtests.router,
     documents.router,
+    collectors.router,
 )
 ROOT = (health.router,)
 

@@ -25,7 +25,14 @@ def get_health() -> Health:
     response_model=Status,
     responses={503: {"model": Status, "description": "The database cannot be reached."}},
     openapi_extra=reads(
-        "collector_status", "securities", "labeled_event_datasets", "backtest_snapshots", "backtest_runs"
+        "collector_status",
+        "collector_runs",
+        "quarantined_records",
+        "quarantine_resolutions",
+        "securities",
+        "labeled_event_datasets",
+        "backtest_snapshots",
+        "backtest_runs",
     ),
     summary="State of the platform",
 )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .base import Count, Document, Entity, Meta, Number, Schema, Sha256, Text, Time, Ulid
+from .base import Count, Day, Document, Entity, Meta, Number, Schema, Sha256, Text, Time, Ulid
 
 
 class DocumentSummary(Schema):
@@ -177,8 +177,36 @@ class SchemaVersion(Schema):
     matches: bool = Field(examples=[True])
 
 
+class RefusalReason(Schema):
+    """Why records stand refused, and how many."""
+
+    source_type: str = Field(examples=["form_8k"])
+    field: str = Field(examples=["items"])
+    expected: str = Field(examples=["at least one item"])
+    records: Count
+    example: str = Field(description="One of the records.", examples=["0000320193-24-000005"])
+
+
+class CollectorRun(Schema):
+    """The newest run of a collector, or the one that is going on."""
+
+    collector_run_id: Ulid
+    collection_mode: Literal["live", "backfill"] = Field(examples=["live"])
+    window_start: Day
+    window_end: Day
+    started_at: Time
+    finished_at: Time | None
+    heartbeat_at: Time | None = Field(description="When its process last said that it lives.")
+    progress_at: Time | None = Field(description="When it last got on with its work.")
+    documents_read: Count
+    records_written: Count
+    records_known: Count
+    records_quarantined: Count
+    error: str | None = Field(examples=["503 after 6 attempts"])
+
+
 class CollectorFreshness(Schema):
-    """What a collector last did; ages are the reader's to compute."""
+    """What a collector last did, what it does now, and what it refused."""
 
     collector: str = Field(examples=["edgar/submissions"])
     source_types: list[str] = Field(examples=[["filing_index"]])
@@ -189,6 +217,50 @@ class CollectorFreshness(Schema):
     consecutive_failures: Count
     last_record_at: Time | None
     last_event_time: Time | None
+    state: Literal["never", "running", "hung", "dead", "complete", "failed"] = Field(
+        description="Of the newest run: `hung` lives and does not get on, `dead` ended without saying so.",
+        examples=["complete"],
+    )
+    age_seconds: float | None = Field(description="Since the last success.", examples=[312.5])
+    due_at: Time | None = Field(description="When its schedule last asked for a run that should be done by now.")
+    late: bool = Field(description="Nothing succeeded since `due_at`.", examples=[False])
+    open_quarantined: Count
+    reasons: list[RefusalReason]
+    run: CollectorRun | None
+
+
+class CollectorList(Schema):
+    """Every collector that has run, by name."""
+
+    data: list[CollectorFreshness]
+
+
+class Refusal(Schema):
+    """A refused record, and whether it still stands refused."""
+
+    quarantine_id: Ulid
+    collector_run_id: Ulid
+    collector: str = Field(examples=["edgar/form_8k"])
+    source_type: str = Field(examples=["form_8k"])
+    record: str = Field(examples=["0000320193-24-000005"])
+    field: str = Field(examples=["items"])
+    expected: str = Field(examples=["at least one item"])
+    found: str | None = Field(examples=["none"])
+    body_hash: Sha256 | None = Field(description="Of the archived bytes.")
+    source_url: str = Field(examples=["https://www.sec.gov/Archives/edgar/data/320193/x.txt"])
+    partition_date: Day | None
+    ingest_time: Time
+    open: bool = Field(description="No run has read it without refusing it since.", examples=[True])
+    resolved_at: Time | None
+    resolved_by_run: Ulid | None
+    reason: str | None = Field(description="The last word on it.", examples=["read again without refusal"])
+
+
+class RefusalPage(Schema):
+    """Refused records, newest first."""
+
+    data: list[Refusal]
+    meta: Meta
 
 
 class Status(Schema):

@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from . import collectors
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 database = typer.Typer(no_args_is_help=True, help="The database: migrate it, print its schema.")
 backtests = typer.Typer(no_args_is_help=True, help="Backtests: run a spec, list, show, verify byte for byte, compare.")
@@ -22,6 +24,7 @@ app.add_typer(database, name="db")
 app.add_typer(backtests, name="backtest")
 app.add_typer(signals, name="signals")
 app.add_typer(models, name="llm")
+app.add_typer(collectors.app, name="collectors")
 console = Console()
 
 ARCHIVE_HELP = "A recorded archive's folder; the simulated archive where none is given."

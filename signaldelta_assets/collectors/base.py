@@ -22,6 +22,7 @@ from signaldelta_assets.warehouse.stores.collection import ClockRow
 from signaldelta_assets.warehouse.stores.reference import SecurityRow
 
 from .clock import Clock
+from .quarantine import Judgement
 from .transport import Fetched, Transport, UpstreamError
 from .universe import UniverseEntity
 
@@ -44,6 +45,14 @@ class Schedule:
 
     def __str__(self) -> str:
         return f"{self.cron} {self.timezone}"
+
+
+class DocumentRecordError(RecordError):
+    """A RecordError that knows the document it is about, so that whoever catches it quarantines the bytes as well."""
+
+    def __init__(self, error: RecordError, fetched: Fetched) -> None:
+        super().__init__(error.record, error.field, error.expected, error.found)
+        self.fetched = fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,9 @@ class CollectContext:
     universe: tuple[UniverseEntity, ...]
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    # Only these filings are wanted, by accession, whatever else the window holds; None for all.
+    only: frozenset[str] | None = None
+    judgement: Judgement = field(default_factory=Judgement)
     _failed_in_a_row: int = 0
 
     def record(
@@ -131,10 +143,16 @@ class CollectContext:
     def refuse(
         self, error: RecordError, source_type: str, fetched: Fetched | None, url: str, day: date | None = None
     ) -> tuple[QuarantinedRecord, date | None]:
-        """Return the quarantine row of `error`; `day` is the partition it would have been in, where known."""
+        """Return the quarantine row of `error`; `day` is the partition it would have been in, where known.
+
+        A `DocumentRecordError` brings its document, where there is none at hand.
+        """
+        if fetched is None and isinstance(error, DocumentRecordError):
+            fetched, url = error.fetched, error.fetched.url
         refused = QuarantinedRecord.from_error(
             error, source_type=source_type, body_hash=fetched.body_hash if fetched else None, source_url=url
         )
+        self.judgement.refuse(refused)
         return refused, day
 
     def upstream_failed(self, error: UpstreamError) -> None:
@@ -166,6 +184,8 @@ class Collector(ABC):
     modules: ClassVar[Sequence[str]]
     # Collectors whose records this one looks documents up from; they run first.
     after: ClassVar[tuple[str, ...]] = ()
+    # Forms of which it holds every filing, one document each: what completeness is reckoned by.
+    forms: ClassVar[tuple[str, ...]] = ()
 
     @cached_property
     def version(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,12 +16,14 @@ from signaldelta_assets.errors import DocumentError, SignalDeltaError
 from signaldelta_assets.settings import Settings
 from signaldelta_assets.versioning import new_ulid
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
-from signaldelta_assets.warehouse.stores import collection, reference
+from signaldelta_assets.warehouse.stores import collection, quarantine, reference
 from signaldelta_assets.warehouse.stores.collection import BatchRows
 
 from .base import EDGAR, EDGAR_DATA, EDGAR_WWW, POLYGON, Batch, CollectContext, Collector, Window
 from .clock import Clock, FixedClock, SystemClock
 from .limiter import SharedLimiter
+from .pulse import Pulse
+from .quarantine import HELD
 from .transport import Transport, Upstream
 from .universe import UniverseEntity, load_universe
 
@@ -34,6 +36,7 @@ _ALWAYS_COUNTED = (
     "records_written",
     "records_known",
     "records_quarantined",
+    "refusals_resolved",
     "clock_decisions",
 )
 
@@ -92,9 +95,14 @@ def run_collector(
     progress: Progress | None = None,
     *,
     universe: tuple[UniverseEntity, ...] | None = None,
+    only: Collection[str] | None = None,
+    again: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> CollectorRunReport:
     """Collect `window`; return what was done.
+
+    `only`: these filings alone, by accession. `again`: ask at once for documents that were not there or could not be
+    read when last asked for, however short that is ago.
 
     Batches are written as they come, each in one transaction. A run killed halfway leaves whole batches: the same
     command afterwards completes to the same rows. Raises `CollectionFailedError` after everything else was collected
@@ -104,7 +112,13 @@ def run_collector(
         if settings.universe is None:
             raise DocumentError("SIGNALDELTA_UNIVERSE", "the path of a universe file", None)
         universe = load_universe(settings.universe)
-    _require_access(collector, settings)
+    try:
+        _require_access(collector, settings)
+    except DocumentError as missing:
+        collection.refuse_run(
+            warehouse, collector.name, collector.source_types, str(collector.schedule), f"DocumentError: {missing}"
+        )
+        raise
     run_id = new_ulid()
     run = {
         "collector_run_id": run_id,
@@ -130,27 +144,50 @@ def run_collector(
             dict(counts), dict(sources), ordered, tuple(failures),
         )  # fmt: skip
 
-    with collection.running(warehouse, run, collector.source_types, str(collector.schedule)):
+    with (
+        collection.running(warehouse, run, collector.source_types, str(collector.schedule)) as beat,
+        Pulse(beat) as pulse,
+    ):
         error: str | None = "ended without a report"
+        standing = quarantine.open_refusals(warehouse, collector.name)
+        doubted = {refusal.body_hash for refusal in standing if refusal.body_hash is not None}
+        whole = False
         try:
-            with open_transport(settings, warehouse, archive, clock, sleep=sleep) as transport:
+            with open_transport(
+                settings, warehouse, archive, clock, sleep=sleep, doubted=doubted, again=again, pulse=pulse
+            ) as transport:
                 mode = CollectionMode(settings.collection_mode)
                 context = CollectContext(
-                    collector, run_id, mode, transport, warehouse, clock, universe, counts, failures
-                )
+                    collector, run_id, mode, transport, warehouse, clock, universe, counts, failures,
+                    only=None if only is None else frozenset(only),
+                )  # fmt: skip
                 try:
                     for batch in collector.collect(context, window):
                         _write(warehouse, run_id, collector, transport, batch, counts)
+                        read, gone = transport.drain_read()
+                        context.judgement.take(read, {record.source_url for record in batch.records}, gone)
+                        pulse.beat()
                         sources.update(record.source_type for record in batch.records)
                         days.update(record.partition_date for record in batch.records)
                         if progress is not None:
                             progress(batch.done, batch.total, batch.text)
+                    read, gone = transport.drain_read()
+                    context.judgement.take(read, (), gone)
+                    whole = not failures
                 finally:
                     # Bodies received since the last batch are archived already: let them be found again.
                     _write(warehouse, run_id, collector, transport, Batch(), counts)
                     counts.update(transport.counts)
                     counts["documents_read"] = sum(
                         transport.counts[kind] for kind in ("received", "not_modified", "from_archive")
+                    )
+                    answered = context.judgement.answered(
+                        standing, window, whole_documents=collector.upstream == EDGAR, complete=whole
+                    )
+                    held = quarantine.held_since(warehouse, collector.name)
+                    held -= {refusal.quarantine_id for refusal in standing if context.judgement.refuses(refusal)}
+                    counts["refusals_resolved"] = quarantine.resolve(
+                        warehouse, run_id, dict.fromkeys(held, HELD) | answered
                     )
             error = "; ".join(failures[:5]) if failures else None
         except BaseException as raised:
@@ -179,11 +216,12 @@ def _write(
     warehouse: Warehouse, run_id: str, collector: Collector, transport: Transport, batch: Batch, counts: Counter[str]
 ) -> None:
     documents, validators = transport.drain()
+    absences = transport.drain_absences()
     # Securities first: should the process end between the two, nothing refers to what is not there.
     reference.upsert_securities(warehouse, batch.securities)
-    if not (documents or validators or batch.records or batch.quarantined or batch.clocks):
+    if not (documents or validators or absences or batch.records or batch.quarantined or batch.clocks):
         return
-    rows = BatchRows(documents, validators, batch.records, batch.quarantined, batch.clocks)
+    rows = BatchRows(documents, validators, batch.records, batch.quarantined, batch.clocks, absences)
     written = collection.write_batch(warehouse, run_id, collector.name, rows)
     counts["documents_archived"] += written.documents
     counts["records_written"] += written.records
@@ -212,6 +250,9 @@ def open_transport(
     clock: Clock,
     *,
     sleep: Callable[[float], None] = time.sleep,
+    doubted: Collection[str] = (),
+    again: bool = False,
+    pulse: Pulse | None = None,
 ) -> Iterator[Transport]:
     """Open the transport of one run, with the upstreams that the settings name.
 
@@ -240,4 +281,7 @@ def open_transport(
             attempts=settings.http_attempts,
             deadline_seconds=_DEADLINE_TIMEOUTS * settings.http_timeout_seconds,
             sleep=sleep,
+            doubted=doubted,
+            again=again,
+            pulse=pulse,
         )

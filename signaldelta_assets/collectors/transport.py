@@ -10,9 +10,10 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -22,14 +23,17 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from signaldelta_assets.errors import SignalDeltaError
 from signaldelta_assets.warehouse import ArtifactStore, IntegrityError, Warehouse
 from signaldelta_assets.warehouse.stores import collection
-from signaldelta_assets.warehouse.stores.collection import ArchivedDocument, Validator
+from signaldelta_assets.warehouse.stores.collection import Absence, ArchivedDocument, Validator
 
 from .clock import Clock
 from .limiter import Limiter, Unlimited
+from .pulse import Pulse
 
 _LONGEST_WAIT_SECONDS = 60.0
 _LONGEST_RETRY_AFTER_SECONDS = 900.0
 _SECRETS = frozenset({"apikey", "api_key", "token"})
+# What was missing, or could not be read, is asked for again once a quarter more of its age has passed, and not before.
+_AGAIN_AFTER_SHARE, _AGAIN_AFTER = 0.25, timedelta(minutes=30)
 # A document that never changes once it is published.
 ALWAYS_FINAL = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -91,12 +95,23 @@ class Transport:
         attempts: int = 6,
         deadline_seconds: float = 150.0,
         sleep: Callable[[float], None] = time.sleep,
+        doubted: Collection[str] = (),
+        again: bool = False,
+        pulse: Pulse | None = None,
     ) -> None:
+        """Make a transport. `doubted` are hashes of bodies that could not be read: what came broken may come whole.
+
+        `again` asks at once for those, and for what the upstream did not have; `pulse` is told that work goes on.
+        """
         self._client, self._archive, self._warehouse = client, archive, warehouse
         self._upstreams, self._clock = dict(upstreams), clock
         self._attempts, self._deadline, self._sleep = attempts, deadline_seconds, sleep
         self._documents: dict[str, ArchivedDocument] = {}
         self._validators: dict[str, Validator] = {}
+        self._absences: dict[str, Absence] = {}
+        self._doubted, self._again, self._pulse = frozenset(doubted), again, pulse or Pulse()
+        self._read_urls: set[str] = set()
+        self._gone_urls: set[str] = set()
         self.counts: Counter[str] = Counter()
 
     def get(
@@ -106,29 +121,48 @@ class Transport:
         params: Mapping[str, str] | None = None,
         *,
         final_after: datetime | None = None,
+        published: date | None = None,
+        remember_absence: bool | None = None,
     ) -> Fetched | None:
         """Return the document at `path` of `upstream`, None where the upstream says there is none (404, 410).
 
         A body received after `final_after` is taken from the archive without asking; with `ALWAYS_FINAL` any body is.
         Otherwise the upstream is asked, conditionally where it gave validators before. Raises `UpstreamError`.
+
+        Of a document with `final_after`, or where `remember_absence` says so, it is remembered too that there is none;
+        and a final body that could not be read is doubted. Both are asked for again, the more seldom the older the
+        document. Its age counts from `published` where that is given, else from when it was first asked for.
         """
+        remembers = final_after is not None if remember_absence is None else remember_absence
         host = self._upstreams[upstream]
         query = f"?{urlencode(params)}" if params else ""
         url = f"{host.public_url}{path}{query}"
         known = self._known(url)
-        if known is not None and final_after is not None and known.observed_time > final_after:
+        absence = None
+        final = final_after is not None and known is not None and known.observed_time > final_after
+        if known is not None and final and not self._doubts(known, published):
             self.counts["from_archive"] += 1
-            return self._from_archive(known, not_modified=False)
+            return self._handed(self._from_archive(known, not_modified=False))
+        if remembers:
+            absence = self._absences.get(url) or collection.find_absence(self._warehouse, url)
+            if absence is not None and not self._due(published, absence.first_absent_at, absence.checked_at):
+                self.counts["known_absent"] += 1
+                return None
         response = self._ask(host, f"{host.base_url}{path}{query}", url, known)
         if response is None:
             self.counts["absent"] += 1
+            self._gone_urls.add(url)
+            if remembers:
+                now = self._clock.now()
+                self._absences[url] = Absence(url, absence.first_absent_at if absence else now, now)
             return None
+        self._absences.pop(url, None)
         if response.status_code == 304:
             assert known is not None
             self.counts["not_modified"] += 1
             self._validators[url] = _renewed(known, response, self._clock.now())
-            return self._from_archive(known, not_modified=True)
-        return self._archived(url, response, known)
+            return self._handed(self._from_archive(known, not_modified=True))
+        return self._handed(self._archived(url, response, known))
 
     def follow(self, upstream: str, link: str) -> tuple[str, dict[str, str]]:
         """Return (path, parameters) of an absolute link that `upstream` gave, for `get`; keys are left out.
@@ -152,6 +186,32 @@ class Transport:
         self._documents, self._validators = {}, {}
         return documents, validators
 
+    def drain_absences(self) -> list[Absence]:
+        """Hand over which documents were not there, since the last call."""
+        absences = list(self._absences.values())
+        self._absences = {}
+        return absences
+
+    def drain_read(self) -> tuple[set[str], set[str]]:
+        """Hand over the URLs whose documents were given out since the last call, and those that had none."""
+        drained = self._read_urls, self._gone_urls
+        self._read_urls, self._gone_urls = set(), set()
+        return drained
+
+    def _handed(self, fetched: Fetched) -> Fetched:
+        self._read_urls.add(fetched.url)
+        return fetched
+
+    def _doubts(self, known: Validator, published: date | None) -> bool:
+        return known.body_hash in self._doubted and self._due(published, known.observed_time, known.checked_at)
+
+    def _due(self, published: date | None, since: datetime, checked: datetime) -> bool:
+        """Return whether to ask again for what was last asked for at `checked` and not there, or not readable."""
+        if published is not None:
+            since = min(since, datetime.combine(published, time_of_day(0), UTC))
+        wait = max((checked - since) * _AGAIN_AFTER_SHARE, _AGAIN_AFTER)
+        return self._again or self._clock.now() - checked >= wait
+
     # --- one request --------------------------------------------------------------------------------------------
 
     def _ask(self, host: Upstream, address: str, url: str, known: Validator | None) -> httpx.Response | None:
@@ -165,7 +225,7 @@ class Transport:
             wait=_wait,
             retry=retry_if_exception_type(_TryAgainError),
             before_sleep=lambda state: self._before_sleep(state, host),
-            sleep=self._sleep,
+            sleep=self._pause,
             reraise=True,
         )
         try:
@@ -173,6 +233,10 @@ class Transport:
         except _TryAgainError as error:
             reason = f"{error.reason}, after {self._attempts} attempts"
             raise UpstreamError(url, reason, error.status) from error
+
+    def _pause(self, seconds: float) -> None:
+        with self._pulse.waiting():
+            self._sleep(seconds)
 
     def _before_sleep(self, state: RetryCallState, host: Upstream) -> None:
         self.counts["retries"] += 1
@@ -182,7 +246,8 @@ class Transport:
             host.limiter.hold(state.next_action.sleep)
 
     def _once(self, host: Upstream, address: str, url: str, headers: Mapping[str, str]) -> httpx.Response | None:
-        host.limiter.acquire()
+        with self._pulse.waiting():
+            host.limiter.acquire()
         self.counts["requests"] += 1
         try:
             response = self._read(address, url, headers)
@@ -214,6 +279,7 @@ class Transport:
         with self._client.stream("GET", address, headers=headers) as response:
             pieces: list[bytes] = []
             for piece in response.iter_bytes():
+                self._pulse.beat()
                 pieces.append(piece)
                 if time.monotonic() > deadline:
                     raise _TryAgainError(url, f"no whole body within {self._deadline:g} seconds", response.status_code)

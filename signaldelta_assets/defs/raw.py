@@ -42,6 +42,12 @@ def keys_by_source() -> dict[str, dg.AssetKey]:
     }
 
 
+def raw_versions(warehouse: Warehouse, collector_name: str, keys: list[str]) -> dict[str, str]:
+    """Return the data version of each of these days of a collector's asset."""
+    sources = list(registered_collectors()[collector_name].source_types)
+    return partition_versions(warehouse, "raw", sources, keys, min(keys), max(keys))
+
+
 def _integrity(warehouse: Warehouse, collector: Collector, window: DayWindow, fixed_clock: bool) -> dict[str, int]:
     parameters = {
         "sources": list(collector.source_types),
@@ -61,7 +67,7 @@ def build_asset(collector: Collector, first_day: str) -> dg.AssetsDefinition:
     sources = list(collector.source_types)
 
     def versions(warehouse: Warehouse, keys: list[str]) -> dict[str, str]:
-        return partition_versions(warehouse, "raw", sources, keys, min(keys), max(keys))
+        return raw_versions(warehouse, collector.name, keys)
 
     def versions_of(keys: list[str]) -> dict[str, str]:
         with Warehouse(database_url(load_settings())) as warehouse:

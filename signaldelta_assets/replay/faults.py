@@ -1,7 +1,8 @@
 """Faults on request, and the log of what was asked: one ASGI layer around everything else.
 
 Rules are tried in the order they were given; the first that matches acts. Kinds: `status` (429, 403, 5xx, with
-Retry-After), `cut` (the connection closes inside the body), `slow` (the body comes in pieces).
+Retry-After), `cut` (the connection closes inside the body), `slow` (the body comes in pieces), `garble` (other bytes
+than the document's, with status 200).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-KINDS = ("status", "cut", "slow")
+KINDS = ("status", "cut", "slow", "garble")
 CONTROL = "/__replay__/"
 # Enough for any test; a server left running does not fill memory.
 _LONGEST_LOG = 200_000
@@ -101,6 +102,8 @@ class FaultLayer:
             await self._app(scope, receive, noted)
         elif rule.kind == "status":
             await _refuse(rule, noted)
+        elif rule.kind == "garble":
+            await _garble(noted)
         elif rule.kind == "cut":
             await self._app(scope, receive, _cutter(rule, noted))
         else:
@@ -128,6 +131,13 @@ async def _refuse(rule: FaultRule, send: Send) -> None:
     if rule.retry_after is not None:
         headers.append((b"retry-after", rule.retry_after.encode()))
     await send({"type": "http.response.start", "status": rule.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _garble(send: Send) -> None:
+    body = b"<!DOCTYPE html><html><body>Something else than was asked for.</body>"
+    headers = [(b"content-type", b"text/html"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -77,6 +77,8 @@ def daily_index(kind: str, day: date, filings: Iterable[Filing]) -> bytes:
         rows.sort(key=lambda row: (row[0], row[1]) if form_first else (row[1], row[0]))
         for form, name, cik, path in rows:
             first, second = (form, name[:60]) if form_first else (name[:60], form)
+            # A form type longer than its column pushes the name on; two blanks still part them.
+            first = first if len(first) < widths[0] else f"{first}  "
             lines.append(f"{first:<{widths[0]}}{second:<{widths[1]}}{cik:<12}{day:%Y%m%d}    {path:<52}")
     return ("\n".join(lines) + "\n").encode("latin-1", "replace")
 

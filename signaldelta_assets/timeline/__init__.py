@@ -1,10 +1,12 @@
-"""Time: the latency model, EDGAR's calendar, equity sessions, and which clock a submissions document is on.
+"""Time: the latency model, EDGAR's calendar, equity sessions, cron lines, and which clock a submissions
+document is on.
 
 Pure: no clock is read, nothing is fetched, the same input gives the same answer. Rules and sources: time.md.
 """
 
 from .asof import join_as_of
 from .clock import Clock, ClockDecision, acceptance_times, decide_clock, to_utc
+from .cron import last_fire
 from .edgar import (
     EDGAR_CLOSINGS,
     EVENING_FORMS,
@@ -37,6 +39,7 @@ __all__ = [
     "header_acceptance_to_utc",
     "is_edgar_business_day",
     "join_as_of",
+    "last_fire",
     "latest_acceptance",
     "latest_available",
     "new_york",

@@ -20,6 +20,7 @@ from .tables import SCHEMA, metadata
 SOURCE_ASSETS: dict[str, tuple[str, ...]] = {
     "raw_records": (
         "raw/edgar/submissions",
+        "raw/edgar/daily_index",
         "raw/edgar/ownership",
         "raw/edgar/form_8k",
         "raw/edgar/companyfacts",
@@ -30,6 +31,7 @@ SOURCE_ASSETS: dict[str, tuple[str, ...]] = {
     "collector_runs": ("raw/edgar/submissions",),
     "collector_status": ("raw/edgar/submissions",),
     "quarantined_records": ("raw/edgar/submissions",),
+    "quarantine_resolutions": ("raw/edgar/submissions",),
     "securities": ("raw/edgar/submissions",),
     "iald_signals": (
         "signals/insider/events",

@@ -107,7 +107,12 @@ collector_runs = _table(
     Column("counts", JSONB, nullable=False, server_default="{}"),
     Column("error", Text),
     Column("dagster_run_id", Text),
+    # While it runs: when its process last said so, and when it last got on with its work.
+    Column("heartbeat_at", UTC_TIME),
+    Column("progress_at", UTC_TIME),
     Index(None, "collector", "started_at"),
+    # The few that are going on, or were when their process died.
+    Index(None, "collector", postgresql_where=text("status = 'running'")),
     group="collection",
     why="One row per execution of a collector: what it asked for, read, wrote and refused.",
 )
@@ -152,6 +157,16 @@ http_validators = _table(
     Column("checked_at", UTC_TIME, nullable=False, server_default=NOW),
     group="collection",
     why="ETag and Last-Modified of the last body of a URL, for conditional requests.",
+)
+
+http_absences = _table(
+    "http_absences",
+    Column("url", Text, primary_key=True),
+    Column("first_absent_at", UTC_TIME, nullable=False),
+    Column("checked_at", UTC_TIME, nullable=False),
+    group="collection",
+    why="Documents that never change once published and that the upstream does not have: when it first said so and "
+    "when last. Asked again the more seldom the longer they have been missing.",
 )
 
 rate_limits = _table(
@@ -215,6 +230,19 @@ quarantined_records = _table(
     group="collection",
     why="What was refused, with record, field, expectation and the hash of its archived bytes. The id is "
     "content-derived: refusing the same thing again adds nothing.",
+    frozen=True,
+)
+
+quarantine_resolutions = _table(
+    "quarantine_resolutions",
+    _ulid("quarantine_id", ForeignKey(quarantined_records.c.quarantine_id), primary_key=True),
+    _ulid("collector_run_id", ForeignKey(collector_runs.c.collector_run_id), primary_key=True),
+    Column("state", Text, CheckConstraint("state in ('resolved','reopened')", name="state"), nullable=False),
+    Column("reason", Text, nullable=False),
+    _ingest_time(),
+    group="collection",
+    why="Which run read without refusal what had been refused, or refused it again after that. A refusal is open "
+    "unless the last word here is that it is resolved.",
     frozen=True,
 )
 

@@ -233,6 +233,28 @@ class TestLists:
         assert body["status"] == "degraded" and "edgar/ownership: 2 failures" in body["reasons"][0]
         assert body["rows"]["backtest_runs"] == 2 and body["dagster"] == "not configured"
 
+    def test_collectors_say_how_they_are_and_what_they_refused(self, client: httpx.Client) -> None:
+        (row,) = client.get("/api/v2/collectors").json()["data"]
+        assert (row["collector"], row["state"], row["late"], row["open_quarantined"]) == (
+            "edgar/ownership",
+            "failed",
+            True,
+            1,
+        )
+        reason = {"source_type": "ownership", "field": "f", "expected": "a date", "records": 1, "example": "r"}
+        assert row["reasons"] == [reason]
+        assert (row["run"]["error"], row["run"]["heartbeat_at"]) == ("503", None)
+        path = "/api/v2/collectors/edgar/ownership/quarantine"
+        newest, oldest = client.get(path).json()["data"]
+        assert (newest["open"], newest["resolved_by_run"]) == (False, newest["collector_run_id"])
+        assert (oldest["open"], oldest["resolved_at"], oldest["reason"]) == (True, None, None)
+        assert client.get(path, params={"open": True}).json()["data"] == [oldest]
+        first = client.get(path, params={"limit": 1}).json()
+        assert first["data"] == [newest]
+        second = client.get(path, params={"limit": 1, "cursor": first["meta"]["next_cursor"]}).json()
+        assert (second["data"], second["meta"]["next_cursor"]) == ([oldest], None)
+        problem(client.get("/api/v2/collectors/edgar/nothing/quarantine"), 404, "not-found")
+
     def test_metrics_keep_the_reason_of_what_is_not_there(self, client: httpx.Client) -> None:
         figures = client.get(f"/api/v2/backtests/{first_run(client)['run_id']}/metrics").json()["data"]
         by_name = {figure["metric"]: figure for figure in figures}
@@ -278,6 +300,8 @@ class TestDescription:
             "/api/v2/signals": "/api/v2/signals", "/api/v2/labels": "/api/v2/labels",
             "/api/v2/scores/latest": "/api/v2/scores/latest", "/api/v2/securities": "/api/v2/securities",
             "/api/v2/backtests/{run}": f"/api/v2/backtests/{run}", "/status": "/status",
+            "/api/v2/collectors": "/api/v2/collectors",
+            "/api/v2/collectors/{upstream}/{feed}/quarantine": "/api/v2/collectors/edgar/ownership/quarantine",
         }  # fmt: skip
         for template, path in paths.items():
             content = document["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]

@@ -66,7 +66,7 @@ def test_every_collector_fills_its_window_and_nothing_else(run: Run, warehouse: 
         assert report.records_written == sum(report.days.values()), name
     found = records(warehouse, "*")
     assert Counter(row["source_type"] for row in found).keys() == {
-        "filing_index", "ownership", "form_8k", "xbrl_facts", "daily_bar", "earnings_actual",
+        "filing_index", "index_entry", "ownership", "form_8k", "xbrl_facts", "daily_bar", "earnings_actual",
     }  # fmt: skip
     for row in found:
         assert start <= row["partition_date"] <= end
@@ -165,9 +165,12 @@ def test_headers_decide_where_the_calendar_does_not(
 
 def test_the_daily_index_finds_what_the_filing_index_does_not(run: Run, warehouse: Warehouse) -> None:
     """Without any filing-index record, the daily indexes alone lead to the documents."""
+    index = run("edgar/daily_index", date(2024, 1, 31), date(2024, 2, 7), UNIVERSE[:1])
+    assert index.records_written == len(records(warehouse)) > 0
     report = run("edgar/form_8k", date(2024, 2, 1), date(2024, 2, 1), UNIVERSE[:1])
     assert report.days == {date(2024, 2, 1): 1}
-    (row,) = records(warehouse, "*")
+    assert report.counts["daily_indexes_unread"] == 0
+    (row,) = [row for row in records(warehouse, "*") if row["source_type"] == "form_8k"]
     assert (row["natural_key"], row["form"]) == ("0000320193-24-000005", "8-K")
     assert row["payload"]["items"] == ["2.02", "9.01"]
     assert row["event_time"] == datetime(2024, 2, 1, 21, 30, 30, tzinfo=UTC)
@@ -180,6 +183,7 @@ def test_ownership_xml_is_read_where_there_is_no_full_submission(
     """The XML carries no acceptance time: the filing index gives it, or the record has none and a filing date."""
     httpx.post(f"{clean_replay.url}/__replay__/faults", json={"path": r"\.txt$", "kind": "status", "status": 404})
     window = date(2024, 2, 25), date(2024, 3, 5)
+    run("edgar/daily_index", *window, UNIVERSE[:1])
     if indexed:
         run("edgar/submissions", *window, UNIVERSE[:1])
     report = run("edgar/ownership", *window, UNIVERSE[:1])
@@ -198,8 +202,9 @@ def test_ownership_xml_is_read_where_there_is_no_full_submission(
 def test_a_header_without_acceptance_leaves_the_filing_date(run: Run, warehouse: Warehouse) -> None:
     """Recorded documents whose header was not recorded whole: no time is invented for them."""
     joby = UniverseEntity("0001819848", "Joby Aviation, Inc.", ())
+    run("edgar/daily_index", date(2021, 8, 1), date(2021, 10, 31), (joby,))
     run("edgar/ownership", date(2021, 8, 1), date(2021, 10, 31), (joby,))
-    found = records(warehouse, "*")
+    found = [row for row in records(warehouse, "*") if row["source_type"] == "ownership"]
     assert found
     for row in found:
         assert (row["event_time"], row["payload"]["accepted_at"]) == (None, None)
@@ -221,6 +226,7 @@ def test_one_broken_document_stops_no_other(
 
     original = form_8k.form_8k_payload
     monkeypatch.setattr(form_8k, "form_8k_payload", picky)
+    run("edgar/daily_index", date(2024, 1, 20), date(2024, 3, 1))
     report = run("edgar/form_8k", date(2024, 1, 20), date(2024, 3, 1))
     assert report.records_written >= 1
     (refused,) = rows_of(warehouse, "quarantined_records", "*", "record")

@@ -15,7 +15,7 @@ from signaldelta_assets.collectors.edgar.parsers import (
     form_8k_payload,
     item_numbers,
     ownership_payload,
-    parse_form_index,
+    parse_daily_index,
     parse_main,
     parse_ownership,
     parse_page,
@@ -267,18 +267,34 @@ SCHEDULE 13G/A  LONG NAME 4 LESS INC          99          2024-01-02  edgar/data
 
 
 def test_the_form_index_is_read_from_the_right() -> None:
-    entries = list(parse_form_index(INDEX, "form.20240102.idx"))
+    entries = list(parse_daily_index(INDEX, "form.20240102.idx"))
     assert [(e.form, e.cik, e.filed) for e in entries if not isinstance(e, RecordError)] == [
         ("4", "0000001234", date(2024, 1, 2)),
         ("SCHEDULE 13G/A", "0000000099", date(2024, 1, 2)),
     ]
     assert isinstance(entries[2], RecordError)
     assert entries[2].record == "form.20240102.idx:5"
+    assert [e.company for e in entries if not isinstance(e, RecordError)] == ["DOE JANE", "LONG NAME 4 LESS INC"]
+
+
+def test_a_line_with_an_impossible_date_costs_that_line_alone() -> None:
+    lines = INDEX.replace(b"20240102    edgar/data/1234", b"20241302    edgar/data/1234")
+    first, second, _ = parse_daily_index(lines, "form.20240102.idx")
+    assert isinstance(first, RecordError) and (first.record, first.field) == ("form.20240102.idx:3", "Date Filed")
+    assert not isinstance(second, RecordError) and second.form == "SCHEDULE 13G/A"
+
+
+def test_a_form_type_as_wide_as_its_column_ends_there() -> None:
+    line = b"SCHEDULE 13GACME CORP                    99    2024-01-02  edgar/data/99/0000950123-24-000002.txt\n"
+    *_, entry = parse_daily_index(INDEX + line, "form.20240102.idx")
+    assert not isinstance(entry, RecordError) and (entry.form, entry.company) == ("SCHEDULE 13G", "ACME CORP")
+    *_, ambiguous = parse_daily_index(INDEX + line.replace(b"13GACME", b"13G/AACME"), "form.20240102.idx")
+    assert isinstance(ambiguous, RecordError)
 
 
 def test_what_is_no_index_is_refused() -> None:
     with pytest.raises(RecordError):
-        list(parse_form_index(b"<html>AccessDenied</html>", "form.20240102.idx"))
+        list(parse_daily_index(b"<html>AccessDenied</html>", "form.20240102.idx"))
 
 
 # --- every recorded document ------------------------------------------------------------------------------------
@@ -322,12 +338,21 @@ def test_the_recorded_index_files() -> None:
     def read(name: str) -> list[Any]:
         path = DATA / "sec/index_files" / name
         body = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        return list(parse_form_index(body, name))
+        return list(parse_daily_index(body, name))
 
     assert read("empty-form.idx") == []
     entries = read("form.20200318.idx.gz")
     assert not [entry for entry in entries if isinstance(entry, RecordError)]
     assert sum(entry.form == "8-K" for entry in entries) > 100
-    # A company index has the same lines in another order of columns: it is refused, not misread.
-    with pytest.raises(RecordError):
-        read("company.20221003.idx.gz")
+    # Most of a day's filings were filed that day; what is released late stands in the index of its release.
+    late = [entry for entry in entries if entry.filed != date(2020, 3, 18)]
+    assert (len(entries), len(late), min(entry.filed for entry in late)) == (4084, 144, date(2019, 7, 18))
+    # A company index has the same lines in another order of columns, and names them in two lines.
+    companies = read("company.20221003.idx.gz")
+    assert not [entry for entry in companies if isinstance(entry, RecordError)]
+    assert (companies[0].company, companies[0].form) == ("1st stREIT Office Inc.", "1-A POS")
+    assert sum(entry.form == "SC 13D/A" for entry in companies) > 10
+    # A quarterly file, cut to a few lines: one name fills its column to the end, and is read.
+    bad = read("badform.idx.txt")
+    assert [entry for entry in bad if isinstance(entry, RecordError)] == []
+    assert "UNITED PLANNERS' FINANCIAL SERVICES OF AMERICA A LIMITED PARTNER" in {entry.company for entry in bad}

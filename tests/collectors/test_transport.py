@@ -80,7 +80,8 @@ class Bench:
     def save(self) -> None:
         """Write what is pending, as a run does."""
         documents, validators = self.transport.drain()
-        write_batch(self.warehouse, "", "test", BatchRows(documents, validators))
+        absences = self.transport.drain_absences()
+        write_batch(self.warehouse, "", "test", BatchRows(documents, validators, absences=absences))
 
 
 @pytest.fixture
@@ -375,3 +376,77 @@ def test_an_idle_upstream_gives_no_burst(warehouse: Warehouse) -> None:
     for _ in range(11):
         limiter.acquire()
     assert wall.at - start > 1.0
+
+
+# --- what is not there, and what could not be read --------------------------------------------------------------
+
+
+def at(moment: datetime, bench: Bench) -> Bench:
+    """The same bench at another time."""
+    bench.transport._clock = FixedClock(moment)
+    return bench
+
+
+def test_a_final_document_that_is_not_there_is_asked_for_again_the_more_seldom_the_older(
+    bench: Callable[..., Bench],
+) -> None:
+    published = (OBSERVED - timedelta(days=8)).date()
+    first = bench(script(httpx.Response(404)))
+    assert first.transport.get("up", "/absent", final_after=ALWAYS_FINAL, published=published) is None
+    first.save()
+    nobody = bench(script())
+    age = OBSERVED - datetime.combine(published, datetime.min.time(), UTC)
+    for moment in (OBSERVED, OBSERVED + age / 4 - timedelta(seconds=1)):
+        one = at(moment, nobody)
+        assert one.transport.get("up", "/absent", final_after=ALWAYS_FINAL, published=published) is None
+    assert (nobody.requests, nobody.transport.counts["known_absent"]) == ([], 2)
+    there = at(OBSERVED + age / 4, bench(script(httpx.Response(200, content=b"there at last"))))
+    fetched = there.transport.get("up", "/absent", final_after=ALWAYS_FINAL, published=published)
+    assert fetched is not None and fetched.body == b"there at last"
+    there.save()
+    with there.warehouse.read() as connection:
+        assert connection.execute("SELECT url FROM http_absences WHERE url LIKE '%%/absent'").fetchall() == []
+
+
+def test_without_a_date_the_age_counts_from_the_first_time_and_a_new_one_waits_half_an_hour(
+    bench: Callable[..., Bench],
+) -> None:
+    first = bench(script(httpx.Response(404)))
+    assert first.transport.get("up", "/young", final_after=ALWAYS_FINAL) is None
+    first.save()
+    early = at(OBSERVED + timedelta(minutes=29), bench(script()))
+    assert early.transport.get("up", "/young", final_after=ALWAYS_FINAL) is None
+    later = at(OBSERVED + timedelta(minutes=30), bench(script(httpx.Response(404))))
+    assert later.transport.get("up", "/young", final_after=ALWAYS_FINAL) is None
+    later.save()
+    with later.warehouse.read() as connection:
+        (row,) = connection.execute("SELECT * FROM http_absences WHERE url LIKE '%%/young'").fetchall()
+    assert (row["first_absent_at"], row["checked_at"]) == (OBSERVED, OBSERVED + timedelta(minutes=30))
+
+
+def test_absence_is_asked_again_on_demand_and_always_of_what_is_never_final(bench: Callable[..., Bench]) -> None:
+    first = bench(script(httpx.Response(404), httpx.Response(404)))
+    assert first.transport.get("up", "/gone", final_after=ALWAYS_FINAL) is None
+    assert first.transport.get("up", "/list") is None
+    first.save()
+    again = bench(script(httpx.Response(404), httpx.Response(404)), again=True)
+    assert again.transport.get("up", "/gone", final_after=ALWAYS_FINAL) is None
+    usual = bench(script(httpx.Response(404)))
+    assert usual.transport.get("up", "/list") is None
+    assert (len(again.requests), len(usual.requests)) == (1, 1)
+
+
+def test_a_doubted_body_is_asked_for_again_in_time_or_on_demand(bench: Callable[..., Bench]) -> None:
+    first = bench(script(httpx.Response(200, content=b"cut sho", headers={"etag": '"v1"'})))
+    broken = first.transport.get("up", "/doubted", final_after=ALWAYS_FINAL)
+    first.save()
+    assert broken is not None
+    for more, moment, asked in (
+        ({"doubted": [broken.body_hash]}, OBSERVED, 0),
+        ({"again": True}, OBSERVED, 0),
+        ({"doubted": [broken.body_hash], "again": True}, OBSERVED, 1),
+        ({"doubted": [broken.body_hash]}, OBSERVED + timedelta(minutes=30), 1),
+    ):
+        one = at(moment, bench(script(httpx.Response(200, content=b"cut short no more")), **more))
+        fetched = one.transport.get("up", "/doubted", final_after=ALWAYS_FINAL)
+        assert fetched is not None and (len(one.requests), fetched.body != b"cut sho") == (asked, bool(asked))

@@ -164,7 +164,8 @@ class TestBuild:
 
     def test_collector_freshness(self, built: str) -> None:
         [row] = query(built, "SELECT * FROM marts.mart_collector_freshness")
-        assert (row["records"], row["quarantined"], row["failed_runs"], row["last_success_at"]) == (5, 1, 1, T0)
+        assert (row["records"], row["quarantined"], row["failed_runs"], row["last_success_at"]) == (5, 2, 1, T0)
+        assert row["open_quarantined"] == 1
 
     def test_leaderboard_ranks_with_null_and_base_rate(self, built: str) -> None:
         rows = query(built, "SELECT * FROM marts.mart_backtest_leaderboard ORDER BY metric, trial_number")

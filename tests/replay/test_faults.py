@@ -117,3 +117,11 @@ def test_the_log_counts_and_keeps_no_key(client: httpx.Client) -> None:
     assert client.get("/__replay__/log", params={"path": "splits"}).json()["requests"] == 1
     client.delete("/__replay__/log")
     assert client.get("/__replay__/log").json()["requests"] == 0
+
+
+def test_a_garbled_answer_looks_like_one(client: httpx.Client) -> None:
+    whole = client.get(LIST).content
+    _inject(client, {"path": "submissions", "kind": "garble", "count": 1})
+    answer = client.get(LIST)
+    assert (answer.status_code, answer.content.startswith(b"<!DOCTYPE html>")) == (200, True)
+    assert client.get(LIST).content == whole

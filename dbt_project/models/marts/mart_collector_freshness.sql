@@ -10,9 +10,20 @@ with records as (
     group by collector
 ),
 
+last_words as (
+    select distinct on (quarantine_id) quarantine_id, state
+    from {{ ref('stg_quarantine_resolutions') }}
+    order by quarantine_id, ingest_time desc
+),
+
 quarantine as (
-    select collector, count(*) as quarantined, max(ingest_time) as last_quarantined_at
+    select
+        collector,
+        count(*) as quarantined,
+        count(*) filter (where last_words.state is distinct from 'resolved') as open_quarantined,
+        max(ingest_time) as last_quarantined_at
     from {{ ref('stg_quarantined_records') }}
+    left join last_words using (quarantine_id)
     group by collector
 ),
 
@@ -50,6 +61,7 @@ select
     records.newest_observed_time,
     records.newest_ingest_time,
     coalesce(quarantine.quarantined, 0) as quarantined,
+    coalesce(quarantine.open_quarantined, 0) as open_quarantined,
     quarantine.last_quarantined_at
 from collectors
 left join {{ ref('stg_collector_status') }} as status using (collector)

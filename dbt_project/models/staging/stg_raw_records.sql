@@ -1,4 +1,5 @@
 -- Every collector writes this one table; naming the other writers puts them all into the lineage.
+-- depends_on: {{ source('signaldelta', 'raw_records__edgar_daily_index') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__edgar_ownership') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__edgar_form_8k') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__edgar_companyfacts') }}

@@ -1,6 +1,7 @@
-"""EDGAR: submissions, ownership, 8-Ks, XBRL facts, litigation releases. Importing registers the collectors."""
+"""EDGAR: submissions, daily index, ownership, 8-Ks, XBRL facts, litigation releases. Importing registers them."""
 
 from .companyfacts import CompanyFactsCollector
+from .daily_index import DailyIndexCollector
 from .form_8k import Form8KCollector
 from .litigation import LitigationCollector
 from .ownership import OwnershipCollector
@@ -8,6 +9,7 @@ from .submissions import SubmissionsCollector
 
 __all__ = [
     "CompanyFactsCollector",
+    "DailyIndexCollector",
     "Form8KCollector",
     "LitigationCollector",
     "OwnershipCollector",

@@ -1,22 +1,22 @@
 """Which filings a window holds, and their full submission texts: what the document collectors share.
 
-Filings are found among the `filing_index` records of the universe and in EDGAR's daily form index: the second finds
-those whose submissions file could not be dated. A filing that the first knows belongs to the day the first gives it.
+Filings are found among the `filing_index` records of the universe and among its `index_entry` records, EDGAR's daily
+index: the second finds those whose submissions file could not be dated. A filing that the first knows belongs to the
+day the first gives it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 
-from signaldelta_assets.errors import RecordError
-from signaldelta_assets.timeline import is_edgar_business_day
-from signaldelta_assets.warehouse.stores import collection
+from signaldelta_assets.warehouse.stores import collection, completeness
 
 from ..base import EDGAR_WWW, Batch, CollectContext, Window
 from ..transport import ALWAYS_FINAL, Fetched, UpstreamError
-from .parsers import Submission, parse_form_index, parse_submission
+from .daily_index import unread_days
+from .parsers import Submission, parse_submission
 
 # The filing date of a filing accepted on a UTC day: the day before at the earliest (evening forms), after a long
 # weekend at the latest.
@@ -51,10 +51,10 @@ def get_submission(context: CollectContext, cik: str, accession: str) -> tuple[F
     return None if fetched is None else (fetched, parse_submission(fetched.body, accession))
 
 
-def get_submission_body(context: CollectContext, cik: str, accession: str) -> Fetched | None:
+def get_submission_body(context: CollectContext, cik: str, accession: str, filed: date | None = None) -> Fetched | None:
     """Return the full submission text of a filing. It never changes, so it is fetched once."""
     path = archive_path(cik, accession, f"{accession}.txt")
-    fetched = context.transport.get(EDGAR_WWW, path, final_after=ALWAYS_FINAL)
+    fetched = context.transport.get(EDGAR_WWW, path, final_after=ALWAYS_FINAL, published=filed)
     context.upstream_answered()
     return fetched
 
@@ -69,7 +69,7 @@ def collect_filings(
     daily_index: bool = True,
 ) -> Iterator[Batch]:
     """Yield batches of filings, by filing date; `read` puts all records of one filing into the batch it is given."""
-    filings, batch = find_filings(context, window, forms, source_type, daily_index=daily_index)
+    filings, batch = find_filings(context, window, forms, source_type, daily_index=daily_index), Batch()
     for done, filing in enumerate(filings, 1):
         try:
             read(filing, batch)
@@ -85,8 +85,8 @@ def collect_filings(
 
 def find_filings(
     context: CollectContext, window: Window, forms: Sequence[str], source_type: str, *, daily_index: bool = True
-) -> tuple[list[Candidate], Batch]:
-    """Return the filings of these forms to fetch, by filing date, and a batch with what could not be read.
+) -> list[Candidate]:
+    """Return the filings of these forms to fetch, by filing date.
 
     Those of which records of this collector version exist are left out and counted.
     """
@@ -99,46 +99,30 @@ def find_filings(
         )
         for row in rows
     }  # fmt: skip
-    batch = Batch(text="daily indexes")
     if daily_index:
-        listed = {c.accession: c for c in _from_daily_indexes(context, window, forms, source_type, batch)}
+        listed = {c.accession: c for c in _listed(context, window, forms, entity_ids)}
         indexed = collection.indexed_accessions(context.warehouse, listed)
         found |= {
             accession: c for accession, c in listed.items() if accession not in indexed and accession not in found
         }
+    if context.only is not None:
+        found = {accession: c for accession, c in found.items() if accession in context.only}
     known = collection.known_keys(context.warehouse, source_type, context.collector.version, found)
     context.counts["filings_found"] += len(found)
     context.counts["filings_known"] += len(known)
     wanted = [candidate for accession, candidate in found.items() if accession not in known]
-    return sorted(wanted, key=lambda one: (one.filed, one.accession)), batch
+    return sorted(wanted, key=lambda one: (one.filed, one.accession))
 
 
-def _from_daily_indexes(
-    context: CollectContext, window: Window, forms: Collection[str], source_type: str, batch: Batch
+def _listed(
+    context: CollectContext, window: Window, forms: Sequence[str], entity_ids: Sequence[str]
 ) -> Iterator[Candidate]:
-    ciks = {entity.cik for entity in context.universe}
-    today = context.clock.now().date()
-    for day in window.widened(_FILED_BEFORE, _FILED_AFTER).days():
-        if day > today or not is_edgar_business_day(day):
-            continue
-        name = f"form.{day:%Y%m%d}.idx"
-        path = f"/Archives/edgar/daily-index/{day.year}/QTR{(day.month + 2) // 3}/{name}"
-        # It grows until the evening, and is whole the day after.
-        whole = datetime.combine(day + timedelta(days=2), time(0), UTC)
-        try:
-            fetched = context.transport.get(EDGAR_WWW, path, final_after=whole)
-        except UpstreamError as error:
-            context.upstream_failed(error)
-            continue
-        context.upstream_answered()
-        if fetched is None:
-            context.counts["daily_indexes_absent"] += 1
-            continue
-        try:
-            for entry in parse_form_index(fetched.body, name):
-                if isinstance(entry, RecordError):
-                    batch.quarantined.append(context.refuse(entry, source_type, fetched, fetched.url))
-                elif entry.cik in ciks and entry.form in forms:
-                    yield Candidate(entry.accession, entry.form, entry.cik, entry.filed)
-        except RecordError as error:
-            batch.quarantined.append(context.refuse(error, source_type, fetched, fetched.url))
+    """Yield what the daily indexes list, those of the days around the window on which its filings may be announced."""
+    around = window.widened(_FILED_BEFORE, _FILED_AFTER)
+    context.counts["daily_indexes_unread"] += len(unread_days(context, around))
+    # Filings asked for by name are found in the index of whatever day: some are released weeks after their date.
+    rows = completeness.index_entries(
+        context.warehouse, entity_ids, forms, around.start, around.end, accessions=context.only
+    )
+    for row in rows:
+        yield Candidate(row["accession"], row["form"], row["entity_id"], row["filed"])

@@ -32,8 +32,9 @@ class Form8KCollector(Collector):
         "signaldelta_assets.collectors.edgar.parsers.text",
         "signaldelta_assets.collectors.edgar.parsers.values",
     )
-    after = ("edgar/submissions",)
-    # Also look filings up in EDGAR's daily form index.
+    after = ("edgar/submissions", "edgar/daily_index")
+    forms = FORMS
+    # Also look filings up in EDGAR's daily index.
     daily_index = True
 
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
@@ -42,7 +43,7 @@ class Form8KCollector(Collector):
         yield from collect_filings(context, window, FORMS, SOURCE, read, daily_index=self.daily_index)
 
     def _filing(self, context: CollectContext, window: Window, filing: Candidate, batch: Batch) -> None:
-        fetched = get_submission_body(context, filing.cik, filing.accession)
+        fetched = get_submission_body(context, filing.cik, filing.accession, filing.filed)
         if fetched is None:
             context.counts["documents_absent"] += 1
             return

@@ -129,8 +129,10 @@ class LitigationCollector(Collector):
             if day > fetched.observed_time.date() + timedelta(days=1):
                 raise RecordError(f"LR-{number}", "date", f"a day not after {fetched.observed_time.date()}", day)
         except RecordError as error:
+            # Refused in any case; kept where the list's year is collected.
+            refused = context.refuse(error, SOURCE, fetched, fetched.url)
             if window.start.year <= year <= window.end.year:
-                batch.quarantined.append(context.refuse(error, SOURCE, fetched, fetched.url))
+                batch.quarantined.append(refused)
             return
         if day not in window:
             context.counts["outside_window"] += 1

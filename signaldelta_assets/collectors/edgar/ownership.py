@@ -41,8 +41,9 @@ class OwnershipCollector(Collector):
         "signaldelta_assets.collectors.edgar.parsers.sgml",
         "signaldelta_assets.collectors.edgar.parsers.values",
     )
-    after = ("edgar/submissions",)
-    # Also look filings up in EDGAR's daily form index.
+    after = ("edgar/submissions", "edgar/daily_index")
+    forms = FORMS
+    # Also look filings up in EDGAR's daily index.
     daily_index = True
 
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
@@ -51,7 +52,7 @@ class OwnershipCollector(Collector):
         yield from collect_filings(context, window, FORMS, SOURCE, read, daily_index=self.daily_index)
 
     def _document(self, context: CollectContext, window: Window, filing: Candidate, batch: Batch) -> None:
-        fetched: Fetched | None = get_submission_body(context, filing.cik, filing.accession)
+        fetched: Fetched | None = get_submission_body(context, filing.cik, filing.accession, filing.filed)
         whole = fetched is not None
         if fetched is None:
             fetched = _xml(context, filing)
@@ -105,13 +106,13 @@ def _xml(context: CollectContext, filing: Candidate) -> Fetched | None:
     if not name or not name.lower().endswith(".xml"):
         return None
     path = archive_path(filing.cik, filing.accession, name)
-    return context.transport.get(EDGAR_WWW, path, final_after=ALWAYS_FINAL)
+    return context.transport.get(EDGAR_WWW, path, final_after=ALWAYS_FINAL, published=filing.filed)
 
 
 def _listed_xml(context: CollectContext, filing: Candidate) -> str | None:
     """Return the one XML document that the filing's folder lists, None without one or with several."""
     path = archive_path(filing.cik, filing.accession, "index.json")
-    listing = context.transport.get(EDGAR_WWW, path, final_after=ALWAYS_FINAL)
+    listing = context.transport.get(EDGAR_WWW, path, final_after=ALWAYS_FINAL, published=filing.filed)
     if listing is None:
         return None
     try:

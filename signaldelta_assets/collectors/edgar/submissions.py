@@ -70,7 +70,7 @@ class SubmissionsCollector(Collector):
             yield batch
 
     def _entity(self, context: CollectContext, window: Window, entity: UniverseEntity, batch: Batch) -> None:
-        fetched = context.transport.get(EDGAR_DATA, f"/submissions/CIK{entity.cik}.json")
+        fetched = context.transport.get(EDGAR_DATA, submissions_path(entity.cik), remember_absence=True)
         context.upstream_answered()
         if fetched is None:
             context.counts["submissions_absent"] += 1
@@ -180,6 +180,11 @@ class SubmissionsCollector(Collector):
             if document is not None and document[1].accepted_at is not None:
                 found[accession] = document[1].accepted_at.astimezone(NEW_YORK).replace(tzinfo=None)
         return found
+
+
+def submissions_path(cik: str) -> str:
+    """Return the path of an entity's main submissions file under EDGAR's data host."""
+    return f"/submissions/CIK{cik}.json"
 
 
 def _telling(rows: pd.DataFrame, filed: pd.Series[Any], decision: ClockDecision) -> list[str]:

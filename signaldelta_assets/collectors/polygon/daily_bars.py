@@ -12,7 +12,16 @@ from signaldelta_assets.contracts import RawRecord
 from signaldelta_assets.errors import RecordError
 from signaldelta_assets.timeline import NEW_YORK, session_close
 
-from ..base import POLYGON, Batch, CollectContext, Collector, Schedule, Window, register_collector
+from ..base import (
+    POLYGON,
+    Batch,
+    CollectContext,
+    Collector,
+    DocumentRecordError,
+    Schedule,
+    Window,
+    register_collector,
+)
 from ..transport import Fetched, UpstreamError
 from ..universe import UniverseEntity
 from .paging import pages
@@ -62,11 +71,14 @@ class DailyBarsCollector(Collector):
         params = {"adjusted": str(self.adjusted).lower(), "sort": "asc", "limit": "50000"}
         for fetched, page in pages(context, path, params):
             payloads: list[dict[str, Any]] = []
-            for bar in bars(page, ticker, ticker):
-                if isinstance(bar, RecordError):
-                    batch.quarantined.append(context.refuse(bar, BARS, fetched, fetched.url))
-                else:
-                    payloads.append(bar)
+            try:
+                for bar in bars(page, ticker, ticker):
+                    if isinstance(bar, RecordError):
+                        batch.quarantined.append(context.refuse(bar, BARS, fetched, fetched.url))
+                    else:
+                        payloads.append(bar)
+            except RecordError as error:
+                raise DocumentRecordError(error, fetched) from error
             batch.records += _bar_records(context, window, entity, fetched, payloads, batch)
 
 

@@ -6,7 +6,7 @@ add nothing, and a process killed anywhere leaves whole batches behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -22,6 +22,8 @@ from signaldelta_assets.versioning import canonical_json, content_ulid
 
 from ..bulk import copy_new
 from ..pools import Warehouse
+from ..tables import SCHEMA
+from . import quarantine
 
 GROUP = "collection"
 
@@ -52,6 +54,15 @@ class Validator:
 
 
 @dataclass(frozen=True, slots=True)
+class Absence:
+    """A URL whose document the upstream does not have: when it first said so, and when last."""
+
+    url: str
+    first_absent_at: datetime
+    checked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ClockRow:
     """The clock decided for one submissions document."""
 
@@ -73,6 +84,7 @@ class BatchRows:
     # With the day of the partition the refused record would have been in, None where that is not known.
     quarantined: Sequence[tuple[QuarantinedRecord, date | None]] = ()
     clocks: Sequence[ClockRow] = ()
+    absences: Sequence[Absence] = ()
 
 
 @dataclass(slots=True)
@@ -137,6 +149,15 @@ def find_validator(warehouse: Warehouse, url: str) -> Validator | None:
             (url,),
         ).fetchone()
     return None if row is None else Validator(**row)
+
+
+def find_absence(warehouse: Warehouse, url: str) -> Absence | None:
+    """Return since when a URL has had no document, None where it has one or was never asked for."""
+    with warehouse.read() as connection:
+        row = connection.execute(
+            "SELECT url, first_absent_at, checked_at FROM http_absences WHERE url = %s", (url,)
+        ).fetchone()
+    return None if row is None else Absence(**row)
 
 
 def known_keys(warehouse: Warehouse, source_type: str, collector_version: str, keys: Iterable[str]) -> frozenset[str]:
@@ -243,17 +264,32 @@ def _lock_key(run_id: str) -> str:
     return f"collector_run:{run_id}"
 
 
+# Writes the heartbeat of a run, with the seconds since it last got on with its work.
+Beat = Callable[[float], None]
+
+
 @contextmanager
-def running(warehouse: Warehouse, run: Mapping[str, Any], source_types: Sequence[str], schedule: str) -> Iterator[None]:
-    """Open a run row and hold its lock; rows of dead runs of that collector become `failed`.
+def running(warehouse: Warehouse, run: Mapping[str, Any], source_types: Sequence[str], schedule: str) -> Iterator[Beat]:
+    """Open a run row and hold its lock; rows of dead runs of that collector become `failed`. Yield its heartbeat.
 
     A live run holds an advisory lock on a connection of its own, which the server drops with the process. So a run
-    that is going on elsewhere is told from one that was killed.
+    that is going on elsewhere is told from one that was killed. The heartbeat goes over that same connection: once
+    the lock is lost there is none either.
     """
+
+    def beat(idle_seconds: float) -> None:
+        # No group's write: the row is bookkeeping of a run, and a beat must wait for nobody who settles the others.
+        guard.execute(
+            f"UPDATE {SCHEMA}.collector_runs SET heartbeat_at = clock_timestamp(),"
+            " progress_at = clock_timestamp() - make_interval(secs => %s)"
+            " WHERE collector_run_id = %s AND status = 'running'",
+            (idle_seconds, run["collector_run_id"]),
+        )
+
     with psycopg.connect(warehouse.url, autocommit=True, application_name="signaldelta-run") as guard:
         guard.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (_lock_key(run["collector_run_id"]),))
         with warehouse.write(GROUP) as connection:
-            connection.execute(
+            dead = connection.execute(
                 """
                 UPDATE collector_runs
                 SET status = 'failed', finished_at = clock_timestamp(), error = 'superseded: its process ended'
@@ -261,13 +297,15 @@ def running(warehouse: Warehouse, run: Mapping[str, Any], source_types: Sequence
                   AND pg_try_advisory_xact_lock(hashtextextended('collector_run:' || collector_run_id, 0))
                 """,
                 (run["collector"],),
-            )
+            ).rowcount
             connection.execute(
                 """
                 INSERT INTO collector_runs (collector_run_id, collector, collector_version, collection_mode,
-                                            window_start, window_end, status, dagster_run_id)
+                                            window_start, window_end, status, dagster_run_id,
+                                            heartbeat_at, progress_at)
                 VALUES (%(collector_run_id)s, %(collector)s, %(collector_version)s, %(collection_mode)s,
-                        %(window_start)s, %(window_end)s, 'running', %(dagster_run_id)s)
+                        %(window_start)s, %(window_end)s, 'running', %(dagster_run_id)s,
+                        clock_timestamp(), clock_timestamp())
                 """,
                 run,
             )
@@ -281,7 +319,26 @@ def running(warehouse: Warehouse, run: Mapping[str, Any], source_types: Sequence
                 """,
                 (run["collector"], list(source_types), schedule, run["collector_run_id"]),
             )
-        yield
+            if dead:
+                connection.execute(_FAILED, {"error": "superseded: its process ended", "collector": run["collector"]})
+        yield beat
+
+
+_FAILED = (
+    "UPDATE collector_status SET last_error_at = clock_timestamp(), last_error = %(error)s,"
+    " consecutive_failures = consecutive_failures + 1, updated_at = clock_timestamp() WHERE collector = %(collector)s"
+)
+
+
+def refuse_run(warehouse: Warehouse, collector: str, source_types: Sequence[str], schedule: str, error: str) -> None:
+    """Note that a collector could not even begin: a missing setting is a failure that must be seen."""
+    with warehouse.write(GROUP) as connection:
+        connection.execute(
+            "INSERT INTO collector_status (collector, source_types, schedule) VALUES (%s, %s, %s)"
+            " ON CONFLICT (collector) DO NOTHING",
+            (collector, list(source_types), schedule),
+        )
+        connection.execute(_FAILED, {"error": error, "collector": collector})
 
 
 def finish_run(
@@ -315,12 +372,7 @@ def finish_run(
                 (collector,),
             )
         else:
-            connection.execute(
-                "UPDATE collector_status SET last_error_at = clock_timestamp(), last_error = %s,"
-                " consecutive_failures = consecutive_failures + 1, updated_at = clock_timestamp()"
-                " WHERE collector = %s",
-                (error, collector),
-            )
+            connection.execute(_FAILED, {"error": error, "collector": collector})
 
 
 # --- batches ----------------------------------------------------------------------------------------------------
@@ -358,11 +410,12 @@ def write_batch(warehouse: Warehouse, run_id: str, collector: str, rows: BatchRo
             ([getattr(document, name) for name in _DOCUMENT] for document in rows.documents),
         )
         _put_validators(connection, rows.validators)
+        _put_absences(connection, rows.absences)
         offered, written.records = copy_new(
             connection, "raw_records", _RECORD, map(_record_row, rows.records), key="raw_record_id"
         )
         written.known = offered - written.records
-        _, written.quarantined = copy_new(
+        offered, written.quarantined = copy_new(
             connection,
             "quarantined_records",
             _QUARANTINE,
@@ -374,6 +427,9 @@ def write_batch(warehouse: Warehouse, run_id: str, collector: str, rows: BatchRo
                 for refused, day in rows.quarantined
             ),
         )  # fmt: skip
+        if offered > written.quarantined:
+            refusals = {quarantine_id(collector, refused, day) for refused, day in rows.quarantined}
+            quarantine.reopen(connection, run_id, refusals)
         _, written.clocks = copy_new(
             connection,
             "clock_decisions",
@@ -406,10 +462,24 @@ def _put_validators(connection: Connection[Any], validators: Sequence[Validator]
             # One order for all processes, so that two of them cannot wait for each other.
             [(v.url, v.etag, v.last_modified, v.body_hash, v.checked_at) for v in sorted(validators, key=_by_url)],
         )
+        if validators:
+            # What was received is not absent any more.
+            cursor.execute("DELETE FROM http_absences WHERE url = ANY(%s)", ([v.url for v in validators],))
 
 
-def _by_url(validator: Validator) -> str:
-    return validator.url
+def _put_absences(connection: Connection[Any], absences: Sequence[Absence]) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            INSERT INTO http_absences (url, first_absent_at, checked_at) VALUES (%s, %s, %s)
+            ON CONFLICT (url) DO UPDATE SET checked_at = excluded.checked_at
+            """,
+            [(a.url, a.first_absent_at, a.checked_at) for a in sorted(absences, key=_by_url)],
+        )
+
+
+def _by_url(row: Validator | Absence) -> str:
+    return row.url
 
 
 def _record_row(record: RawRecord) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ A document that cannot be read raises `RecordError` naming the record, the field
 
 from .companyfacts import CompanyFacts, FiledFacts, company_facts_payload, parse_company_facts
 from .form8k import form_8k_payload
-from .index import IndexEntry, parse_form_index
+from .index import IndexEntry, parse_daily_index
 from .items import item_numbers
 from .litigation import FeedItem, ListedRelease, parse_litigation_feed, parse_litigation_list, release_payload
 from .ownership import ownership_payload, parse_ownership
@@ -28,7 +28,7 @@ __all__ = [
     "item_numbers",
     "ownership_payload",
     "parse_company_facts",
-    "parse_form_index",
+    "parse_daily_index",
     "parse_litigation_feed",
     "parse_litigation_list",
     "parse_main",

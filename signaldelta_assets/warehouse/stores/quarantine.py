@@ -1,0 +1,151 @@
+"""Refusals and whether they still stand: open until a run reads the same thing without refusing it.
+
+Refused rows are frozen; what became of them is appended to `quarantine_resolutions`, and its last word counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from psycopg import Connection
+
+from ..pools import Warehouse
+
+GROUP = "collection"
+
+# The last word on a refusal `q`, as `s`; no row where nothing was ever said.
+LAST_WORD = """
+LEFT JOIN LATERAL (
+  SELECT state, reason, collector_run_id AS run_id, ingest_time AS at FROM quarantine_resolutions r
+  WHERE r.quarantine_id = q.quarantine_id ORDER BY r.ingest_time DESC LIMIT 1
+) s ON true
+"""
+IS_OPEN = "s.state IS DISTINCT FROM 'resolved'"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRefusal:
+    """A refusal that stands. `first_day` to `last_day` are the days it is about.
+
+    They are its partition where that is known (`dated`), else the window of the run that refused it.
+    """
+
+    quarantine_id: str
+    source_type: str
+    record: str
+    source_url: str
+    body_hash: str | None
+    dated: bool
+    first_day: date
+    last_day: date
+
+
+def open_refusals(warehouse: Warehouse, collector: str) -> list[OpenRefusal]:
+    """Return the refusals of a collector that stand, oldest first."""
+    with warehouse.read() as connection:
+        rows = connection.execute(
+            f"""
+            SELECT q.quarantine_id, q.source_type, q.record, q.source_url, q.body_hash,
+                   q.partition_date IS NOT NULL AS dated, coalesce(q.partition_date, run.window_start) AS first_day,
+                   coalesce(q.partition_date, run.window_end) AS last_day
+            FROM quarantined_records q JOIN collector_runs run USING (collector_run_id) {LAST_WORD}
+            WHERE q.collector = %s AND {IS_OPEN} ORDER BY q.ingest_time, q.quarantine_id
+            """,
+            (collector,),
+        ).fetchall()
+    return [OpenRefusal(**row) for row in rows]
+
+
+def resolve(warehouse: Warehouse, run_id: str, resolved: Mapping[str, str]) -> int:
+    """Note that a run read without refusal what had been refused: quarantine_id to reason. Return how many."""
+    if not resolved:
+        return 0
+    with warehouse.write(GROUP) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO quarantine_resolutions (quarantine_id, collector_run_id, state, reason)"
+            " VALUES (%s, %s, 'resolved', %s) ON CONFLICT DO NOTHING",
+            [(refusal, run_id, reason) for refusal, reason in sorted(resolved.items())],
+        )
+        return cursor.rowcount
+
+
+def reopen(connection: Connection[Any], run_id: str, refused: Collection[str]) -> None:
+    """Note, in the caller's transaction, which of these refusals had been resolved and are refused again."""
+    connection.execute(
+        f"""
+        INSERT INTO quarantine_resolutions (quarantine_id, collector_run_id, state, reason)
+        SELECT q.quarantine_id, %s, 'reopened', 'refused again' FROM quarantined_records q {LAST_WORD}
+        WHERE q.quarantine_id = ANY(%s) AND s.state = 'resolved' ORDER BY 1
+        ON CONFLICT DO NOTHING
+        """,
+        (run_id, sorted(refused)),
+    )
+
+
+def held_since(warehouse: Warehouse, collector: str) -> frozenset[str]:
+    """Return the open refusals of single documents of which a record was written after the refusal.
+
+    A run that was killed wrote the record and could no longer say that the refusal is answered.
+    """
+    with warehouse.read() as connection:
+        rows = connection.execute(
+            f"""
+            SELECT q.quarantine_id FROM quarantined_records q {LAST_WORD}
+            WHERE q.collector = %(collector)s AND {IS_OPEN} AND EXISTS (
+              SELECT FROM raw_records r
+              WHERE r.source_type = q.source_type AND r.natural_key = q.record AND r.collector = q.collector
+                AND r.ingest_time > greatest(q.ingest_time, s.at))
+            """,
+            {"collector": collector},
+        ).fetchall()
+    return frozenset(row["quarantine_id"] for row in rows)
+
+
+def page(
+    connection: Connection[dict[str, Any]],
+    collector: str | None,
+    *,
+    open_only: bool,
+    after: tuple[datetime, str] | None = None,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Return refusals, newest first: the quarantine row with `open`, `resolved_at`, `resolved_by_run`, `reason`."""
+    return connection.execute(
+        f"""
+        SELECT q.quarantine_id, q.collector_run_id, q.collector, q.source_type, q.record, q.field, q.expected, q.found,
+               q.body_hash, q.source_url, q.partition_date, q.ingest_time, {IS_OPEN} AS open,
+               CASE WHEN s.state = 'resolved' THEN s.at END AS resolved_at,
+               CASE WHEN s.state = 'resolved' THEN s.run_id END AS resolved_by_run,
+               s.reason
+        FROM quarantined_records q {LAST_WORD}
+        WHERE (%(collector)s::text IS NULL OR q.collector = %(collector)s)
+          AND (NOT %(open_only)s OR {IS_OPEN})
+          AND (%(at)s::timestamptz IS NULL OR (q.ingest_time, q.quarantine_id) < (%(at)s, %(id)s))
+        ORDER BY q.ingest_time DESC, q.quarantine_id DESC LIMIT %(limit)s
+        """,
+        {
+            "collector": collector,
+            "open_only": open_only,
+            "at": after[0] if after else None,
+            "id": after[1] if after else None,
+            "limit": limit,
+        },
+    ).fetchall()
+
+
+def open_by_reason(connection: Connection[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return by collector why records stand refused: source_type, field, expected, records, example; most first."""
+    rows = connection.execute(
+        f"""
+        SELECT q.collector, q.source_type, q.field, q.expected, count(*) AS records, min(q.record) AS example
+        FROM quarantined_records q {LAST_WORD} WHERE {IS_OPEN}
+        GROUP BY 1, 2, 3, 4 ORDER BY 1, 5 DESC, 2, 3, 4
+        """
+    ).fetchall()
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row.pop("collector"), []).append(row)
+    return found
