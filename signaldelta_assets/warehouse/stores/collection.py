@@ -138,6 +138,19 @@ def find_validator(warehouse: Warehouse, url: str) -> Validator | None:
     return None if row is None else Validator(**row)
 
 
+def find_validators(warehouse: Warehouse, urls: Sequence[str]) -> dict[str, Validator]:
+    """Return what is known of each of these URLs, by URL; those never received are left out."""
+    if not urls:
+        return {}
+    with warehouse.read() as connection:
+        rows = connection.execute(
+            "SELECT v.url, v.etag, v.last_modified, v.body_hash, d.media_type, d.observed_time, v.checked_at"
+            " FROM http_validators v JOIN raw_documents d USING (body_hash) WHERE v.url = ANY(%s)",
+            (list(urls),),
+        ).fetchall()
+    return {row["url"]: Validator(**row) for row in rows}
+
+
 def known_keys(warehouse: Warehouse, source_type: str, collector_version: str, keys: Iterable[str]) -> frozenset[str]:
     """Return those natural keys that a collector of this version has records of."""
     with warehouse.read() as connection:
