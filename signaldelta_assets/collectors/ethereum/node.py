@@ -145,7 +145,9 @@ class Node:
         if below is None:
             self._reach(above, moment)
             above, below = self._bracket(moment)
-        assert below is not None
+        if below is None:
+            # The first block of all.
+            return above
         halved = True
         while above - below > 1:
             left, start, end = above - below, self._moments[below], self._moments[above]
@@ -178,6 +180,8 @@ class Node:
             number -= step
             if self._moment(number) < moment:
                 return
+        if number == 0:
+            return
         raise UpstreamError(block_call(number, True).name, f"the node has no block before {moment.isoformat()}")
 
     def _moment(self, number: int) -> datetime:
