@@ -436,6 +436,22 @@ COMMENT ON TABLE signaldelta.labeled_event_dataset_members IS 'Which label, in w
 CREATE TRIGGER labeled_event_dataset_members_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON signaldelta.labeled_event_dataset_members
   FOR EACH STATEMENT EXECUTE FUNCTION signaldelta.refuse_change();
 
+CREATE TABLE signaldelta.pools (
+	entity_id TEXT NOT NULL,
+	token0 TEXT NOT NULL,
+	token1 TEXT NOT NULL,
+	decimals0 SMALLINT,
+	decimals1 SMALLINT,
+	created_block BIGINT,
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	CONSTRAINT pk_pools PRIMARY KEY (entity_id),
+	CONSTRAINT fk_pools_entity_id FOREIGN KEY(entity_id) REFERENCES signaldelta.securities (entity_id)
+);
+
+COMMENT ON TABLE signaldelta.pools IS 'What does not change of a Uniswap V2 pool: its tokens in the contract''s order, their decimals, its creation.';
+
+CREATE INDEX ix_pools_created_block ON signaldelta.pools (created_block);
+
 CREATE TABLE signaldelta.quarantined_records (
 	quarantine_id TEXT NOT NULL,
 	collector_run_id TEXT NOT NULL,

@@ -31,13 +31,21 @@ class Settings(BaseSettings):
     polygon_url: str = Field("https://api.polygon.io", description="Polygon REST API.")
     polygon_api_key: SecretStr | None = None
     polygon_requests_per_second: float = Field(5.0, gt=0)
-    ethereum_url: str | None = Field(None, description="An Ethereum JSON-RPC endpoint.")
     llm_protocol: Literal["openai", "anthropic"] | None = Field(
         None, description="Unset: nothing is asked of a language model."
     )
     llm_url: str | None = Field(None, description="Base address of the model's server; the vendor's own where unset.")
     llm_model: str | None = None
     llm_api_key: SecretStr | None = None
+    ethereum_url: str | None = Field(
+        None, repr=False, description="An Ethereum JSON-RPC endpoint; whatever key is in it is stored nowhere."
+    )
+    ethereum_api_key: SecretStr | None = Field(None, description="Sent as a bearer token where the endpoint asks so.")
+    ethereum_requests_per_second: float = Field(10.0, gt=0)
+    ethereum_confirmations: int = Field(12, ge=0, description="How deep a block must lie to be collected.")
+    ethereum_blocks_per_request: int = Field(10_000, ge=1, description="Blocks of one eth_getLogs, to start with.")
+    ethereum_pools_per_request: int = Field(1_000, ge=1, description="Addresses of one eth_getLogs.")
+    ethereum_calls_per_request: int = Field(100, ge=1, description="Calls of one batch.")
     http_timeout_seconds: float = Field(30.0, gt=0)
     http_attempts: int = Field(6, ge=1, description="Tries of one request before it counts as failed.")
     universe: Path | None = Field(None, description="JSON list of the entities to collect; see docs/collectors.md.")
@@ -55,6 +63,13 @@ class Settings(BaseSettings):
     def _url(cls, value: str) -> str:
         AnyHttpUrl(value)
         return value.rstrip("/")
+
+    @field_validator("ethereum_url")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        if value is not None:
+            AnyHttpUrl(value)
+        return value
 
     @model_validator(mode="after")
     def _fair_access(self) -> Self:

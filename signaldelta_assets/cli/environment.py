@@ -69,6 +69,7 @@ def replay_environment(settings: Settings, base_url: str) -> dict[str, str]:
         # An archive of our own on loopback: nobody to be fair to.
         "SIGNALDELTA_EDGAR_REQUESTS_PER_SECOND": "2000",
         "SIGNALDELTA_POLYGON_REQUESTS_PER_SECOND": "2000",
+        "SIGNALDELTA_ETHEREUM_REQUESTS_PER_SECOND": "2000",
         "SIGNALDELTA_EDGAR_CONTACT": CONTACT,
         "SIGNALDELTA_POLYGON_API_KEY": "replay",
         "SIGNALDELTA_UNIVERSE": str(target),

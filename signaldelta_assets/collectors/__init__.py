@@ -4,7 +4,7 @@ A new feed is one class with `@register_collector`, its schedule, and its module
 what records mean is for the extractors, how they are stored for the warehouse.
 """
 
-from . import edgar, polygon
+from . import edgar, ethereum, polygon
 from .base import (
     Batch,
     CollectContext,
@@ -41,6 +41,7 @@ __all__ = [
     "UpstreamError",
     "Window",
     "edgar",
+    "ethereum",
     "load_universe",
     "observation_clock",
     "open_transport",

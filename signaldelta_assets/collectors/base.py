@@ -31,6 +31,7 @@ EDGAR = "edgar"
 EDGAR_WWW = "edgar_www"
 EDGAR_DATA = "edgar_data"
 POLYGON = "polygon"
+ETHEREUM = "ethereum"
 
 # This many upstream failures in a row, and the upstream is taken to be down: going on would only prolong it.
 _FAILURES_IN_A_ROW = 5
@@ -91,6 +92,16 @@ class Batch:
     text: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ChainLimits:
+    """How deep a block must lie to be collected, and how much is asked of a node at a time."""
+
+    confirmations: int = 12
+    blocks_per_request: int = 10_000
+    pools_per_request: int = 1_000
+    calls_per_request: int = 100
+
+
 @dataclass(slots=True)
 class CollectContext:
     """What one run may use. `counts` and `failures` go into its report."""
@@ -107,6 +118,7 @@ class CollectContext:
     # Only these filings are wanted, by accession, whatever else the window holds; None for all.
     only: frozenset[str] | None = None
     judgement: Judgement = field(default_factory=Judgement)
+    chain: ChainLimits = field(default_factory=ChainLimits)
     _failed_in_a_row: int = 0
 
     def record(

@@ -19,7 +19,18 @@ from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from signaldelta_assets.warehouse.stores import collection, quarantine, reference
 from signaldelta_assets.warehouse.stores.collection import BatchRows
 
-from .base import EDGAR, EDGAR_DATA, EDGAR_WWW, POLYGON, Batch, CollectContext, Collector, Window
+from .base import (
+    EDGAR,
+    EDGAR_DATA,
+    EDGAR_WWW,
+    ETHEREUM,
+    POLYGON,
+    Batch,
+    ChainLimits,
+    CollectContext,
+    Collector,
+    Window,
+)
 from .clock import Clock, FixedClock, SystemClock
 from .limiter import SharedLimiter
 from .pulse import Pulse
@@ -160,6 +171,7 @@ def run_collector(
                 context = CollectContext(
                     collector, run_id, mode, transport, warehouse, clock, universe, counts, failures,
                     only=None if only is None else frozenset(only),
+                    chain=_chain_limits(settings),
                 )  # fmt: skip
                 try:
                     for batch in collector.collect(context, window):
@@ -230,11 +242,22 @@ def _write(
     counts["clock_decisions"] += written.clocks
 
 
+def _chain_limits(settings: Settings) -> ChainLimits:
+    return ChainLimits(
+        confirmations=settings.ethereum_confirmations,
+        blocks_per_request=settings.ethereum_blocks_per_request,
+        pools_per_request=settings.ethereum_pools_per_request,
+        calls_per_request=settings.ethereum_calls_per_request,
+    )
+
+
 def _require_access(collector: Collector, settings: Settings) -> None:
     if collector.upstream == EDGAR and not settings.edgar_contact:
         raise DocumentError("SIGNALDELTA_EDGAR_CONTACT", "a name and e-mail address, as the SEC's rules ask", None)
     if collector.upstream == POLYGON and settings.polygon_api_key is None:
         raise DocumentError("SIGNALDELTA_POLYGON_API_KEY", "an API key", None)
+    if collector.upstream == ETHEREUM and settings.ethereum_url is None:
+        raise DocumentError("SIGNALDELTA_ETHEREUM_URL", "the address of an Ethereum JSON-RPC endpoint", None)
 
 
 def observation_clock(settings: Settings) -> Clock:
@@ -270,6 +293,12 @@ def open_transport(
         EDGAR_DATA: Upstream(EDGAR_DATA, settings.edgar_data_url, "https://data.sec.gov", agent, edgar, absent),
         POLYGON: Upstream(POLYGON, settings.polygon_url, "https://api.polygon.io", bearer, vendor),
     }
+    if settings.ethereum_url is not None:
+        token = settings.ethereum_api_key
+        bearer = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
+        node = SharedLimiter(warehouse, ETHEREUM, settings.ethereum_requests_per_second)
+        # Every node answers for the same chain: what is stored names the chain, not the node.
+        upstreams[ETHEREUM] = Upstream(ETHEREUM, settings.ethereum_url, "ethereum:1", bearer, node)
     timeout = httpx.Timeout(settings.http_timeout_seconds)
     with httpx.Client(timeout=timeout, headers={"Accept-Encoding": "gzip, deflate"}, follow_redirects=False) as client:
         yield Transport(

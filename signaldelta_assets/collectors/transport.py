@@ -10,8 +10,8 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
 from email.utils import parsedate_to_datetime
@@ -164,6 +164,50 @@ class Transport:
             return self._handed(self._from_archive(known, not_modified=True))
         return self._handed(self._archived(url, response, known))
 
+    def post(self, upstream: str, content: bytes, url: str, refused: Callable[[bytes], str | None]) -> Fetched:
+        """Send a JSON body to the one address of `upstream`; return the answer, archived under its hash.
+
+        `url` names what is asked, as it is stored: the address may hold a key. `refused` says why an answer of status
+        200 is to be asked for again, where a protocol has its own word for a rate limit; it is then treated as a 429.
+        The archive is not looked in: one answer holds several things, see `remember` and `recall`. Raises
+        `UpstreamError`.
+        """
+        host = self._upstreams[upstream]
+        response = self._ask(host, host.base_url, url, None, content, refused)
+        if response is None:
+            raise UpstreamError(url, "no such endpoint")
+        return self._archived(url, response, None, findable=False)
+
+    def remember(self, fetched: Fetched, urls: Iterable[str]) -> None:
+        """Let `fetched`, an answer to a `post`, be found again under each of the things that it answers for good."""
+        now = self._clock.now()
+        for url in urls:
+            self._validators[url] = Validator(
+                url, None, None, fetched.body_hash, fetched.media_type, fetched.observed_time, now
+            )
+            self._read_urls.add(url)
+
+    def recall(self, urls: Sequence[str]) -> dict[str, Fetched]:
+        """Return the archived answers by those of `urls` that were remembered; the upstream is not asked.
+
+        Raises `UpstreamError` where an archived body is damaged.
+        """
+        pending = {url: self._validators[url] for url in urls if url in self._validators}
+        stored = collection.find_validators(self._warehouse, [url for url in urls if url not in pending])
+        bodies: dict[str, Fetched] = {}
+        found: dict[str, Fetched] = {}
+        for url, known in (pending | stored).items():
+            if self._doubts(known, None):
+                continue
+            if known.body_hash not in bodies:
+                if not self._archive.path(known.body_hash).is_file():
+                    continue
+                self.counts["from_archive"] += 1
+                bodies[known.body_hash] = self._from_archive(known, not_modified=False)
+            found[url] = replace(bodies[known.body_hash], url=url, observed_time=known.observed_time)
+            self._read_urls.add(url)
+        return found
+
     def follow(self, upstream: str, link: str) -> tuple[str, dict[str, str]]:
         """Return (path, parameters) of an absolute link that `upstream` gave, for `get`; keys are left out.
 
@@ -214,8 +258,18 @@ class Transport:
 
     # --- one request --------------------------------------------------------------------------------------------
 
-    def _ask(self, host: Upstream, address: str, url: str, known: Validator | None) -> httpx.Response | None:
+    def _ask(
+        self,
+        host: Upstream,
+        address: str,
+        url: str,
+        known: Validator | None,
+        content: bytes | None = None,
+        refused: Callable[[bytes], str | None] | None = None,
+    ) -> httpx.Response | None:
         headers = dict(host.headers)
+        if content is not None:
+            headers["Content-Type"] = "application/json"
         if known is not None and known.etag:
             headers["If-None-Match"] = known.etag
         if known is not None and known.last_modified:
@@ -229,7 +283,7 @@ class Transport:
             reraise=True,
         )
         try:
-            return retrying(self._once, host, address, url, headers)
+            return retrying(self._once, host, address, url, headers, content, refused)
         except _TryAgainError as error:
             reason = f"{error.reason}, after {self._attempts} attempts"
             raise UpstreamError(url, reason, error.status) from error
@@ -245,12 +299,20 @@ class Transport:
             # The upstream counts the requests of all our processes together.
             host.limiter.hold(state.next_action.sleep)
 
-    def _once(self, host: Upstream, address: str, url: str, headers: Mapping[str, str]) -> httpx.Response | None:
+    def _once(
+        self,
+        host: Upstream,
+        address: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        refused: Callable[[bytes], str | None] | None,
+    ) -> httpx.Response | None:
         with self._pulse.waiting():
             host.limiter.acquire()
         self.counts["requests"] += 1
         try:
-            response = self._read(address, url, headers)
+            response = self._read(address, url, headers, content)
         except httpx.TransportError as error:
             # Timeouts, refused and cut connections: httpx compares a body with its Content-Length and chunks.
             raise _TryAgainError(url, f"{type(error).__name__}: {error}") from error
@@ -271,12 +333,16 @@ class Transport:
             return response
         if status != 200:
             raise UpstreamError(url, f"{status} {response.reason_phrase}", status)
+        limit = refused(response.content) if refused is not None else None
+        if limit is not None:
+            raise _TryAgainError(url, limit, 429, _retry_after(response, self._clock.now()))
         return response
 
-    def _read(self, address: str, url: str, headers: Mapping[str, str]) -> httpx.Response:
+    def _read(self, address: str, url: str, headers: Mapping[str, str], content: bytes | None) -> httpx.Response:
         """Read a whole answer within the deadline: a timeout per read would let a trickle go on for ever."""
         deadline = time.monotonic() + self._deadline
-        with self._client.stream("GET", address, headers=headers) as response:
+        method = "GET" if content is None else "POST"
+        with self._client.stream(method, address, headers=headers, content=content) as response:
             pieces: list[bytes] = []
             for piece in response.iter_bytes():
                 self._pulse.beat()
@@ -305,22 +371,25 @@ class Transport:
             known.url, 200, body, known.body_hash, known.observed_time, known.media_type, not_modified, not not_modified
         )
 
-    def _archived(self, url: str, response: httpx.Response, known: Validator | None) -> Fetched:
+    def _archived(
+        self, url: str, response: httpx.Response, known: Validator | None, *, findable: bool = True
+    ) -> Fetched:
         body, now = response.content, self._clock.now()
         name = self._archive.put_bytes(body)
         media_type = response.headers.get("content-type")
         observed = known.observed_time if known is not None and known.body_hash == name else now
         self.counts["received"] += 1
         self._documents[name] = ArchivedDocument(name, len(body), media_type, url, response.status_code, now)
-        self._validators[url] = Validator(
-            url,
-            response.headers.get("etag"),
-            response.headers.get("last-modified"),
-            name,
-            media_type,
-            observed,
-            now,
-        )
+        if findable:
+            self._validators[url] = Validator(
+                url,
+                response.headers.get("etag"),
+                response.headers.get("last-modified"),
+                name,
+                media_type,
+                observed,
+                now,
+            )
         return Fetched(url, response.status_code, body, name, observed, media_type)
 
 

@@ -90,12 +90,16 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block's number and time (POSIX seconds); `exact` is False where the time lies between two anchors."""
+    """A block's number and time (POSIX seconds); `exact` is False where the time lies between two anchors.
+
+    `error_seconds` is how far an inexact time may be off, 0 of an exact one, None where nothing can be said.
+    """
 
     number: int
     timestamp: int
     exact: bool
     source: str
+    error_seconds: int | None = 0
     hash: str | None = None
 
 
@@ -109,6 +113,9 @@ class Log(NamedTuple):
     log_index: int | None
     transaction: str | None
     transaction_index: int | None
+    block_hash: str | None = None
+    # True of a log whose block a reorganisation has taken back.
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """POST /ethereum: the JSON-RPC methods a log collector needs, with a provider's limits on ranges and results.
 
 Hashes that were not recorded are null. Blocks and logs say what they are in an extra member `signaldelta`; a block
-whose time lies between two anchors has `exact: false` there and must not date a label.
+whose time lies between two anchors has `exact: false` there, how far it may be off (`error_seconds`), and must not date
+a label to the second.
 """
 
 from __future__ import annotations
@@ -102,7 +103,12 @@ class EthereumRoutes:
             "parentHash": None,
             "timestamp": hex(block.timestamp),
             "transactions": [{"hash": h, "blockNumber": hex(number)} for h in hashes] if full else hashes,
-            "signaldelta": {"exact": block.exact, "source": block.source, "transactions": "recorded pools only"},
+            "signaldelta": {
+                "exact": block.exact,
+                "source": block.source,
+                "error_seconds": block.error_seconds,
+                "transactions": "recorded pools only",
+            },
         }
 
     def _logs(self, params: list[Any]) -> list[dict[str, Any]]:
@@ -155,11 +161,11 @@ def _on_the_wire(log: Log) -> dict[str, Any]:
         "topics": list(log.topics),
         "data": log.data,
         "blockNumber": hex(log.block),
-        "blockHash": None,
+        "blockHash": log.block_hash,
         "transactionHash": log.transaction,
         "transactionIndex": None if log.transaction_index is None else hex(log.transaction_index),
         "logIndex": None if log.log_index is None else hex(log.log_index),
-        "removed": False,
+        "removed": log.removed,
     }
 
 

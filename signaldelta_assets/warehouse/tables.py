@@ -292,6 +292,20 @@ security_identifiers = _table(
     why="Dated tickers and names of an entity; an open end says that the source gives no date.",
 )
 
+pools = _table(
+    "pools",
+    Column("entity_id", Text, ForeignKey(securities.c.entity_id), primary_key=True),
+    Column("token0", Text, nullable=False),
+    Column("token1", Text, nullable=False),
+    Column("decimals0", SmallInteger),
+    Column("decimals1", SmallInteger),
+    Column("created_block", BigInteger),
+    Column("updated_at", UTC_TIME, nullable=False, server_default=NOW),
+    Index(None, "created_block"),
+    group="reference",
+    why="What does not change of a Uniswap V2 pool: its tokens in the contract's order, their decimals, its creation.",
+)
+
 # --- models: immutable documents, named by their hash -----------------------------------------------------------
 
 documents = _table(

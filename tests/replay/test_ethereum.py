@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from signaldelta_assets.replay import SimulatedArchive
-from signaldelta_assets.replay.recorded.chain import FACTORY, TOPIC_PAIR_CREATED, TOPIC_SYNC, TOPIC_TRANSFER
+from signaldelta_assets.replay.recorded.chain import FACTORY, TOPIC_MINT, TOPIC_PAIR_CREATED, TOPIC_SYNC, TOPIC_TRANSFER
 
 
 def _call(client: httpx.Client, method: str, *params: Any) -> dict[str, Any]:
@@ -75,7 +75,8 @@ def test_topic_filters(client: httpx.Client, simulated: SimulatedArchive) -> Non
         query = {"fromBlock": hex(block), "toBlock": hex(block), "topics": topics, **more}
         return len(_call(client, "eth_getLogs", query)["result"])
 
-    assert count([], address=address) == 3
+    assert count([], address=address) == 4
+    assert count([TOPIC_MINT], address=address) == 1
     assert count([TOPIC_TRANSFER], address=[address.upper().replace("0X", "0x")]) == 2
     assert count([[TOPIC_SYNC, TOPIC_TRANSFER]], address=address) == 3
     assert count([None, sender], address=address) == 2
@@ -116,6 +117,8 @@ def test_a_block_says_whether_its_time_is_exact(tmp_path: Path, serve: Callable[
     assert block(105)["signaldelta"]["source"] == "interpolated between 100 and 110"
     assert block(99) is None
     assert block(121) is None
+    # Of an interpolated time how far it may be off, of an inferred one its distance from the exact ones besides.
+    assert [block(number)["signaldelta"]["error_seconds"] for number in (100, 105, 110, 115)] == [0, 60, 89, 55]
     assert block("latest")["number"] == hex(120) == _call(client, "eth_blockNumber")["result"]
     assert block(100)["hash"] is None
     times = [int(block(number)["timestamp"], 16) for number in range(100, 121)]

@@ -360,7 +360,7 @@ def test_drained_pools_are_those_of_the_plan(usual: SimulatedArchive) -> None:
                 assert block.exact
                 found.add((f"eth:{address}", datetime.fromtimestamp(block.timestamp, UTC)))
     assert found == {(e["entity"], _moment(e["event_time"])) for e in _events(usual, "RUG_PULL")}
-    assert len(found) == 8
+    assert len(found) == 32
 
 
 def test_others_read_the_filings_as_we_wrote_them(

@@ -6,6 +6,9 @@
 -- depends_on: {{ source('signaldelta', 'raw_records__edgar_litigation') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__polygon_daily_bars') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__polygon_earnings') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__ethereum_pairs') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__ethereum_pool_events') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__ethereum_blocks') }}
 select
     raw_record_id,
     source_type,

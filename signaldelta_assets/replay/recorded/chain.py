@@ -1,7 +1,7 @@
 """The chain's shelf of a recorded archive: Uniswap V2 logs by pool, pair creations, block times from anchors.
 
 The recordings have block numbers, transaction hashes and log indices, but no block hashes, and times only at anchors.
-What is unknown is None here and null on the wire; nothing is made up.
+What is unknown is None here and null on the wire; nothing is made up. A time between anchors comes with its error.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,42 @@ FACTORY = "0x5c69bee701ef814a2b6a3edd4b1652cb9cc5aa6f"
 TOPIC_SYNC = "0x1c411e9a96e071241c2f21f7726b17ae89e3cab4c78be50e062b03a9fffbbad1"
 TOPIC_TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 TOPIC_PAIR_CREATED = "0x0d3648bd0f6ba80134a33ba9275ac585d9d315f0ad8355cddefde31afa28d0e9"
+TOPIC_MINT = "0x4c209b5fc8ad50758f13e2e1088ba56a560dff690a1c6fef26394f4c03821c4f"
+TOPIC_BURN = "0xdccd412f0b1252819cb1fd330b93224ca42612892bb3f4f789976e6d81936496"
 SELECTOR_TOKEN0, SELECTOR_TOKEN1, SELECTOR_DECIMALS = "0x0dfe1681", "0xd21220a7", "0x313ce567"
+
+# The kinds of logs of a pool, each in a folder of its own with a file per pool.
+_EVENT_FOLDERS = (
+    "uniswap_v2_sync_events",
+    "uniswap_v2_lp_transfer_events",
+    "uniswap_v2_mint_events",
+    "uniswap_v2_burn_events",
+)
+_INFERRED = "inferred"
+# Of 1,000 interpolated times 997 should lie within the error, were the bridge a normal one.
+_STANDARD_DEVIATIONS = 3
 
 
 def word(value: int | str) -> str:
     """Return a number or an address as 32 bytes of hex, without prefix."""
     return f"{int(value, 16) if isinstance(value, str) else value:064x}"
+
+
+def interpolate(before: tuple[int, int], after: tuple[int, int], number: int) -> tuple[int, int]:
+    """Return (time, error) in seconds of a block between two others, each given as (number, time).
+
+    Between fixed ends the sum of independent intervals is a bridge: after k of n blocks its standard deviation is that
+    of one interval times sqrt(k (n - k) / n). Under proof of work intervals are close to exponential, so that of one is
+    the mean of the stretch. Whatever the chance, a block is at least a second after the one before it: the error is
+    never wider than that leaves room for.
+    """
+    (first, start), (last, end) = before, after
+    blocks, passed, span = last - first, number - first, end - start
+    stamp = start + round(passed / blocks * span)
+    room = max(stamp - start - passed, end - stamp - (blocks - passed), 0)
+    # In whole numbers: an error must be the same on every machine.
+    bound = isqrt(_STANDARD_DEVIATIONS**2 * span**2 * passed * (blocks - passed) // blocks**3) + 1
+    return stamp, min(bound, room)
 
 
 class RecordedChain:
@@ -53,7 +84,7 @@ class RecordedChain:
     @cached_property
     def _pool_files(self) -> dict[str, list[Path]]:
         found: dict[str, list[Path]] = {}
-        for folder in ("uniswap_v2_sync_events", "uniswap_v2_lp_transfer_events"):
+        for folder in _EVENT_FOLDERS:
             for path in listing(self._folder / folder, "0x*.json*"):
                 found.setdefault(stem(path).lower(), []).append(path)
         return found
@@ -134,6 +165,15 @@ class RecordedChain:
         numbers = self._anchors[0]
         return numbers[-1] if numbers else None
 
+    @cached_property
+    def _exact(self) -> tuple[list[int], list[int]]:
+        pairs = [
+            (number, stamp)
+            for number, stamp, source in zip(*self._anchors, strict=True)
+            if not source.startswith(_INFERRED)
+        ]
+        return [number for number, _ in pairs], [stamp for _, stamp in pairs]
+
     def block(self, number: int) -> Block | None:
         """Return a block's time: exact at an exact anchor, else linear between its two neighbours, never beyond."""
         numbers, times, sources = self._anchors
@@ -141,10 +181,21 @@ class RecordedChain:
         if at == len(numbers) or (at == 0 and numbers[0] != number):
             return None
         if numbers[at] == number:
-            return Block(number, times[at], not sources[at].startswith("inferred"), sources[at])
-        share = (number - numbers[at - 1]) / (numbers[at] - numbers[at - 1])
-        stamp = times[at - 1] + round(share * (times[at] - times[at - 1]))
-        return Block(number, stamp, False, f"interpolated between {numbers[at - 1]} and {numbers[at]}")
+            exact = not sources[at].startswith(_INFERRED)
+            error = 0 if exact else self._error_of_inferred(number, times[at])
+            return Block(number, times[at], exact, sources[at], error)
+        before, after = (numbers[at - 1], times[at - 1]), (numbers[at], times[at])
+        stamp, error = interpolate(before, after, number)
+        return Block(number, stamp, False, f"interpolated between {before[0]} and {after[0]}", error)
+
+    def _error_of_inferred(self, number: int, stamp: int) -> int | None:
+        """Return how far an inferred time may be off: its distance from the interpolated one and the error of that."""
+        numbers, times = self._exact
+        at = bisect_left(numbers, number)
+        if at in (0, len(numbers)):
+            return None
+        between, error = interpolate((numbers[at - 1], times[at - 1]), (numbers[at], times[at]), number)
+        return abs(stamp - between) + error
 
     def transactions(self, number: int) -> Sequence[str]:
         """Return the recorded transactions of a block: those that touched a recorded pool."""
@@ -203,7 +254,7 @@ class RecordedChain:
             "blocks": {
                 "first": numbers[0] if numbers else None,
                 "last": numbers[-1] if numbers else None,
-                "exact": sum(not source.startswith("inferred") for source in sources),
+                "exact": sum(not source.startswith(_INFERRED) for source in sources),
             },
             "unserved": tally.to_list(),
         }
@@ -219,18 +270,26 @@ def _position(log: Log) -> tuple[int, int]:
 
 def _log(event: dict[str, Any]) -> Log:
     args = event["args"]
-    if event["event"] == "Sync":
-        topics: tuple[str, ...] = (TOPIC_SYNC,)
-        data = "0x" + word(args["reserve0"]) + word(args["reserve1"])
-    elif event["event"] == "Transfer":
-        topics = (TOPIC_TRANSFER, "0x" + word(args["from"]), "0x" + word(args["to"]))
-        data = "0x" + word(args["value"])
-    else:
-        raise ValueError(f"{event['transactionHash']}: event {event['event']!r}: expected Sync or Transfer")
+    match event["event"]:
+        case "Sync":
+            topics: tuple[str, ...] = (TOPIC_SYNC,)
+            data = word(args["reserve0"]) + word(args["reserve1"])
+        case "Transfer":
+            topics = (TOPIC_TRANSFER, "0x" + word(args["from"]), "0x" + word(args["to"]))
+            data = word(args["value"])
+        case "Mint":
+            topics = (TOPIC_MINT, "0x" + word(args["sender"]))
+            data = word(args["amount0"]) + word(args["amount1"])
+        case "Burn":
+            topics = (TOPIC_BURN, "0x" + word(args["sender"]), "0x" + word(args["to"]))
+            data = word(args["amount0"]) + word(args["amount1"])
+        case other:
+            expected = "Sync, Transfer, Mint or Burn"
+            raise ValueError(f"{event['transactionHash']}: event {other!r}: expected {expected}")
     return Log(
         address=event["address"].lower(),
         topics=topics,
-        data=data,
+        data="0x" + data,
         block=event["blockNumber"],
         log_index=event["logIndex"],
         transaction=event["transactionHash"],

@@ -31,6 +31,9 @@ class Effect:
 INSIDER_BUYS = Effect(("S001", "S003"), "EARNINGS_SURPRISE", 0.45, 0.04, 12.0, 0.5, 3.0, 40.0)
 # A run in price and volume before a deal; decoys are runs per entity and year.
 DEAL_RUN = Effect(("S059", "S064"), "MNA_ANNOUNCEMENT", 0.60, 1.0, 5.0, 0.5, 1.5, 20.0)
+# Hours before a drain: purchases without a sale, unlocked or released liquidity, a pump, a first withdrawal. Decoys are
+# per pool that is never drained.
+POOL_DRAIN = Effect(("S044", "S045", "S049", "S050", "S054"), "RUG_PULL", 0.60, 0.25, 0.4, 0.5, 0.15, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class SimulationPlan:
     entities: int = 150
     days: int = 365
     end: date = date(2025, 6, 30)
-    pools: int = 16
+    pools: int = 64
     eastern_share: float = 0.2
     paged_share: float = 0.1
     surprise_share: float = 0.42
@@ -54,6 +57,7 @@ class SimulationPlan:
     collapse_share: float = 0.25
     insider_buys: Effect = field(default=INSIDER_BUYS)
     deal_run: Effect = field(default=DEAL_RUN)
+    pool_drain: Effect = field(default=POOL_DRAIN)
 
     def __post_init__(self) -> None:
         for name, low, high in (("entities", 1, 676), ("days", 120, 3650), ("pools", 0, 1000)):
@@ -89,7 +93,7 @@ class SimulationPlan:
         }
         for part in filter(None, text.split(",")):
             name, _, value = part.partition("=")
-            if name not in cls.__dataclass_fields__ or name in ("insider_buys", "deal_run"):
+            if name not in cls.__dataclass_fields__ or name in ("insider_buys", "deal_run", "pool_drain"):
                 raise DocumentError(name, "a field of the simulation plan", value)
             try:
                 values[name] = kinds.get(name, float)(value)

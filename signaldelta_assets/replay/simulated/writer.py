@@ -93,6 +93,8 @@ def _chain(out: _Output, plan: SimulationPlan, pools: list[chain.Pool]) -> None:
     for pool in pools:
         out.text(f"onchain/uniswap_v2_sync_events/{pool.address}.json", json.dumps(pool.syncs))
         out.text(f"onchain/uniswap_v2_lp_transfer_events/{pool.address}.json", json.dumps(pool.transfers))
+        out.text(f"onchain/uniswap_v2_mint_events/{pool.address}.json", json.dumps(pool.mints))
+        out.text(f"onchain/uniswap_v2_burn_events/{pool.address}.json", json.dumps(pool.burns))
     out.text("onchain/uniswap_v2_meta/full_data_pool_dict.json", json.dumps(chain.pool_table(pools)))
     out.text("onchain/uniswap_v2_meta/full_data_decimals.csv", chain.decimals(pools))
     out.text("onchain/block_anchors.csv", chain.anchors(plan, pools))
@@ -100,6 +102,27 @@ def _chain(out: _Output, plan: SimulationPlan, pools: list[chain.Pool]) -> None:
 
 def _stamp(eastern: datetime) -> str:
     return days.stamp(days.utc(eastern))
+
+
+def _block_stamp(block: int) -> str:
+    return days.stamp(datetime.fromtimestamp(chain.time_of(block), UTC))
+
+
+def _pool_facts(
+    pool: chain.Pool, planted: list[dict[str, Any]], events: list[dict[str, Any]], noise: list[dict[str, Any]]
+) -> None:
+    entity = {"entity": f"eth:{pool.address}", "ticker": ""}
+    if pool.drained is not None:
+        fact = {"event_type": "RUG_PULL", "subtype": "simple", "event_time": _block_stamp(pool.drained)}
+        events.append({**entity, **fact, "led": pool.led})
+    for signal, block in pool.traces:
+        fact = {"signal": signal, "signal_time": _block_stamp(block)}
+        if pool.drained is None:
+            noise.append({**entity, **fact, "reason": "trace in a pool that is not drained"})
+            continue
+        hours = round((chain.time_of(pool.drained) - chain.time_of(block)) / 3600, 6)
+        event = {"event_type": "RUG_PULL", "event_time": _block_stamp(pool.drained)}
+        planted.append({**entity, **fact, "lead_hours": hours, **event})
 
 
 def _document(
@@ -127,12 +150,7 @@ def _document(
         fact = {"event_type": "SEC_ENFORCEMENT", "subtype": "complaint", "event_time": _stamp(release.published)}
         events.append({**entity, **fact, "led": False})
     for pool in pools:
-        if pool.drained is not None:
-            drained = days.stamp(datetime.fromtimestamp(chain.time_of(pool.drained), UTC))
-            entity = {"entity": f"eth:{pool.address}", "ticker": ""}
-            events.append(
-                {**entity, "event_type": "RUG_PULL", "subtype": "simple", "event_time": drained, "led": False}
-            )
+        _pool_facts(pool, planted, events, noise)
     order = ("event_time", "signal_time", "entity", "event_type", "signal")
 
     def key(row: dict[str, Any]) -> list[str]:

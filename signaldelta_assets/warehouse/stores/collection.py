@@ -158,6 +158,17 @@ def find_absence(warehouse: Warehouse, url: str) -> Absence | None:
             "SELECT url, first_absent_at, checked_at FROM http_absences WHERE url = %s", (url,)
         ).fetchone()
     return None if row is None else Absence(**row)
+def find_validators(warehouse: Warehouse, urls: Sequence[str]) -> dict[str, Validator]:
+    """Return what is known of each of these URLs, by URL; those never received are left out."""
+    if not urls:
+        return {}
+    with warehouse.read() as connection:
+        rows = connection.execute(
+            "SELECT v.url, v.etag, v.last_modified, v.body_hash, d.media_type, d.observed_time, v.checked_at"
+            " FROM http_validators v JOIN raw_documents d USING (body_hash) WHERE v.url = ANY(%s)",
+            (list(urls),),
+        ).fetchall()
+    return {row["url"]: Validator(**row) for row in rows}
 
 
 def known_keys(warehouse: Warehouse, source_type: str, collector_version: str, keys: Iterable[str]) -> frozenset[str]:

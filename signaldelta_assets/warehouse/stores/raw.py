@@ -84,6 +84,20 @@ def read_provenance(warehouse: Warehouse, raw_record_ids: Sequence[str]) -> dict
     return {row["raw_record_id"]: row for row in rows}
 
 
+def blocks_of_records(warehouse: Warehouse, source_types: Sequence[str], day: date) -> list[int]:
+    """Return the block numbers, ascending, that records of these source types stand in on one partition day.
+
+    Their natural keys begin with the block (`000012345678:000021`).
+    """
+    with warehouse.read() as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT split_part(natural_key, ':', 1)::bigint AS block FROM raw_records"
+            " WHERE source_type = ANY(%s) AND partition_date = %s ORDER BY block",
+            (list(source_types), day),
+        ).fetchall()
+    return [row["block"] for row in rows]
+
+
 _COVERAGE: dict[str, pa.DataType] = {
     "entity_id": pa.string(),
     "source_type": pa.string(),

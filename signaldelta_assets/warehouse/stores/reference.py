@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from signaldelta_assets.contracts import Security
+from signaldelta_assets.contracts import Pool, Security
 
 from ..pools import Warehouse
 
@@ -38,6 +38,7 @@ class SecurityRow:
     primary_ticker: str | None = None
     currency: str = "USD"
     identifiers: tuple[Identifier, ...] = ()
+    pool: Pool | None = None
 
 
 def upsert_securities(warehouse: Warehouse, rows: Sequence[SecurityRow]) -> None:
@@ -83,6 +84,24 @@ def upsert_securities(warehouse: Warehouse, rows: Sequence[SecurityRow]) -> None
                 for i in sorted(row.identifiers, key=lambda one: (one.kind, one.value, one.source))
             ],
         )
+        cursor.executemany(
+            """
+            INSERT INTO pools AS p (entity_id, token0, token1, decimals0, decimals1, created_block)
+            VALUES (%s, %s, %s, %s, %s, %s)
+            ON CONFLICT (entity_id) DO UPDATE
+              SET token0 = excluded.token0, token1 = excluded.token1, created_block = excluded.created_block,
+                  decimals0 = coalesce(excluded.decimals0, p.decimals0),
+                  decimals1 = coalesce(excluded.decimals1, p.decimals1), updated_at = clock_timestamp()
+              WHERE (p.token0, p.token1, p.created_block, p.decimals0, p.decimals1) IS DISTINCT FROM
+                    (excluded.token0, excluded.token1, excluded.created_block,
+                     coalesce(excluded.decimals0, p.decimals0), coalesce(excluded.decimals1, p.decimals1))
+            """,
+            [
+                (row.entity_id, p.token0, p.token1, p.decimals0, p.decimals1, p.created_block)
+                for row in ordered
+                if (p := row.pool) is not None
+            ],
+        )
 
 
 def add_missing(warehouse: Warehouse, rows: Sequence[SecurityRow]) -> None:
@@ -101,8 +120,9 @@ def read_securities(warehouse: Warehouse, entity_ids: Iterable[str] | None = Non
     with warehouse.read() as connection:
         rows = connection.execute(
             """
-            SELECT s.*, coalesce(t.tickers, '[]'::jsonb) AS tickers, coalesce(t.names, '[]'::jsonb) AS names
-            FROM securities s LEFT JOIN LATERAL (
+            SELECT s.*, coalesce(t.tickers, '[]'::jsonb) AS tickers, coalesce(t.names, '[]'::jsonb) AS names,
+                   p.token0, p.token1, p.decimals0, p.decimals1, p.created_block
+            FROM securities s LEFT JOIN pools p USING (entity_id) LEFT JOIN LATERAL (
               SELECT jsonb_agg(jsonb_build_array(i.value, i.valid_from, i.valid_to) ORDER BY i.value, i.source)
                        FILTER (WHERE i.kind = 'ticker') AS tickers,
                      jsonb_agg(jsonb_build_array(i.value, i.valid_from, i.valid_to) ORDER BY i.value, i.source)
@@ -115,6 +135,16 @@ def read_securities(warehouse: Warehouse, entity_ids: Iterable[str] | None = Non
             {"wanted": wanted},
         ).fetchall()
     return {row["entity_id"]: _security(row) for row in rows}
+
+
+def read_pools(warehouse: Warehouse) -> list[tuple[str, int]]:
+    """Return (entity id, block of creation) of the pools whose creation was seen, in the order of their creation."""
+    with warehouse.read() as connection:
+        rows = connection.execute(
+            "SELECT entity_id, created_block FROM pools WHERE created_block IS NOT NULL"
+            ' ORDER BY created_block, entity_id COLLATE "C"'
+        ).fetchall()
+    return [(row["entity_id"], row["created_block"]) for row in rows]
 
 
 def _security(row: dict[str, Any]) -> Security:
@@ -132,4 +162,7 @@ def _security(row: dict[str, Any]) -> Security:
         fiscal_year_end=row["fiscal_year_end"],
         currency=row["currency"],
         names=tuple((value, day(first), day(last)) for value, first, last in row["names"]),
+        pool=Pool(row["token0"], row["token1"], row["decimals0"], row["decimals1"], row["created_block"])
+        if row["token0"] is not None
+        else None,
     )
