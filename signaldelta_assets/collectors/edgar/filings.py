@@ -1,7 +1,8 @@
 """Which filings a window holds, and their full submission texts: what the document collectors share.
 
-Filings are found among the `filing_index` records of the universe and in EDGAR's daily form index: the second finds
-those whose submissions file could not be dated. A filing that the first knows belongs to the day the first gives it.
+Filings are found among the `filing_index` records of the universe, among what the current feed announced, and in
+EDGAR's daily form index: the second finds those that no submissions list has yet, the third those whose submissions
+file could not be dated. A filing that the first knows belongs to the day the first gives it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from signaldelta_assets.errors import RecordError
 from signaldelta_assets.timeline import is_edgar_business_day
-from signaldelta_assets.warehouse.stores import collection
+from signaldelta_assets.warehouse.stores import collection, feeds
 
 from ..base import EDGAR_WWW, Batch, CollectContext, Window
 from ..transport import ALWAYS_FINAL, Fetched, UpstreamError
@@ -100,12 +101,17 @@ def find_filings(
         for row in rows
     }  # fmt: skip
     batch = Batch(text="daily indexes")
+    listed = {
+        row["accession"]: Candidate(
+            row["accession"], row["form"], row["entity_id"], row["filing_date"], row["event_time"]
+        )
+        for row in feeds.announced_filings(context.warehouse, entity_ids, forms, window.start, window.end)
+    }
     if daily_index:
-        listed = {c.accession: c for c in _from_daily_indexes(context, window, forms, source_type, batch)}
-        indexed = collection.indexed_accessions(context.warehouse, listed)
-        found |= {
-            accession: c for accession, c in listed.items() if accession not in indexed and accession not in found
-        }
+        for candidate in _from_daily_indexes(context, window, forms, source_type, batch):
+            listed.setdefault(candidate.accession, candidate)
+    indexed = collection.indexed_accessions(context.warehouse, listed)
+    found |= {accession: c for accession, c in listed.items() if accession not in indexed and accession not in found}
     known = collection.known_keys(context.warehouse, source_type, context.collector.version, found)
     context.counts["filings_found"] += len(found)
     context.counts["filings_known"] += len(known)

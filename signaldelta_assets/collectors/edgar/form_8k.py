@@ -32,7 +32,7 @@ class Form8KCollector(Collector):
         "signaldelta_assets.collectors.edgar.parsers.text",
         "signaldelta_assets.collectors.edgar.parsers.values",
     )
-    after = ("edgar/submissions",)
+    after = ("edgar/submissions", "edgar/current")
     # Also look filings up in EDGAR's daily form index.
     daily_index = True
 

@@ -41,7 +41,7 @@ class OwnershipCollector(Collector):
         "signaldelta_assets.collectors.edgar.parsers.sgml",
         "signaldelta_assets.collectors.edgar.parsers.values",
     )
-    after = ("edgar/submissions",)
+    after = ("edgar/submissions", "edgar/current")
     # Also look filings up in EDGAR's daily form index.
     daily_index = True
 
