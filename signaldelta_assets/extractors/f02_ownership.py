@@ -1,8 +1,8 @@
 """F02, ownership and activism: S011 activist_13d_initial (signals.md 4.2).
 
-Traps. A company's submissions list mixes the schedules about it with those by it, so only a `filing_role` fires, and its
-entity is the subject. An amendment never does. What no percentage is known of (text filings, and a filing so far only
-seen in the current feed) has the middling strength of the definition.
+Traps. A company's submissions list mixes the schedules about it with those by it, so only a `filing_role` fires, and
+its entity is the subject. An amendment never does. What no percentage is known of (text filings, and a filing so far
+only seen in the current feed) has the middling strength of the definition.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ class ActivistInitial:
             if not filers:
                 out.counts["filed_by_the_subject"] += 1
                 continue
-            percent = record.payload["percent"]
+            percent, strength = record.payload["percent"], params["unstructured"]
+            if percent is not None:
+                strength = float(ramp(float(percent), *params["percent_ramp"]))
             event = params.event(
                 record,
                 [record.entity_id, record.natural_key],
-                strength=params["unstructured"] if percent is None else ramp(float(percent), *params["percent_ramp"]),
+                strength=strength,
                 direction=1,
                 reliability=params["reliability"],
                 attributes={"form": record.form, "percent": percent, "filers": filers},
