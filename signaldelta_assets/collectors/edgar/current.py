@@ -30,6 +30,11 @@ _COUNT, _MOST_PAGES = 100, 200
 # A filing may come into the feed this much later than its stamp says.
 _DELAY = timedelta(minutes=30)
 _CUTOFF, _OPENING = time(17, 30), time(6)
+# In every report, so that what an entry came to can be added up.
+_COUNTED = (
+    *("entries_read", "entries_repeated", "outside_window", "not_in_universe"),
+    *("roles_found", "roles_known", "roles_from_header", "roles_from_feed", "roles_not_read_yet"),
+)
 
 
 @register_collector
@@ -54,6 +59,7 @@ class CurrentFeedCollector(Collector):
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
         """Yield one batch: nothing of a feed that was read in part counts as read."""
         batch = Batch(text="current filings")
+        context.counts.update(dict.fromkeys(_COUNTED, 0))
         began = context.clock.now()
         last = feeds.last_read(context.warehouse, self.name, self.version, window.start)
         found: dict[tuple[str, str, str], tuple[CurrentEntry, Fetched]] = {}
@@ -88,11 +94,11 @@ class CurrentFeedCollector(Collector):
         whole = True
         for number in range(_MOST_PAGES):
             fetched = self._page(context, number)
-            if fetched is None or (number and not is_feed(fetched.body)):
+            if fetched is None or not is_feed(fetched.body):
                 # Past its end the feed answers with a page for people, and so does a site under maintenance: then the
                 # first page is none either.
-                first = self._page(context, 0)
-                if number == 0 or first is None or not is_feed(first.body):
+                first = self._page(context, 0) if number else None
+                if first is None or not is_feed(first.body):
                     raise UpstreamError(self._url(context, number), "no feed of current filings: site unavailable")
                 return whole
             name = f"getcurrent:{number * _COUNT}"

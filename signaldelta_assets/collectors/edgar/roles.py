@@ -45,6 +45,7 @@ class RolesCollector(Collector):
 
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
         """Yield batches of filings, by filing date; the records of one filing are never parted."""
+        context.counts["subjects_not_followed"] += 0
         read = partial(self._filing, context, window)
         yield from collect_filings(context, window, ROLE_FORMS, SOURCE, read, daily_index=self.daily_index)
 

@@ -330,8 +330,8 @@ def _routine(plan: SimulationPlan, story: Story) -> None:
 # (form, rate per year, the signal it would trip) of filings by holders, sellers and bidders, which lead nothing.
 _OUTSIDERS = (
     ("SCHEDULE 13D/A", 0.05, "S012"),
-    ("SCHEDULE 13G", 0.5, "S013"),
-    ("144", 0.6, "S009"),
+    ("SCHEDULE 13G", 1.0, "S013"),
+    ("144", 1.0, "S009"),
     ("SC TO-T", 0.04, "S038"),
 )
 
@@ -341,7 +341,8 @@ def _outsiders(plan: SimulationPlan, story: Story) -> None:
     chance = Chance(plan.seed, "outsiders", story.entity.number)
     for form, rate, signal in _OUTSIDERS:
         for _ in range(chance.times(rate * plan.days / 365)):
-            day = days.on_or_after(plan.start + timedelta(days=chance.integer(1, plan.days - 7)))
+            # To the last day: the feed of current filings shows no more than the days before the end.
+            day = days.on_or_before(plan.start + timedelta(days=chance.integer(7, plan.days)))
             accepted = days.office_time(day, chance)
             who = (chance.pick(story.entity.people),) if form == "144" else ()
             story.outsiders.append(Report(form, accepted, day, people=who))
