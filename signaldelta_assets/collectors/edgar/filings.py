@@ -1,8 +1,8 @@
 """Which filings a window holds, and their full submission texts: what the document collectors share.
 
-Filings are found among the `filing_index` records of the universe and among its `index_entry` records, EDGAR's daily
-index: the second finds those whose submissions file could not be dated. A filing that the first knows belongs to the
-day the first gives it.
+Filings are found among the `filing_index` records of the universe, among what the current feed announced, and among
+its `index_entry` records, EDGAR's daily index: the second finds those that no submissions list has yet, the third those
+whose submissions file could not be dated. A filing that the first knows belongs to the day the first gives it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from signaldelta_assets.warehouse.stores import collection, completeness
+from signaldelta_assets.warehouse.stores import collection, completeness, feeds
 
 from ..base import EDGAR_WWW, Batch, CollectContext, Window
 from ..transport import ALWAYS_FINAL, Fetched, UpstreamError
@@ -99,12 +99,17 @@ def find_filings(
         )
         for row in rows
     }  # fmt: skip
+    listed = {
+        row["accession"]: Candidate(
+            row["accession"], row["form"], row["entity_id"], row["filing_date"], row["event_time"]
+        )
+        for row in feeds.announced_filings(context.warehouse, entity_ids, forms, window.start, window.end)
+    }
     if daily_index:
-        listed = {c.accession: c for c in _listed(context, window, forms, entity_ids)}
-        indexed = collection.indexed_accessions(context.warehouse, listed)
-        found |= {
-            accession: c for accession, c in listed.items() if accession not in indexed and accession not in found
-        }
+        for candidate in _listed(context, window, forms, entity_ids):
+            listed.setdefault(candidate.accession, candidate)
+    indexed = collection.indexed_accessions(context.warehouse, listed)
+    found |= {accession: c for accession, c in listed.items() if accession not in indexed and accession not in found}
     if context.only is not None:
         found = {accession: c for accession, c in found.items() if accession in context.only}
     known = collection.known_keys(context.warehouse, source_type, context.collector.version, found)

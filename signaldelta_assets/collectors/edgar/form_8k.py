@@ -32,7 +32,7 @@ class Form8KCollector(Collector):
         "signaldelta_assets.collectors.edgar.parsers.text",
         "signaldelta_assets.collectors.edgar.parsers.values",
     )
-    after = ("edgar/submissions", "edgar/daily_index")
+    after = ("edgar/submissions", "edgar/daily_index", "edgar/current")
     forms = FORMS
     # Also look filings up in EDGAR's daily index.
     daily_index = True

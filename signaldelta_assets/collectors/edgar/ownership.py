@@ -40,8 +40,9 @@ class OwnershipCollector(Collector):
         "signaldelta_assets.collectors.edgar.parsers.ownership",
         "signaldelta_assets.collectors.edgar.parsers.sgml",
         "signaldelta_assets.collectors.edgar.parsers.values",
+        "signaldelta_assets.collectors.edgar.parsers.xml",
     )
-    after = ("edgar/submissions", "edgar/daily_index")
+    after = ("edgar/submissions", "edgar/daily_index", "edgar/current")
     forms = FORMS
     # Also look filings up in EDGAR's daily index.
     daily_index = True

@@ -28,6 +28,7 @@ class RecordedEdgar:
             FullSubmissions(root, "sec/8k_full_submissions"),
             FullSubmissions(root, "sec/form4_full_submissions"),
             FullSubmissions(root, "sec/sc13_headers", "*.txt*"),
+            FullSubmissions(root, "sec/other_full_submissions"),
             OwnershipXml(root),
             MainDocumentsZip(root),
         )

@@ -12,6 +12,12 @@ from .chance import Chance
 
 NEW_YORK = ZoneInfo("America/New_York")
 LATE = time(17, 30)
+# Forms that keep their day until 22:00, and since when (17 CFR 232.13(a)(4)).
+_EVENING = (
+    (("3", "4", "5"), date(2003, 7, 28)),
+    (("144",), date(2023, 3, 20)),
+    (("SCHEDULE 13D", "SCHEDULE 13G"), date(2024, 2, 5)),
+)
 # Closed by executive order: calendars disagree on them, so nothing is filed on or into these days.
 _DISPUTED = frozenset(
     date.fromisoformat(day)
@@ -95,8 +101,9 @@ def stamp(moment: datetime) -> str:
 
 
 def filing_date(form: str, accepted: datetime) -> date:
-    """The filing date EDGAR gives: the next business day after 17:30, but forms 3, 4, 5 keep theirs until 22:00."""
-    same = form.removesuffix("/A") in ("3", "4", "5") or accepted.time() < LATE
+    """The filing date EDGAR gives: the next business day after 17:30, but evening forms keep theirs until 22:00."""
+    since = next((first for forms, first in _EVENING if form.removesuffix("/A") in forms), None)
+    same = (since is not None and accepted.date() >= since) or accepted.time() < LATE
     return accepted.date() if same else after(accepted.date())
 
 

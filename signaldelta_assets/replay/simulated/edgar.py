@@ -11,14 +11,16 @@ from typing import Any
 from ..archive import Filing, Party
 from ..recorded.submissions import COLUMNS
 from ..sgml import ITEM_NAMES, write_submission
-from . import days, papers
+from . import days, outsiders, papers
 from .chance import Chance
 from .market import Bar
 from .plan import SimulationPlan
 from .story import Report, Story, Trade
 
-_HOLDERS = ("Northgate Capital Partners LP", "Silverline Value Fund", "Corvus Activist Master Fund")
 _FOLDERS = {"8-K": "8k_full_submissions", "4": "form4_full_submissions", "SCHEDULE 13D": "sc13_headers"}
+_FOLDERS |= dict.fromkeys((form for form in outsiders.FORMS if form not in _FOLDERS), "other_full_submissions")
+# Who submits for holders, sellers and bidders: one agent per issuer, so that its own numbers never meet theirs.
+_AGENT_CIK = 9_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,10 @@ def papers_of(plan: SimulationPlan, story: Story, bars: list[Bar]) -> list[Paper
             found.append(_form4(story, item, accession, closes, owned))
         else:
             found.append(_report(plan, story, item, accession))
-    return found
+    for count, item in enumerate(sorted(story.outsiders, key=lambda report: (report.accepted, report.form)), 1):
+        accession = f"{_AGENT_CIK + story.entity.number:010d}-{item.accepted.year % 100:02d}-{count:06d}"
+        found.append(_report(plan, story, item, accession))
+    return sorted(found, key=lambda paper: paper.accepted)
 
 
 def _row(accession: str, form: str, accepted: datetime, about: date, **more: Any) -> dict[str, Any]:
@@ -79,22 +84,18 @@ def _report(plan: SimulationPlan, story: Story, report: Report, accession: str) 
         return Paper(report.accepted, row, None, None)
     chance = Chance(plan.seed, "paper", accession)
     parties: tuple[Party, ...] = (Party(entity.cik, entity.name.upper(), "filer"),)
-    if form == "SCHEDULE 13D":
-        holder = chance.pick(_HOLDERS)
-        parties = (
-            Party(entity.cik, entity.name.upper(), "subject"),
-            Party(9_900_000 + _HOLDERS.index(holder), holder.upper(), "filed-by"),
-        )
-        parts = [(form, "schedule13d.htm", papers.schedule_13d(entity, holder, chance.uniform(5.1, 18.0)))]
+    primary = f"{base}.htm"
+    if form in outsiders.FORMS:
+        parties, parts, primary = outsiders.outside_paper(report, entity, chance)
     else:
-        parts = [(form, f"{base}.htm", papers.main_document(report, entity, chance))]
+        parts = [(form, primary, papers.main_document(report, entity, chance))]
         if report.announcement is not None:
             parts.append(("EX-99.1", f"{base}-ex991.htm", papers.press_release(report.announcement, entity)))
     items = tuple(ITEM_NAMES[item] for item in report.items)
     filing = Filing(accession, form, filed, report.accepted, f"{report.about:%Y%m%d}", items, parties, "")
     body = write_submission(filing, parts, number)
     row = _row(accession, form, report.accepted, report.about, fileNumber=number, items=",".join(report.items))
-    row |= {"primaryDocument": parts[0][1], "primaryDocDescription": form, "size": len(body)}
+    row |= {"primaryDocument": primary, "primaryDocDescription": form, "size": len(body)}
     return Paper(report.accepted, row, _path(story, form, accession), body)
 
 

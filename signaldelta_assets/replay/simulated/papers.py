@@ -1,4 +1,4 @@
-"""The texts of simulated filings: 8-K main documents and exhibits, ownership XML, the Schedule 13D.
+"""The texts of simulated filings: 8-K main documents and exhibits, ownership XML.
 
 Wording follows what real filings say, so that a rule that reads text finds (or must not find) what it looks for.
 """
@@ -110,14 +110,6 @@ def press_release(announcement: Announcement, entity: Entity) -> str:
         f"<html><body><p>{escape(entity.name)} reports results of the {quarter} of fiscal {announcement.fiscal_year}"
         f"</p><p>Diluted earnings per share were ${announcement.actual:.2f} for the quarter ended "
         f"{_long(announcement.quarter_end)}.</p></body></html>"
-    )
-
-
-def schedule_13d(entity: Entity, holder: str, percent: float) -> str:
-    """Return the text of an initial Schedule 13D on `entity`."""
-    return (
-        f"<html><body><p>SCHEDULE 13D</p><p>{escape(entity.name)} (Name of Issuer)</p><p>{escape(holder)} (Name of "
-        f"Reporting Person)</p><p>Percent of class represented by amount in Row (11): {percent:.1f}%</p></body></html>"
     )
 
 

@@ -88,6 +88,7 @@ class Story:
     announcements: list[Announcement] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
+    outsiders: list[Report] = field(default_factory=list)
     shocks: list[Shock] = field(default_factory=list)
     leads: list[Lead] = field(default_factory=list)
     events: list[tuple[str, str, datetime]] = field(default_factory=list)
@@ -102,6 +103,7 @@ def tell(plan: SimulationPlan, entity: Entity) -> Story:
     _deals(plan, story)
     _departures(plan, story)
     _routine(plan, story)
+    _outsiders(plan, story)
     story.reports.sort(key=lambda report: report.accepted)
     story.trades.sort(key=lambda trade: trade.accepted)
     _herding(story)
@@ -322,6 +324,28 @@ def _routine(plan: SimulationPlan, story: Story) -> None:
             day = some_day()
             accepted = days.office_time(day, chance)
             story.reports.append(Report(form, accepted, day))
+            story.noise.append((signal, form, accepted))
+
+
+# (form, rate per year, the signal it would trip) of filings by holders, sellers and bidders, which lead nothing.
+_OUTSIDERS = (
+    ("SCHEDULE 13D/A", 0.05, "S012"),
+    ("SCHEDULE 13G", 1.0, "S013"),
+    ("144", 1.0, "S009"),
+    ("SC TO-T", 0.04, "S038"),
+)
+
+
+def _outsiders(plan: SimulationPlan, story: Story) -> None:
+    """Filings about the company by others. A chance of their own, so that nothing else moves with them."""
+    chance = Chance(plan.seed, "outsiders", story.entity.number)
+    for form, rate, signal in _OUTSIDERS:
+        for _ in range(chance.times(rate * plan.days / 365)):
+            # To the last day: the feed of current filings shows no more than the days before the end.
+            day = days.on_or_before(plan.start + timedelta(days=chance.integer(7, plan.days)))
+            accepted = days.office_time(day, chance)
+            who = (chance.pick(story.entity.people),) if form == "144" else ()
+            story.outsiders.append(Report(form, accepted, day, people=who))
             story.noise.append((signal, form, accepted))
 
 

@@ -18,6 +18,7 @@ from .values import compact_date, padded_cik
 _ACCESSION = re.compile(r"\d{10}-\d{2}-\d{6}")
 _HEADER_END = re.compile(rb"</(?:SEC|IMS)-HEADER>|<DOCUMENT>")
 _ENDS = (b"</SEC-DOCUMENT>", b"</IMS-DOCUMENT>", b"-----END PRIVACY-ENHANCED MESSAGE-----")
+_HEADER_ENDS = (b"</SEC-HEADER>", b"</IMS-HEADER>")
 _TEXT_START = re.compile(rb"<TEXT>\r?\n?")
 _TEXT_END = b"</TEXT>"
 _WRAPPER = re.compile(rb"\A\s*<(XML|XBRL|PDF|JSON)>\r?\n?(.*?)\r?\n?</\1>\s*\Z", re.DOTALL)
@@ -71,9 +72,12 @@ class Submission:
         return tuple(party for party in self.parties if party.role == role)
 
 
-def parse_submission(body: bytes, record: str) -> Submission:
-    """Read a full submission text. `record` names it in errors; it must be the accession the header states."""
-    if not body.rstrip().endswith(_ENDS):
+def parse_submission(body: bytes, record: str, *, header_suffices: bool = False) -> Submission:
+    """Read a full submission text. `record` names it in errors; it must be the accession the header states.
+
+    With `header_suffices` a text that ends with its header is whole too: a submission without documents.
+    """
+    if not body.rstrip().endswith((*_ENDS, *_HEADER_ENDS) if header_suffices else _ENDS):
         raise RecordError(record, "body", "a whole submission that ends with its closing tag", body[-60:])
     end = _HEADER_END.search(body)
     if end is None:

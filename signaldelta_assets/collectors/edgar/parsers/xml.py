@@ -1,12 +1,27 @@
-"""XML from outside, read safely: no entities, no document types, nothing fetched, nothing repaired."""
+"""XML from outside, read safely; and the values of EDGAR's XML forms (144, Schedules 13D and 13G).
+
+No entities, no document types, nothing fetched, nothing repaired.
+
+Sources: EDGAR Form 144 and Schedule 13D/G XML Technical Specifications. Their dates are MM/DD/YYYY, their flags Y or N.
+Decimals stay text, exactly as in the document; an empty value is None.
+"""
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import Any
 
 from lxml import etree
 
 from signaldelta_assets.errors import RecordError
+
+from .sgml import Submission
+from .values import folded, iso_date
+
+_AMOUNT = re.compile(r"\d+\.?\d*|\.\d+")
+_US_DATE = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4})")
+_FLAGS = {"Y": True, "N": False, "true": True, "false": False, "1": True, "0": False}
 
 
 def parse_xml(body: bytes, record: str) -> Any:
@@ -32,3 +47,63 @@ def parse_xml(body: bytes, record: str) -> Any:
             # Some filers' software declares a namespace; the names within it are the same.
             element.tag = etree.QName(element).localname
     return root
+
+
+def edgar_root(body: bytes, record: str) -> Any:
+    """Return the edgarSubmission element, see `parse_xml`. Raises RecordError."""
+    root = parse_xml(body, record)
+    if root.tag != "edgarSubmission":
+        raise RecordError(record, "root", "edgarSubmission", root.tag)
+    return root
+
+
+def xml_document(submission: Submission) -> bytes | None:
+    """Return the XML of a submission's own form, None where it was filed as text or HTML."""
+    for document in submission.documents:
+        if document.type == submission.form and document.filename.lower().endswith(".xml"):
+            return document.body
+    return None
+
+
+def text(element: Any, path: str) -> str | None:
+    """Return the folded text at `path`, None where absent or empty."""
+    found = None if element is None else element.find(path)
+    if found is None:
+        return None
+    return folded("".join(map(str, found.itertext())).replace("\n", " ")) or None
+
+
+def texts(element: Any, path: str) -> list[str]:
+    """Return the folded texts of all elements at `path` that have one."""
+    found = (folded("".join(map(str, one.itertext())).replace("\n", " ")) for one in element.findall(path))
+    return [value for value in found if value]
+
+
+def amount(element: Any, path: str, record: str) -> str | None:
+    """Return a number that is not negative, as text."""
+    value = text(element, path)
+    if value is not None and not _AMOUNT.fullmatch(value):
+        raise RecordError(record, path, "a decimal number, not negative", value)
+    return value
+
+
+def flag(element: Any, path: str, record: str) -> bool | None:
+    """Return a flag Y or N; the filers' software writes true, false, 1 and 0 as well."""
+    value = text(element, path)
+    if value is not None and value not in _FLAGS:
+        raise RecordError(record, path, "Y or N", value)
+    return None if value is None else _FLAGS[value]
+
+
+def us_date(record: str, field: str, value: str | None) -> str | None:
+    """Return the MM/DD/YYYY of these forms as YYYY-MM-DD, None for an absent value."""
+    if not value:
+        return None
+    found = _US_DATE.fullmatch(value)
+    if found is None:
+        return iso_date(record, field, value)
+    month, day, year = (int(part) for part in found.groups())
+    try:
+        return date(year, month, day).isoformat()
+    except ValueError:
+        raise RecordError(record, field, "a date MM/DD/YYYY", value) from None
