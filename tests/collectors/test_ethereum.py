@@ -342,7 +342,7 @@ def test_day_by_day_is_the_range(
 def test_recorded_days_have_their_times_with_an_error_and_refusals_narrow_the_range(
     make_postgres_url: Callable[[], str], collect: Chain
 ) -> None:
-    day, inputs = date(2020, 10, 12), RecordedArchive(DATA)
+    day, inputs = date(2020, 10, 7), RecordedArchive(DATA)
     with Warehouse(make_postgres_url()) as wide, Warehouse(make_postgres_url()) as narrow:
         with ReplayServer(inputs) as server:
             reports = collect(server, wide, day, day)

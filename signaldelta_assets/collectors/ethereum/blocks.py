@@ -10,6 +10,7 @@ from signaldelta_assets.warehouse.stores import raw
 
 from ..base import ETHEREUM, Batch, CollectContext, Collector, Schedule, Window, register_collector
 from ..transport import UpstreamError
+from .events import worth_writing
 from .node import Node
 from .pairs import PAIR
 from .pool_events import PoolEventsCollector
@@ -27,6 +28,7 @@ class BlocksCollector(Collector):
     schedule = Schedule("45 0 * * *", "UTC")
     upstream = ETHEREUM
     modules = (
+        "signaldelta_assets.collectors.ethereum.events",
         "signaldelta_assets.collectors.ethereum.node",
         "signaldelta_assets.collectors.ethereum.parsers",
         "signaldelta_assets.collectors.ethereum.protocol",
@@ -59,4 +61,5 @@ class BlocksCollector(Collector):
             except UpstreamError as error:
                 context.upstream_failed(error)
                 continue
-            yield batch
+            if worth_writing(batch):
+                yield batch

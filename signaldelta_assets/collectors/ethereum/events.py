@@ -14,6 +14,8 @@ from ..transport import Fetched
 from .node import Node
 from .parsers import Header, LogEntry
 
+_DAYS_AT_A_TIME = 31
+
 # The body a log stands in, the log, whose record it makes, of which source type, and the payload but for its time.
 Named = tuple[Fetched, LogEntry, str, str, dict[str, Any]]
 
@@ -40,6 +42,11 @@ def stamped(context: CollectContext, node: Node, day: date, logs: Sequence[Named
             payload=payload | {"time": time},
             event_time=moment,
         )
+
+
+def worth_writing(batch: Batch) -> bool:
+    """Return whether a day's batch should be written now: days without anything are written by the month."""
+    return bool(batch.records or batch.quarantined) or batch.done == batch.total or batch.done % _DAYS_AT_A_TIME == 0
 
 
 def _time(log: LogEntry, header: Header | RecordError, day: date) -> tuple[Any, dict[str, Any]]:

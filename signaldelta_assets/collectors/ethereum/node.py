@@ -153,7 +153,10 @@ class Node:
             left, start, end = above - below, self._moments[below], self._moments[above]
             guess = below + int(left * ((moment - start) / (end - start)))
             reach = max(isqrt(left) // 2, 1)
-            probes = {guess - reach, guess, guess + reach, *(() if halved else ((below + above) // 2,))}
+            # Where slots are regular the guess is right, and its neighbour shows it.
+            probes = {guess - reach, guess - 1, guess, guess + 1, guess + reach}
+            if not halved:
+                probes.add((below + above) // 2)
             self._see([probe for probe in sorted(probes) if below < probe < above] or [(below + above) // 2])
             above, below = self._bracket(moment)
             assert below is not None

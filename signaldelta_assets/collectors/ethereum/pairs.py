@@ -15,7 +15,7 @@ from signaldelta_assets.warehouse.stores.reference import SecurityRow
 
 from ..base import ETHEREUM, Batch, CollectContext, Collector, Schedule, Window, register_collector
 from ..transport import Fetched, UpstreamError
-from .events import stamped
+from .events import stamped, worth_writing
 from .node import Node
 from .parsers import FACTORY, TOPIC_PAIR_CREATED, LogEntry, is_removed, pair_created, parse_log
 
@@ -63,7 +63,8 @@ class PairsCollector(Collector):
             except UpstreamError as error:
                 context.upstream_failed(error)
                 continue
-            yield batch
+            if worth_writing(batch):
+                yield batch
 
     def _day(self, context: CollectContext, node: Node, day: date, batch: Batch) -> None:
         span = node.blocks_of(day)

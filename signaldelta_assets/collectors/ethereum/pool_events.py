@@ -10,7 +10,7 @@ from signaldelta_assets.warehouse.stores import reference
 
 from ..base import ETHEREUM, Batch, CollectContext, Collector, Schedule, Window, register_collector
 from ..transport import UpstreamError
-from .events import Named, stamped
+from .events import Named, stamped, worth_writing
 from .node import Node
 from .parsers import POOL_LOGS, is_removed, kind_of, parse_log, pool_event
 
@@ -48,7 +48,8 @@ class PoolEventsCollector(Collector):
             except UpstreamError as error:
                 context.upstream_failed(error)
                 continue
-            yield batch
+            if worth_writing(batch):
+                yield batch
 
     def _day(
         self, context: CollectContext, node: Node, day: date, pools: Sequence[tuple[str, int]], batch: Batch
