@@ -22,6 +22,7 @@ from tests.readside import (
     HASH,
     INGESTED,
     LATENCY,
+    RULE,
     SLOW,
     T0,
     entry,
@@ -70,7 +71,7 @@ def stored(filled: Warehouse) -> list[dict[str, Any]]:
     """Every stored revision of the catalogue's events with its available_time by the reference."""
     model = LatencyModel.from_dict(LATENCY)
     with filled.read() as connection:
-        rows = connection.execute("SELECT * FROM iald_signals WHERE definitions_hash = %s", (HASH,)).fetchall()
+        rows = connection.execute("SELECT * FROM iald_signals WHERE definitions_hash = %s", (RULE,)).fetchall()
     return [row | {"available": available(row, model)} for row in rows]
 
 
