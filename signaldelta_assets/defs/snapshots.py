@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from signaldelta_assets.catalogue import load_definitions
+from signaldelta_assets.catalogue import SignalDefinitions, load_definitions
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.snapshots import SnapshotManifestError, freeze_snapshot, open_snapshot
 from signaldelta_assets.timeline import LatencyModel
@@ -31,7 +31,7 @@ QUARTERS_OF_REACH = 4
 FROZEN_CHECK = "parts_are_intact"
 
 
-def build_evidence(first_day: str) -> dg.AssetsDefinition:
+def build_evidence(definitions: SignalDefinitions, first_day: str) -> dg.AssetsDefinition:
     """Return the asset that sums up a quarter's signal events by one content hash.
 
     It stands between a snapshot of several quarters and the days below it: Dagster silently ignores the data versions
@@ -39,7 +39,6 @@ def build_evidence(first_day: str) -> dg.AssetsDefinition:
     days, may stand below any number of signals. Rules and signals come in through these parents: the code version is
     not that of the definitions, or a change of one signal would make every quarter stale before an event has changed.
     """
-    definitions = load_definitions()
 
     @dg.asset(
         key=EVIDENCE_KEY,
@@ -88,9 +87,8 @@ def check_frozen(store: ArtifactStore, manifest: Mapping[str, Any], basis: Mappi
     return result._replace(metadata={**result.metadata, "not_yet_available_at_as_of": dg.IntMetadataValue(waiting)})
 
 
-def build_snapshot(first_day: str) -> dg.AssetsDefinition:
+def build_snapshot(definitions: SignalDefinitions, first_day: str) -> dg.AssetsDefinition:
     """Return the asset of the frozen snapshot."""
-    definitions = load_definitions()
     # The quarters of the window and those of the reach before it.
     looking_back = dg.TimeWindowPartitionMapping(
         start_offset=1 - QUARTERS_IN_SNAPSHOT - QUARTERS_OF_REACH,
@@ -155,5 +153,5 @@ def build_snapshot(first_day: str) -> dg.AssetsDefinition:
 @dg.definitions
 def defs() -> dg.Definitions:
     """The quarter's evidence and the snapshot."""
-    first_day = load_settings().first_day
-    return dg.Definitions(assets=[build_evidence(first_day), build_snapshot(first_day)])
+    definitions, first_day = load_definitions(), load_settings().first_day
+    return dg.Definitions(assets=[build_evidence(definitions, first_day), build_snapshot(definitions, first_day)])
