@@ -23,13 +23,13 @@ class Declared(Mapping[str, _Value]):
     """The lookup tables, or the compiled patterns, that one rule declares: reading another raises."""
 
     def __init__(self, rule: str, values: Mapping[str, _Value]) -> None:
-        self._rule = rule
+        self.rule = rule
         self._values = values
 
     def __getitem__(self, name: str) -> _Value:
         # No KeyError: `get` and `in` would take it for an absent table and go on without.
         if name not in self._values:
-            raise UndeclaredTableError(f"{self._rule}: field 'tables': expected {name!r}, found {sorted(self._values)}")
+            raise UndeclaredTableError(f"{self.rule}: field 'tables': expected {name!r}, found {sorted(self._values)}")
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:

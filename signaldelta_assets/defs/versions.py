@@ -152,7 +152,7 @@ def report_own_versions(
         records = context.instance.fetch_materializations(
             dg.AssetRecordsFilter(asset_key=key, asset_partitions=full[:1]), limit=1
         ).records
-        event = records[0].asset_materialization if records and records[0].run_id == context.run_id else None
+        event = records[0].asset_materialization if records and records[0].run_id == context.run.run_id else None
         if event is None:
             raise SignalDeltaError(f"{key.to_user_string()}: field 'partition': expected a materialization of this run")
         for partition in full:
@@ -161,7 +161,7 @@ def report_own_versions(
                     for parent, found in inputs[key].items()}  # fmt: skip
             again.append(_restated(event, partition, own))
     step = context.op_execution_context.get_step_execution_context().step.key
-    _report(context.instance, context.run_id, context.job_name, step, again)
+    _report(context.instance, context.run.run_id, context.run.job_name, step, again)
 
 
 def _restated(event: AssetMaterialization, partition: str, own: Mapping[str, str]) -> AssetMaterialization:
