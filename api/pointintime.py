@@ -53,7 +53,9 @@ class Basis:
     chosen_by: Literal["parameter", "definitions", "newest"]
 
 
-def choose_definitions(connection: Connection[Row], table: str, asked: str | None, clocks: Clocks) -> str | None:
+def choose_definitions(
+    connection: Connection[Row], table: queries.Ruled, asked: str | None, clocks: Clocks
+) -> str | None:
     """Return the definitions hash to filter by: the one asked for, else the newest that has rows in `table`.
 
     None where no definitions document is stored: then nothing is left out.

@@ -33,8 +33,14 @@ SLOW = {
     "schema": "signaldelta.latency_model/1",
     "default": {"rule": "lag", "lag_seconds": 864000, "processing_seconds": 0},
 }
-DEFINITIONS = {"schema": "signaldelta.signal_definitions/1", "availability_basis": LATENCY}
-OLD_DEFINITIONS = {"schema": "signaldelta.signal_definitions/1", "version": 0, "availability_basis": LATENCY}
+# Events carry the hash of their own rule, the definitions name the set of rules.
+RULE, OLD_RULE, LABEL_RULE = "51" * 32, "50" * 32, "1a" * 32
+LABEL_TYPES = ("EARNINGS_SURPRISE", "MNA_ANNOUNCEMENT")
+DEFINITIONS = {
+    "schema": "signaldelta.signal_definitions/1", "availability_basis": LATENCY,
+    "signals": {"S001": {"rule_hash": RULE}}, "labels": {name: {"rule_hash": LABEL_RULE} for name in LABEL_TYPES},
+}  # fmt: skip
+OLD_DEFINITIONS = DEFINITIONS | {"version": 0, "signals": {"S001": {"rule_hash": OLD_RULE}}}
 HASH = hash_document(DEFINITIONS)
 
 
@@ -66,7 +72,7 @@ def signal_event(
     strength: float = 0.5,
     active: bool = True,
     signal_id: str = "S001",
-    definitions: str = HASH,
+    definitions: str = RULE,
 ) -> SignalEvent:
     return SignalEvent(
         signal_id=signal_id, entity_id=entity, key=(str(number),), event_time=event_time, strength_norm=strength,
@@ -111,7 +117,7 @@ def label_row(
         event_type=event_type, subtype="positive", entity_id=entity, key=(str(number),), event_time=event_time,
         time_precision=TimePrecision.SECOND, known_at=known_at, observed_time=INGESTED, confidence=confidence,
         raw_record_ids=(content_ulid(event_time, b"%d" % number),), source_url="https://www.sec.gov/x",
-        classifier_version="c" * 64, definitions_hash=HASH, attributes={}, active=active,
+        classifier_version="c" * 64, definitions_hash=LABEL_RULE, attributes={}, active=active,
     )  # fmt: skip
     names = ("label_id", "label_key", "event_type", "subtype", "entity_id", "event_time", "known_at", "observed_time",
              "confidence", "source_url", "classifier_version", "definitions_hash", "attributes", "active",
@@ -259,9 +265,7 @@ def fill(warehouse: Warehouse, store: ArtifactStore, folder: Path, seed: int = 7
                 number, event_time, frontier, entity=made.entity_id, strength=0.7, active=number % 8 != 0
             )
             signals.append(signal_row(again, 2, INGESTED + timedelta(days=1)))
-    signals.append(
-        signal_row(signal_event(0, T0, (entry("ownership", T0, T0),), definitions=hash_document(OLD_DEFINITIONS)))
-    )
+    signals.append(signal_row(signal_event(0, T0, (entry("ownership", T0, T0),), definitions=OLD_RULE)))
     insert(warehouse, "iald_signals", signals)
     labels = [
         label_row(n, T0 + timedelta(days=n), T0 + timedelta(days=n + n % 5), entity=ENTITIES[n % 3]) for n in range(40)

@@ -2,11 +2,14 @@
 
 from .evidence import (
     SCORE_KEY,
+    Ruled,
+    definitions_of_rule,
     label,
     labels_page,
     latest_score,
     latest_scores_page,
     newest_definitions,
+    rules_of,
     score_history_page,
     signal_event_revisions,
     signal_revisions,
@@ -41,6 +44,7 @@ from .results import (
 
 __all__ = [
     "SCORE_KEY",
+    "Ruled",
     "alerts_page",
     "artifact",
     "artifacts",
@@ -49,6 +53,7 @@ __all__ = [
     "dataset",
     "dataset_members_page",
     "datasets_page",
+    "definitions_of_rule",
     "document",
     "documents_page",
     "identifiers",
@@ -62,6 +67,7 @@ __all__ = [
     "newest_definitions",
     "newest_document",
     "refusals_page",
+    "rules_of",
     "run",
     "runs_page",
     "score_history_page",

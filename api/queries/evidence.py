@@ -21,7 +21,7 @@ _EVENT_FILTERS = {
     "signal_id": "signal_id = %(signal_id)s",
     "family": "family = %(family)s",
     "event_type": "event_type = %(event_type)s",
-    "definitions_hash": "definitions_hash = %(definitions_hash)s",
+    "rules": "definitions_hash = ANY(%(rules)s)",
     "start": "event_time >= %(start)s",
     "end": "event_time < %(end)s",
 }
@@ -32,22 +32,50 @@ _SCORE_FILTERS = {
     "start": "at >= %(start)s",
     "end": "at < %(end)s",
 }
+# Rows of these tables carry the hash of their own rule; the definitions document `d` holds those that are its own.
+Ruled = Literal["iald_signals", "labeled_events"]
+_RULES: dict[Ruled, str] = {
+    "iald_signals": "SELECT value ->> 'rule_hash' FROM jsonb_each(d.document -> 'signals')",
+    "labeled_events": "SELECT value ->> 'rule_hash' FROM jsonb_each(d.document -> 'labels')",
+}
 SCORE_KEY = ("at", "scoring_model_hash", "latency_model_hash", "definitions_hash")
 
 
-def newest_definitions(
-    connection: Connection[Row], table: Literal["iald_signals", "labeled_events"] | str, known_as_of: datetime
-) -> str | None:
-    """Return the hash of the newest stored definitions of which `table` has rows."""
-    assert table in ("iald_signals", "labeled_events")
+def newest_definitions(connection: Connection[Row], table: Ruled, known_as_of: datetime) -> str | None:
+    """Return the hash of the newest stored definitions of which `table` has rows, made under one of their rules."""
     row = one(
         connection,
         # LIMIT inside keeps the planner from joining: the scan ends at the first row found.
         f"""SELECT document_hash FROM documents d WHERE kind = 'signal_definitions' AND ingest_time <= %(known)s
             AND (SELECT true FROM {table} t
-                 WHERE t.definitions_hash = d.document_hash AND t.ingest_time <= %(known)s LIMIT 1)
+                 WHERE t.definitions_hash = ANY(ARRAY({_RULES[table]})) AND t.ingest_time <= %(known)s LIMIT 1)
             ORDER BY ingest_time DESC, document_hash LIMIT 1""",
         {"known": known_as_of},
+    )
+    return None if row is None else str(row["document_hash"])
+
+
+def rules_of(connection: Connection[Row], table: Ruled, definitions_hash: str) -> list[str]:
+    """Return the hashes that rows of `table` made under stored definitions carry, one per active rule.
+
+    A hash that names no definitions is taken for that of one rule.
+    """
+    found = rows(
+        connection,
+        f"""SELECT ARRAY({_RULES[table]}) AS rules FROM documents d
+            WHERE kind = 'signal_definitions' AND document_hash = %(hash)s""",
+        {"hash": definitions_hash},
+    )
+    return list(found[0]["rules"]) if found else [definitions_hash]
+
+
+def definitions_of_rule(connection: Connection[Row], table: Ruled, rule_hash: str, known_as_of: datetime) -> str | None:
+    """Return the hash of the newest stored definitions that hold a rule."""
+    row = one(
+        connection,
+        f"""SELECT document_hash FROM documents d WHERE kind = 'signal_definitions' AND ingest_time <= %(known)s
+            AND %(rule)s = ANY(ARRAY({_RULES[table]})) ORDER BY ingest_time DESC, document_hash LIMIT 1""",
+        {"known": known_as_of, "rule": rule_hash},
     )
     return None if row is None else str(row["document_hash"])
 

@@ -182,7 +182,7 @@ def label_coverage(
     conditions = {
         "event_type": "event_type = %(event_type)s",
         "asset_class": "asset_class = %(asset_class)s",
-        "definitions": "definitions_hash = %(definitions)s",
+        "rules": "definitions_hash = ANY(%(rules)s)",
     }
     condition, order, key = keyset(("event_type", "month", "asset_class", "definitions_hash"), after, False)
     return rows(

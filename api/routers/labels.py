@@ -54,7 +54,7 @@ def list_labels(
         "entity_id": entity_id,
         "start": start,
         "end": end,
-        "definitions_hash": definitions,
+        "definitions": definitions,
     }
     asked = paging.question("labels", filters | {"as_of": as_of, "known_as_of": known_as_of, "order": order})
     after, pins = paging.decode(asked, cursor, (datetime, str))
@@ -64,7 +64,7 @@ def list_labels(
     chosen = choose_definitions(view.connection, "labeled_events", pins.get("definitions", definitions), clocks)
     rows = queries.labels_page(
         view.connection,
-        filters | {"definitions_hash": chosen},
+        filters | {"rules": None if chosen is None else queries.rules_of(view.connection, "labeled_events", chosen)},
         clocks.as_of,
         clocks.known_as_of,
         after,
@@ -88,7 +88,7 @@ def list_labels(
     "/labels/coverage",
     response_model=CoveragePage,
     responses=responses(),
-    openapi_extra=reads("marts.mart_label_coverage"),
+    openapi_extra=reads("marts.mart_label_coverage", "documents"),
     summary="Label coverage",
 )
 def list_label_coverage(
@@ -107,7 +107,8 @@ def list_label_coverage(
     filters = {"event_type": event_type, "asset_class": asset_class, "definitions": definitions}
     asked = paging.question("labels/coverage", filters)
     after, _ = paging.decode(asked, cursor, (str, str, str, str))
-    rows = queries.label_coverage(connection, filters, after, limit + 1)
+    rules = None if definitions is None else queries.rules_of(connection, "labeled_events", definitions)
+    rows = queries.label_coverage(connection, filters | {"rules": rules}, after, limit + 1)
     page = rows[:limit]
     following = paging.encode(asked, _coverage_key(page[-1])) if len(rows) > limit else None
     body = CoveragePage(

@@ -77,7 +77,7 @@ def list_signals(
         "family": family,
         "start": start,
         "end": end,
-        "definitions_hash": definitions,
+        "definitions": definitions,
     }
     asked = paging.question(
         "signals",
@@ -91,7 +91,7 @@ def list_signals(
     basis = choose_basis(view.connection, latency_model, chosen, clocks)
     rows, key = signals_page(
         view.connection,
-        filters | {"definitions_hash": chosen},
+        filters | {"rules": None if chosen is None else queries.rules_of(view.connection, "iald_signals", chosen)},
         clocks,
         basis,
         after=after,
@@ -124,7 +124,8 @@ def get_signal(
     """Every revision of the event that was available at `as_of`, oldest first; withdrawals have `active` false."""
     clocks = Clocks.of(as_of, known_as_of, view.settled)
     found = queries.signal_event_revisions(view.connection, event_id, clocks.known_as_of)
-    definitions = found[0]["definitions_hash"] if found else None
+    rule = found[0]["definitions_hash"] if found else ""
+    definitions = queries.definitions_of_rule(view.connection, "iald_signals", rule, clocks.known_as_of)
     basis = choose_basis(view.connection, latency_model, definitions, clocks)
     rows = revisions_available(found, clocks, basis)
     if not rows:

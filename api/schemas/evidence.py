@@ -93,7 +93,7 @@ class SignalEvent(Schema):
     raw_record_ids: list[Ulid]
     attributes: Document
     active: bool = Field(description="False: withdrawn by this revision.", examples=[True])
-    definitions_hash: Sha256
+    definitions_hash: Sha256 = Field(description="Of the signal's own rule, `rule_hash` in the definitions document.")
     extractor_version: Sha256
     content_hash: Sha256
 
@@ -185,7 +185,7 @@ class Label(Schema):
     raw_record_ids: list[Ulid]
     source_url: str = Field(examples=["https://www.sec.gov/Archives/edgar/data/320193/0000320193-24-000071.txt"])
     classifier_version: Sha256
-    definitions_hash: Sha256
+    definitions_hash: Sha256 = Field(description="Of the type's own rule, `rule_hash` in the definitions document.")
     attributes: Document
     content_hash: Sha256
 
@@ -213,7 +213,7 @@ class LabelAnswer(Schema):
 class CoverageCell(Schema):
     """Labels of one type, month and asset class."""
 
-    definitions_hash: Sha256
+    definitions_hash: Sha256 = Field(description="Of the type's own rule, `rule_hash` in the definitions document.")
     event_type: Text
     asset_class: str = Field(examples=["equity"])
     month: Day

@@ -1,4 +1,9 @@
-"""SignalDefinitions: the loaded catalogue, its active part and the hash that names it."""
+"""SignalDefinitions: the loaded catalogue, its active part and the hash that names it, and a hash per rule.
+
+The whole hash names what a snapshot, a model or a run rests on. Events and labels carry the hash of their own rule
+(`rule_document`), so that a change of one rule leaves the events of all others as they are. The active part holds the
+rule hashes itself: whoever has the document named by the whole hash knows which events belong to it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,11 @@ from importlib.resources import files
 from typing import Any
 
 from ..versioning import code_version, hash_document
+from .lookups import Lookups
 from .validation import DefinitionsError, validate_document
+
+# Sections of the document whose entries are rules: the member that names the rule's code, and that of its version.
+RULES = {"signals": ("extractor", "extractor_version"), "labels": ("classifier", "classifier_version")}
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class SignalDefinition:
     source_types: tuple[str, ...]
     params: Mapping[str, Any]
     extractor_version: str | None
+    tables: tuple[str, ...] = ()
+    rule_hash: str | None = None
 
     @property
     def is_active(self) -> bool:
@@ -48,6 +59,8 @@ class LabelDefinition:
     source_types: tuple[str, ...]
     params: Mapping[str, Any]
     classifier_version: str | None
+    tables: tuple[str, ...] = ()
+    rule_hash: str | None = None
 
 
 def active_part(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,15 +78,52 @@ def active_part(document: Mapping[str, Any]) -> dict[str, Any]:
     return part
 
 
+def rule_document(document: Mapping[str, Any], section: str, name: str) -> dict[str, Any]:
+    """Return all that decides what one rule makes: what its `rule_hash` covers. `section`: signals or labels.
+
+    Its entry with its code version, the lookup tables and patterns it declares, and the availability rules of its
+    source types. Its family and chains enter an event by their ids alone, which stand in the entry.
+    """
+    entry = {key: value for key, value in document[section][name].items() if key != "rule_hash"}
+    tables, basis = document["tables"], document["availability_basis"]
+    known = tables | tables["patterns"]
+    return {
+        "section": section,
+        "name": name,
+        "rule": entry,
+        "tables": {table: known[table] for table in entry.get("tables", ())},
+        "availability": {
+            source: basis.get("sources", {}).get(source, basis["default"]) for source in entry.get("source_types", ())
+        },
+    }
+
+
+def _with_rule_hashes(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `document` with the `rule_hash` of every built rule; one that is there already is made anew."""
+    filled = dict(document)
+    for section in RULES:
+        filled[section] = {
+            name: entry | {"rule_hash": hash_document(rule_document(document, section, name))}
+            if entry["implemented"]
+            else entry
+            for name, entry in document[section].items()
+        }
+    return filled
+
+
 @dataclass(frozen=True)
 class SignalDefinitions:
-    """A checked definitions document (signals.md); immutable by convention, named by `hash`."""
+    """A checked definitions document (signals.md); immutable by convention, named by `hash`.
+
+    `document` is the given one with the `rule_hash` of every built rule filled in.
+    """
 
     document: Mapping[str, Any]
     hash: str = field(init=False)
 
     def __post_init__(self) -> None:
         validate_document(self.document)
+        object.__setattr__(self, "document", _with_rule_hashes(self.document))
         object.__setattr__(self, "hash", hash_document(self.active))
 
     @cached_property
@@ -132,6 +182,8 @@ class SignalDefinitions:
             source_types=tuple(entry.get("source_types", ())),
             params=entry.get("params", {}),
             extractor_version=entry.get("extractor_version"),
+            tables=tuple(entry.get("tables", ())),
+            rule_hash=entry.get("rule_hash"),
         )
 
     def label(self, event_type: str) -> LabelDefinition:
@@ -146,7 +198,39 @@ class SignalDefinitions:
             source_types=tuple(entry["source_types"]),
             params=entry.get("params", {}),
             classifier_version=entry.get("classifier_version"),
+            tables=tuple(entry.get("tables", ())),
+            rule_hash=entry.get("rule_hash"),
         )
+
+    def lookups(self, rule: str, declared: tuple[str, ...]) -> Lookups:
+        """Return the lookup tables and patterns that `rule` declares; reading another raises."""
+        return Lookups(rule, declared, self.tables, self.patterns)
+
+    def signal_hash(self, signal_id: str) -> str:
+        """Return the hash of an active signal's rule, which its events carry; `DefinitionsError` where it has none."""
+        return self._rule_hash("signals", signal_id)
+
+    def label_hash(self, event_type: str) -> str:
+        """Return the hash of an active label's rule, which its labels carry; `DefinitionsError` where it has none."""
+        return self._rule_hash("labels", event_type)
+
+    def signal_hashes(self) -> dict[str, str]:
+        """Return the hash of each active signal's rule: the set that `hash` stands for among the events."""
+        return {signal_id: self.signal_hash(signal_id) for signal_id in self.active_signals()}
+
+    def label_hashes(self) -> dict[str, str]:
+        """Return the hash of each active label's rule."""
+        return {event_type: self.label_hash(event_type) for event_type in self.active_labels()}
+
+    def _rule_hash(self, section: str, name: str) -> str:
+        if name not in self.active[section]:
+            raise DefinitionsError(f"{section}.{name}", "an active rule")
+        return str(self.active[section][name]["rule_hash"])
+
+    @cached_property
+    def frame_hash(self) -> str:
+        """The hash of what is no rule's own: families, chains, correlations, the availability basis."""
+        return hash_document({key: value for key, value in self.active.items() if key not in (*RULES, "tables")})
 
     def active_signals(self) -> list[str]:
         """Return the ids of the active signals, sorted."""
@@ -167,20 +251,19 @@ def default_document() -> dict[str, Any]:
 def load_definitions(document: Mapping[str, Any] | None = None) -> SignalDefinitions:
     """Return the definitions with the code versions of all built extractors and classifiers filled in.
 
+    A module of several rules counts for each without the classes of the others.
+
     `document` None stands for the packaged one. Reads the packaged document and the sources of the named modules;
     raises `DefinitionsError` naming the field that is wrong.
     """
     filled = json.loads(json.dumps(default_document() if document is None else document))
     validate_document(filled)
-    for section, code, version in (
-        ("signals", "extractor", "extractor_version"),
-        ("labels", "classifier", "classifier_version"),
-    ):
+    for section, (code, version) in RULES.items():
         for name, entry in filled[section].items():
             if entry["implemented"]:
                 modules = [entry[code], *entry["helpers"]]
                 try:
-                    entry[version] = code_version(modules)
+                    entry[version] = code_version(modules, registered_as={entry[code]: name})
                 except ModuleNotFoundError as error:
                     raise DefinitionsError(f"{section}.{name}.{code}", "importable modules", str(error)) from error
     return SignalDefinitions(filled)

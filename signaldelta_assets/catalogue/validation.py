@@ -85,12 +85,17 @@ def _signal(path: str, signal: Mapping[str, Any], document: Mapping[str, Any]) -
             raise DefinitionsError(f"{path}.chain_affinity.{chain}", f"a number in [{MIN_AFFINITY}, 1]", affinity)
     if _get(signal, path, "implemented", bool):
         _get(signal, path, "extractor", str)
-        _rule(path, signal)
+        _rule(path, signal, document)
     else:
         _get(signal, path, "waits_for", str)
 
 
-def _rule(path: str, rule: Mapping[str, Any]) -> None:
+def _rule(path: str, rule: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+    tables = document["tables"]
+    # A rule that reads no lookup table need not say so.
+    for name in _get({"tables": []} | dict(rule), path, "tables", list):
+        if name == "patterns" or name not in tables | tables["patterns"]:
+            raise DefinitionsError(f"{path}.tables", "lookup tables and patterns of the definitions", name)
     for key in ("source_types", "helpers"):
         if not all(isinstance(item, str) for item in _get(rule, path, key, list)):
             raise DefinitionsError(f"{path}.{key}", "a list of texts", rule[key])
@@ -101,6 +106,8 @@ def _tables(document: Mapping[str, Any]) -> None:
     tables = _get(document, "$", "tables", dict)
     for name, pattern in _get(tables, "tables", "patterns", dict).items():
         path = f"tables.patterns.{name}"
+        if name in tables:
+            raise DefinitionsError(path, "a name that no other lookup table has", name)
         _get(pattern, path, "case_sensitive", bool)
         try:
             re.compile(_get(pattern, path, "expression", str))
@@ -116,6 +123,7 @@ def validate_document(document: Mapping[str, Any]) -> None:
     if document.get("availability_basis_hash") != hash_document(basis):
         raise DefinitionsError("availability_basis_hash", hash_document(basis), document.get("availability_basis_hash"))
     _families(document)
+    _tables(document)
     labels = _get(document, "$", "labels", dict)
     for name, chain in _get(document, "$", "chains", dict).items():
         path = f"chains.{name}"
@@ -138,8 +146,7 @@ def validate_document(document: Mapping[str, Any]) -> None:
             raise DefinitionsError(f"{path}.family_left_out", "a known family", label["family_left_out"])
         if _get(label, path, "implemented", bool):
             _get(label, path, "classifier", str)
-            _rule(path, label)
+            _rule(path, label, document)
             _number(label["params"], f"{path}.params", "lookahead_days", 0, 10_000)
         else:
             _get(label, path, "waits_for", str)
-    _tables(document)

@@ -308,8 +308,8 @@ def _report(warehouse: Warehouse, console: Console, *, definitions: SignalDefini
         tables.documents(warehouse),
         tables.quarantine(warehouse),
         tables.clocks(warehouse),
-        tables.events_by_year(warehouse, definitions.hash),
-        tables.labels_by_year(warehouse, definitions.hash),
+        tables.events_by_year(warehouse, definitions.signal_hashes().values()),
+        tables.labels_by_year(warehouse, definitions.label_hashes().values()),
         tables.rejections(warehouse),
     ):
         shown = Table(*columns, title=title)

@@ -1,7 +1,11 @@
-"""The asset graph as an SVG picture, drawn from the running definitions: one column per layer, parents to the left."""
+"""The asset graph as an SVG picture, drawn from the running definitions: one column per layer, parents to the left.
+
+The signals of a domain are one box, which says how many they are: a line per signal would hide all others.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from html import escape
 
 import dagster as dg
@@ -14,10 +18,19 @@ COLOURS = {
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 190, 24, 60, 8, 24
 
 
+def box(key: dg.AssetKey) -> dg.AssetKey:
+    """Return what an asset is drawn as: itself, or the domain of a signal, ``signals/insider``."""
+    return dg.AssetKey(list(key.path[:2])) if key.path[0] == "signals" else key
+
+
 def asset_graph_svg(repository: dg.RepositoryDefinition) -> str:
     """Return the graph of all executable assets as SVG text; the same definitions give the same text."""
     graph = repository.asset_graph
-    keys = sorted(graph.executable_asset_keys)
+    members = Counter(box(key) for key in graph.executable_asset_keys)
+    parents: dict[dg.AssetKey, set[dg.AssetKey]] = {key: set() for key in members}
+    for key in graph.executable_asset_keys:
+        parents[box(key)] |= {box(parent) for parent in graph.get(key).parent_keys}
+    keys = sorted(members)
     place: dict[dg.AssetKey, tuple[float, float]] = {}
     columns = [[key for layer in layers for key in keys if key.path[0] == layer] for layers in COLUMNS]
     tallest = max(map(len, columns))
@@ -34,7 +47,7 @@ def asset_graph_svg(repository: dg.RepositoryDefinition) -> str:
     ]
     for key in keys:
         x, y = place[key]
-        for parent in sorted(graph.get(key).parent_keys):
+        for parent in sorted(parents[key]):
             if parent in place and place[parent][0] < x:
                 px, py = place[parent][0] + WIDTH, place[parent][1] + HEIGHT / 2
                 middle, cy = (px + x) / 2, y + HEIGHT / 2
@@ -45,6 +58,8 @@ def asset_graph_svg(repository: dg.RepositoryDefinition) -> str:
     for key in keys:
         x, y = place[key]
         label = "/".join(key.path) if len(key.path) > 2 or key.path[0] not in ("staging", "marts") else key.path[1]
+        if members[key] > 1 or key.path[0] == "signals":
+            label += f" ({members[key]})"
         lines.append(
             f'<rect x="{x:g}" y="{y:g}" width="{WIDTH}" height="{HEIGHT}" rx="4" fill="{COLOURS[key.path[0]]}" '
             f'stroke="#6b7683"/><text x="{x + 8:g}" y="{y + 16:g}">{escape(label)}</text>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from signaldelta_assets.backtests.evaluation import holm
@@ -59,34 +60,34 @@ def clocks(warehouse: Warehouse) -> Shown:
     return "clock of submissions files", ("clock", "files"), rows
 
 
-def events_by_year(warehouse: Warehouse, definitions_hash: str) -> Shown:
-    """Active signal events per signal and year."""
+def events_by_year(warehouse: Warehouse, rules: Collection[str]) -> Shown:
+    """Active signal events per signal and year, of those made under `rules` (hashes of definitions of signals)."""
     rows = _rows(
         warehouse,
         """
         SELECT signal_id, extract(year FROM event_time)::int AS year, count(*) AS events,
                count(DISTINCT entity_id) AS entities
-        FROM (SELECT DISTINCT ON (event_id) * FROM iald_signals WHERE definitions_hash = %(definitions)s
+        FROM (SELECT DISTINCT ON (event_id) * FROM iald_signals WHERE definitions_hash = ANY(%(rules)s)
               ORDER BY event_id, revision DESC) latest
         WHERE active GROUP BY 1, 2 ORDER BY 1, 2
         """,
-        definitions=definitions_hash,
+        rules=sorted(rules),
     )
     return "signal events", ("signal", "year", "events", "entities"), rows
 
 
-def labels_by_year(warehouse: Warehouse, definitions_hash: str) -> Shown:
-    """Active labels per type, subtype and year."""
+def labels_by_year(warehouse: Warehouse, rules: Collection[str]) -> Shown:
+    """Active labels per type, subtype and year, of those made under `rules` (hashes of definitions of labels)."""
     rows = _rows(
         warehouse,
         """
         SELECT event_type, subtype, extract(year FROM event_time)::int AS year, count(*) AS events,
                count(DISTINCT entity_id) AS entities
-        FROM (SELECT DISTINCT ON (label_id) * FROM labeled_events WHERE definitions_hash = %(definitions)s
+        FROM (SELECT DISTINCT ON (label_id) * FROM labeled_events WHERE definitions_hash = ANY(%(rules)s)
               ORDER BY label_id, revision DESC) latest
         WHERE active GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
         """,
-        definitions=definitions_hash,
+        rules=sorted(rules),
     )
     return "labeled events", ("type", "subtype", "year", "events", "entities"), rows
 

@@ -29,7 +29,8 @@ class LabeledEvent:
     """A labeled event. `event_time` is never null: a label without authoritative time is rejected before this.
 
     `known_at` is when the rule could first have been decided; labels may use later records, signals never.
-    `observed_time` is when we had fetched the last record it rests on.
+    `observed_time` is when we had fetched the last record it rests on. `definitions_hash` names the type's own rule
+    (the rule_hash of its entry), not the whole catalogue.
     """
 
     event_type: str

@@ -41,8 +41,10 @@ class FrontierEntry:
 class SignalEvent:
     """A signal event; `strength_norm` and `reliability` in [0, 1], rounded half-even to 6 decimals.
 
-    `key` is the signal's own key (signals.md 4.1-4.6, column key). `event_key` = (signal, entity, key,
-    definitions hash) and `event_id` = ULID of event_time and event_key: the kernel orders ties by it.
+    `key` is the signal's own key (signals.md 4.1-4.6, column key). `definitions_hash` names the signal's own
+    definition (the rule_hash of its entry), not the whole catalogue: a change elsewhere leaves the event as it is.
+    `event_key` = (signal, entity, key, definitions hash) and `event_id` = ULID of event_time and event_key: the
+    kernel orders ties by it.
     `available_time` is not here: the run's latency model derives it from `frontier`.
     """
 

@@ -8,7 +8,7 @@ from signaldelta_assets.catalogue import SignalDefinitions, load_definitions
 from signaldelta_assets.contracts import SecurityContext
 from signaldelta_assets.labels import required_label_window, run_classifier
 from signaldelta_assets.settings import load_settings
-from signaldelta_assets.versioning import hash_document
+from signaldelta_assets.versioning import code_version
 from signaldelta_assets.warehouse.stores import documents, labels, raw, reference, signals
 from signaldelta_assets.warehouse.stores.reading import Window
 from signaldelta_assets.warehouse.tables import labeled_event_datasets, labeled_events
@@ -43,7 +43,7 @@ def asset_key(event_type: str) -> dg.AssetKey:
 
 def build_asset(definitions: SignalDefinitions, event_type: str, first_day: str) -> dg.AssetsDefinition:
     """Return the asset of one event type."""
-    key = asset_key(event_type)
+    key, rule = asset_key(event_type), definitions.label_hash(event_type)
     raw_keys = keys_by_source()
 
     @dg.asset(
@@ -56,7 +56,7 @@ def build_asset(definitions: SignalDefinitions, event_type: str, first_day: str)
         owners=OWNERS,
         kinds={"python", "postgres"},
         description=f"Labeled events of type {event_type} by quarter of their event time (signals.md 5).",
-        code_version=hash_document(definitions.document["labels"][event_type]),
+        code_version=definitions.label_hash(event_type),
         metadata={
             **table_metadata(labeled_events),
             "event_type": event_type,
@@ -81,7 +81,7 @@ def build_asset(definitions: SignalDefinitions, event_type: str, first_day: str)
             records = raw.read_raw(warehouse, list(needed.source_types), needed.start, needed.end - timedelta(days=1))
             securities = SecurityContext(reference.read_securities(warehouse))
             made = run_classifier(event_type, records, securities, definitions, window.start, window.end)
-            written = labels.write_labels(warehouse, made.events, window, [event_type], definitions.hash)
+            written = labels.write_labels(warehouse, made.events, window, [event_type], rule)
             signals.write_counts(warehouse, "label", event_type, window, made.counts)
             found = partition_versions(
                 warehouse,
@@ -90,7 +90,7 @@ def build_asset(definitions: SignalDefinitions, event_type: str, first_day: str)
                 list(context.partition_keys),
                 days.first.isoformat(),
                 days.last.isoformat(),
-                definitions.hash,
+                [rule],
             )
             with warehouse.read() as connection:
                 row = connection.execute(
@@ -128,7 +128,8 @@ def build_dataset(definitions: SignalDefinitions, event_types: list[str], first_
         owners=OWNERS,
         kinds={"postgres"},
         description=f"Immutable, hashed version of the ground truth over {QUARTERS_IN_SNAPSHOT} quarters.",
-        code_version=definitions.hash,
+        # Which labels there are, and by which rules, is followed through the labels' own data versions.
+        code_version=code_version(["signaldelta_assets.warehouse.stores.labels"]),
         metadata={**table_metadata(labeled_event_datasets), "persistence": "postgres"},
         check_specs=[
             dg.AssetCheckSpec(

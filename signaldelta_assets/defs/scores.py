@@ -15,8 +15,7 @@ from signaldelta_assets.warehouse.tables import score_samples
 
 from .describe import OWNERS, check_result, table_metadata
 from .platform import Platform
-from .signals import asset_key as signal_key
-from .signals import signals_by_domain
+from .signals import asset_keys
 
 LIVE_KEY = dg.AssetKey(["scores", "live"])
 RANGE_CHECK = "scores_are_in_range"
@@ -34,7 +33,7 @@ def build_live() -> dg.AssetsDefinition:
 
     @dg.asset(
         key=LIVE_KEY,
-        deps=[signal_key(domain) for domain in sorted(signals_by_domain(definitions))],
+        deps=sorted(asset_keys(definitions).values()),
         group_name="scores",
         owners=OWNERS,
         kinds={"python", "postgres"},
@@ -66,7 +65,7 @@ def build_live() -> dg.AssetsDefinition:
             reach = timedelta(hours=10 * max(signal.half_life_hours for signal in model.signals.values()))
             window = Window((at - reach).date(), at.date() + timedelta(days=1))
             events = signals.read_events(
-                warehouse, definitions_hash=definitions.hash, window=window, all_revisions=True
+                warehouse, rules=definitions.signal_hashes().values(), window=window, all_revisions=True
             )
             rows = score_live(events, model, latency, at)
             written = scores.write_score_samples(

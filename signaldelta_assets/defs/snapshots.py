@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from signaldelta_assets.catalogue import load_definitions
+from signaldelta_assets.catalogue import SignalDefinitions, load_definitions
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.snapshots import SnapshotManifestError, freeze_snapshot, open_snapshot
 from signaldelta_assets.timeline import LatencyModel
@@ -20,9 +20,8 @@ from .describe import OWNERS, check_result, table_metadata
 from .labels import DATASET_KEY
 from .partitions import QUARTERS_IN_SNAPSHOT, day_window, quarterly, trailing_window
 from .platform import Platform
-from .signals import asset_key as signal_key
-from .signals import signals_by_domain
-from .versions import EMPTY, partition_versions
+from .signals import asset_keys
+from .versions import EMPTY, signal_versions
 
 EVIDENCE_KEY = dg.AssetKey(["snapshots", "evidence"])
 SNAPSHOT_KEY = dg.AssetKey(["snapshots", "snapshot"])
@@ -32,36 +31,36 @@ QUARTERS_OF_REACH = 4
 FROZEN_CHECK = "parts_are_intact"
 
 
-def build_evidence(first_day: str) -> dg.AssetsDefinition:
+def build_evidence(definitions: SignalDefinitions, first_day: str) -> dg.AssetsDefinition:
     """Return the asset that sums up a quarter's signal events by one content hash.
 
-    It stands between a snapshot of several quarters and the days below it: a partition with a hundred parents or
-    more silently ignores their data versions, and a quarter has at most 92 days.
+    It stands between a snapshot of several quarters and the days below it: Dagster silently ignores the data versions
+    of a parent of which a partition has a hundred partitions or more. It counts per parent, so a quarter, at most 92
+    days, may stand below any number of signals. Rules and signals come in through these parents: the code version is
+    not that of the definitions, or a change of one signal would make every quarter stale before an event has changed.
     """
-    definitions = load_definitions()
-    grouped = signals_by_domain(definitions)
-    signal_ids = sorted(signal_id for ids in grouped.values() for signal_id in ids)
 
     @dg.asset(
         key=EVIDENCE_KEY,
-        deps=[signal_key(domain) for domain in sorted(grouped)],
+        deps=sorted(asset_keys(definitions).values()),
         partitions_def=quarterly(first_day),
         backfill_policy=dg.BackfillPolicy.multi_run(1),
         group_name="snapshots",
         owners=OWNERS,
         kinds={"postgres"},
         description="The content hash of a quarter's signal events: what a snapshot of that quarter would freeze.",
-        code_version=definitions.hash,
+        code_version=code_version(["signaldelta_assets.defs.versions"]),
         metadata={**table_metadata(iald_signals), "persistence": "postgres"},
     )
     def evidence(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
         window = day_window(context)
         keys = [day.isoformat() for day in window.days]
         with platform.warehouse() as warehouse:
-            versions = partition_versions(warehouse, "signals", signal_ids, keys, keys[0], keys[-1], definitions.hash)
+            versions = signal_versions(warehouse, definitions.signal_hashes(), keys)
+        days = {key for found in versions.values() for key, version in found.items() if version != EMPTY}
         return dg.MaterializeResult(
             data_version=dg.DataVersion(hash_document(versions)),
-            metadata={"days_with_events": sum(version != EMPTY for version in versions.values()), "days": len(keys)},
+            metadata={"days_with_events": len(days), "days": len(keys)},
         )
 
     return evidence
@@ -88,9 +87,8 @@ def check_frozen(store: ArtifactStore, manifest: Mapping[str, Any], basis: Mappi
     return result._replace(metadata={**result.metadata, "not_yet_available_at_as_of": dg.IntMetadataValue(waiting)})
 
 
-def build_snapshot(first_day: str) -> dg.AssetsDefinition:
+def build_snapshot(definitions: SignalDefinitions, first_day: str) -> dg.AssetsDefinition:
     """Return the asset of the frozen snapshot."""
-    definitions = load_definitions()
     # The quarters of the window and those of the reach before it.
     looking_back = dg.TimeWindowPartitionMapping(
         start_offset=1 - QUARTERS_IN_SNAPSHOT - QUARTERS_OF_REACH,
@@ -107,7 +105,8 @@ def build_snapshot(first_day: str) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"parquet", "postgres"},
         description=f"Content-addressed Parquet parts over {QUARTERS_IN_SNAPSHOT} quarters, and their manifest.",
-        code_version=code_version(["signaldelta_assets.snapshots"], {"definitions": definitions.hash}),
+        # The rules are followed through the evidence and the dataset, what else the definitions say is not.
+        code_version=code_version(["signaldelta_assets.snapshots"], {"definitions": definitions.frame_hash}),
         pool="heavy_cpu",
         metadata={**table_metadata(backtest_snapshots), "persistence": "postgres and artifact store"},
         check_specs=[
@@ -154,5 +153,5 @@ def build_snapshot(first_day: str) -> dg.AssetsDefinition:
 @dg.definitions
 def defs() -> dg.Definitions:
     """The quarter's evidence and the snapshot."""
-    first_day = load_settings().first_day
-    return dg.Definitions(assets=[build_evidence(first_day), build_snapshot(first_day)])
+    definitions, first_day = load_definitions(), load_settings().first_day
+    return dg.Definitions(assets=[build_evidence(definitions, first_day), build_snapshot(definitions, first_day)])

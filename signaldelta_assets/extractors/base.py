@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import pandas as pd
 
-from ..catalogue import SignalDefinition, SignalDefinitions
+from ..catalogue import Lookups, SignalDefinition, SignalDefinitions
 from ..contracts import FrontierEntry, SecurityContext, SignalEvent
 from ..errors import SignalDeltaError
 from .frames import Record, frontier
@@ -31,10 +31,16 @@ class Extraction:
 
 @dataclass(frozen=True)
 class SignalParams:
-    """The parameters of one signal with the tables of its definitions; makes the signal's events."""
+    """The parameters of one signal with the lookup tables it declares; makes the signal's events."""
 
     signal: SignalDefinition
-    definitions: SignalDefinitions
+    lookups: Lookups
+
+    @classmethod
+    def of(cls, signal_id: str, definitions: SignalDefinitions) -> SignalParams:
+        """Return the parameters of `signal_id`; nothing else of `definitions` can be reached from them."""
+        signal = definitions.signal(signal_id)
+        return cls(signal, definitions.lookups(signal_id, signal.tables))
 
     def __getitem__(self, name: str) -> Any:
         """Return a parameter of the definition, by its name in the document."""
@@ -47,12 +53,17 @@ class SignalParams:
 
     @property
     def tables(self) -> Mapping[str, Any]:
-        """The lookup tables of the definitions."""
-        return self.definitions.tables
+        """The lookup tables that the signal declares; `UndeclaredTableError` for another."""
+        return self.lookups.tables
+
+    @property
+    def patterns(self) -> Mapping[str, re.Pattern[str]]:
+        """The compiled expressions that the signal declares; `UndeclaredTableError` for another."""
+        return self.lookups.patterns
 
     def pattern(self, name: str) -> re.Pattern[str]:
-        """Return a compiled expression of the lookup tables."""
-        return self.definitions.patterns[name]
+        """Return a compiled expression that the signal declares; `UndeclaredTableError` for another."""
+        return self.lookups.patterns[name]
 
     def event(
         self,
@@ -71,8 +82,8 @@ class SignalParams:
         `edge` replaces the frontier of the inputs where these are too many to be listed (a window of bars).
         """
         used = [trigger, *inputs]
-        version = self.signal.extractor_version
-        if version is None:
+        version, own = self.signal.extractor_version, self.signal.rule_hash
+        if version is None or own is None:
             raise RegistryError(f"{self.signal.signal_id}: definitions without extractor_version: use load_definitions")
         return SignalEvent(
             signal_id=self.signal.signal_id,
@@ -86,7 +97,7 @@ class SignalParams:
             chain_affinity=dict(self.signal.chain_affinity),
             frontier=frontier(used) if edge is None else edge,
             raw_record_ids=tuple(item.raw_record_id for item in used),
-            definitions_hash=self.definitions.hash,
+            definitions_hash=own,
             extractor_version=version,
             attributes=attributes or {},
         )

@@ -63,7 +63,7 @@ class OpportunisticTrade:
         """Return one event per accession and group."""
         out = Extraction()
         code = "P" if params.signal.signal_id == "S001" else "S"
-        for issuer in trade_filings(records, params.tables, params.definitions.patterns, out.counts).values():
+        for issuer in trade_filings(records, params.tables, params.patterns, out.counts).values():
             for filing in issuer:
                 if filing.record.is_trigger:
                     self._judge(filing, issuer, code, params, out)
@@ -140,7 +140,7 @@ class InsiderCluster:
         out = Extraction()
         code = "P" if params.signal.signal_id == "S003" else "S"
         results = [one for one in eight_ks(records, params.tables, Counter()) if "2.02" in one.items]
-        for issuer in trade_filings(records, params.tables, params.definitions.patterns, out.counts).values():
+        for issuer in trade_filings(records, params.tables, params.patterns, out.counts).values():
             filings = eligible(
                 issuer,
                 code,

@@ -33,7 +33,7 @@ class OfficerDirectorDeparture:
             strength = params["index_only"]
             attributes: dict[str, object] = {"read": False}
             if text is not None:
-                found = departures(text, params.definitions.patterns)
+                found = departures(text, params.patterns)
                 if not found.matched:
                     out.counts["no_departure"] += 1
                     continue

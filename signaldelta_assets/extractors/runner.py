@@ -55,7 +55,7 @@ def run_extractor(
         raise ValueError(f"run_extractor: start {start} must come before end {end}")
     counts: Counter[str] = Counter()
     frame = prepare(records, definitions.availability_basis, signal.source_types, context, start, end, counts)
-    made = get(signal_id).extract(frame, context, SignalParams(signal, definitions))
+    made = get(signal_id).extract(frame, context, SignalParams.of(signal_id, definitions))
     counts.update(made.counts)
     events = sorted(made.events, key=lambda event: (event.event_time, event.event_id))
     return Extraction(events, Counter({reason: n for reason, n in counts.items() if n}))

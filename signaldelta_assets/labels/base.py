@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
-from ..catalogue import LabelDefinition, SignalDefinitions
+from ..catalogue import LabelDefinition, Lookups, SignalDefinitions
 from ..contracts import LabeledEvent, SecurityContext, TimePrecision
 from ..extractors import Record, RegistryError
 from .frames import Evidence, as_time, source_url
@@ -25,10 +25,16 @@ class Labeling:
 
 @dataclass(frozen=True)
 class LabelParams:
-    """The parameters of one label rule with the tables of its definitions; makes the rule's labels."""
+    """The parameters of one label rule with the lookup tables it declares; makes the rule's labels."""
 
     rule: LabelDefinition
-    definitions: SignalDefinitions
+    lookups: Lookups
+
+    @classmethod
+    def of(cls, event_type: str, definitions: SignalDefinitions) -> LabelParams:
+        """Return the parameters of `event_type`; nothing else of `definitions` can be reached from them."""
+        rule = definitions.label(event_type)
+        return cls(rule, definitions.lookups(event_type, rule.tables))
 
     def __getitem__(self, name: str) -> Any:
         """Return a parameter of the rule, by its name in the document."""
@@ -41,12 +47,17 @@ class LabelParams:
 
     @property
     def tables(self) -> Mapping[str, Any]:
-        """The lookup tables of the definitions."""
-        return self.definitions.tables
+        """The lookup tables that the rule declares; `UndeclaredTableError` for another."""
+        return self.lookups.tables
+
+    @property
+    def patterns(self) -> Mapping[str, re.Pattern[str]]:
+        """The compiled expressions that the rule declares; `UndeclaredTableError` for another."""
+        return self.lookups.patterns
 
     def pattern(self, name: str) -> re.Pattern[str]:
-        """Return a compiled expression of the lookup tables."""
-        return self.definitions.patterns[name]
+        """Return a compiled expression that the rule declares; `UndeclaredTableError` for another."""
+        return self.lookups.patterns[name]
 
     def label(
         self,
@@ -65,8 +76,8 @@ class LabelParams:
         `deciding`: the records that the rule rests on, the first gives the source URL; known_at is when the last of
         them was available. `further`: records that only refine the label (its subtype).
         """
-        version = self.rule.classifier_version
-        if version is None:
+        version, own = self.rule.classifier_version, self.rule.rule_hash
+        if version is None or own is None:
             raise RegistryError(f"{self.rule.event_type}: definitions without classifier_version: use load_definitions")
         used = [*deciding, *further]
         return LabeledEvent(
@@ -82,7 +93,7 @@ class LabelParams:
             raw_record_ids=tuple(record.raw_record_id for record in used),
             source_url=source_url(deciding),
             classifier_version=version,
-            definitions_hash=self.definitions.hash,
+            definitions_hash=own,
             attributes=attributes or {},
         )
 

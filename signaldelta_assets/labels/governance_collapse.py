@@ -51,7 +51,7 @@ class GovernanceCollapse:
             if text is None:
                 out.counts["text_not_read"] += counted
                 continue
-            found = departures(text, params.definitions.patterns)
+            found = departures(text, params.patterns)
             out.counts["leaves_with_annual_meeting"] += counted * len(found.scheduled)
             names = frozenset(name.split(". ", 1)[-1] for name in found.persons if name not in found.scheduled)
             if names:

@@ -26,7 +26,7 @@ class InsiderTradingDisclosure:
         out = Labeling()
         joint_days = params.tables["joint_trade_days"]
         restate = timedelta(days=params["restate_days"])
-        found = trade_filings(evidence.timed, params.tables, params.definitions.patterns, out.counts)
+        found = trade_filings(evidence.timed, params.tables, params.patterns, out.counts)
         for entity, issuer in sorted(found.items()):
             for code, subtype, least in (
                 ("P", "buy_cluster", params["min_usd_purchase"]),

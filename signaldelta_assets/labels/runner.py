@@ -44,7 +44,7 @@ def run_classifier(
     # Records about no one entity stand under their publisher; the rule finds whom they concern.
     known = context.with_publishers()
     evidence = gather(records, definitions.availability_basis, rule.source_types, known, start, end, counts)
-    made = get_classifier(event_type).classify(evidence, context, LabelParams(rule, definitions))
+    made = get_classifier(event_type).classify(evidence, context, LabelParams.of(event_type, definitions))
     counts.update(made.counts)
     labels = sorted(
         (label for label in made.events if start <= label.event_time.date() < end),

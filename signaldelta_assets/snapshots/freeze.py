@@ -66,18 +66,24 @@ def freeze_snapshot(
     earlier ingest_time. `dataset` is the labeled-event dataset, by value, id, hash or version. The same content gives
     the snapshot that is there, with its own earlier `as_of`.
 
-    Raises `SnapshotError` for an `as_of` in the future, and for a dataset of other definitions or of a later moment.
+    `definitions_hash` names the stored definitions whose signals' events are taken: those made under their rules.
+    Raises `SnapshotError` for an `as_of` in the future, and for a dataset of other label rules or of a later moment,
+    `UnknownDocumentError` for definitions that are not stored.
     """
     now = warehouse.quiesce()
     as_of = now if as_of is None else as_of
     if as_of > now:
         raise SnapshotError(f"snapshot: as_of: expected at most {now.isoformat()}, found {as_of.isoformat()}")
     dataset = dataset if isinstance(dataset, labels.Dataset) else labels.get_dataset(warehouse, dataset)
-    if dataset.definitions_hash != definitions_hash:
+    # A dataset frozen under definitions that differ in other things than the rules of labels is the same dataset.
+    expected = documents.rule_hashes(warehouse, definitions_hash, "labels")
+    found_rules = documents.rule_hashes(warehouse, dataset.definitions_hash, "labels")
+    if found_rules != expected:
         raise SnapshotError(
-            f"snapshot: dataset {dataset.dataset_id}: field 'definitions_hash': expected {definitions_hash}, "
-            f"found {dataset.definitions_hash}"
+            f"snapshot: dataset {dataset.dataset_id}: field 'definitions_hash': expected the label rules of "
+            f"{definitions_hash}, found those of {dataset.definitions_hash}"
         )
+    rules = documents.rule_hashes(warehouse, definitions_hash, "signals").values()
     known_at = labels.dataset_known_after(warehouse, dataset.dataset_id, as_of)
     if known_at is not None:
         raise SnapshotError(
@@ -91,9 +97,7 @@ def freeze_snapshot(
         return {"kind": kind, "stretch": stretch, **asdict(put_part(store, conform(kind, table), known[kind]))}
 
     def events(stretch: str, days: Window) -> list[Part]:
-        table = signals.read_events(
-            warehouse, definitions_hash=definitions_hash, window=days, as_of=as_of, columns=_EVENT_COLUMNS
-        )
+        table = signals.read_events(warehouse, rules=rules, window=days, as_of=as_of, columns=_EVENT_COLUMNS)
         # Without any event at all there still is a part that says so.
         if table.num_rows == 0 and stretch != "all":
             return []

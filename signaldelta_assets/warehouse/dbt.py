@@ -16,7 +16,8 @@ from .postgres import plain_url
 from .tables import SCHEMA, metadata
 
 # Which assets write a table: the lineage from the raw assets to the marts hangs on this map alone. A table with
-# several writers is one dbt source per writer, all of the same relation (`source_names`).
+# several writers is one dbt source per writer, all of the same relation (`source_names`). A layer alone, `signals`,
+# stands for all its assets: which those are is the catalogue's to say.
 SOURCE_ASSETS: dict[str, tuple[str, ...]] = {
     "raw_records": (
         "raw/edgar/submissions",
@@ -36,15 +37,7 @@ SOURCE_ASSETS: dict[str, tuple[str, ...]] = {
     "quarantined_records": ("raw/edgar/submissions",),
     "quarantine_resolutions": ("raw/edgar/submissions",),
     "securities": ("raw/edgar/submissions",),
-    "iald_signals": (
-        "signals/insider/events",
-        "signals/disclosure/events",
-        "signals/reporting/events",
-        "signals/earnings/events",
-        "signals/transactions/events",
-        "signals/governance/events",
-        "signals/market/events",
-    ),
+    "iald_signals": ("signals",),
     "score_samples": ("scores/live",),
     "labeled_events": (
         "labels/earnings_surprise",

@@ -22,6 +22,9 @@ from tests.readside import (
     HASH,
     INGESTED,
     LATENCY,
+    OLD_DEFINITIONS,
+    OLD_RULE,
+    RULE,
     SLOW,
     T0,
     entry,
@@ -70,7 +73,7 @@ def stored(filled: Warehouse) -> list[dict[str, Any]]:
     """Every stored revision of the catalogue's events with its available_time by the reference."""
     model = LatencyModel.from_dict(LATENCY)
     with filled.read() as connection:
-        rows = connection.execute("SELECT * FROM iald_signals WHERE definitions_hash = %s", (HASH,)).fetchall()
+        rows = connection.execute("SELECT * FROM iald_signals WHERE definitions_hash = %s", (RULE,)).fetchall()
     return [row | {"available": available(row, model)} for row in rows]
 
 
@@ -125,6 +128,20 @@ def test_the_answer_names_its_latency_model(client: httpx.Client) -> None:
     fast = everything(client, "signals", as_of=moment)
     assert fast and not everything(client, "signals", as_of=moment, latency_model="slow")
     assert client.get("/api/v2/signals", params={"latency_model": "none such"}).status_code == 404
+
+
+def test_definitions_stand_for_the_rules_they_hold(client: httpx.Client) -> None:
+    """Events carry the hash of their own rule: asked for by the whole hash, by the rule's, or through one event."""
+    moment, old = INGESTED - timedelta(days=1), hash_document(OLD_DEFINITIONS)
+    asked = {name: everything(client, "signals", as_of=moment, definitions=name) for name in (HASH, RULE, old)}
+    assert asked[HASH] == asked[RULE] and {row["definitions_hash"] for row in asked[HASH]} == {RULE}
+    assert [row["definitions_hash"] for row in asked[old]] == [OLD_RULE]
+    for event, definitions in ((asked[HASH][0], HASH), (asked[old][0], old)):
+        assert client.get(f"/api/v2/signals/{event['event_id']}").json()["meta"]["definitions_hash"] == definitions
+    # Both definitions have the same rules of labels, and so the same labels.
+    truth = everything(client, "labels", as_of=moment, definitions=HASH)
+    assert truth and truth == everything(client, "labels", as_of=moment, definitions=old)
+    assert everything(client, "signals", as_of=moment, definitions="e" * 64) == []
 
 
 def test_one_event_shows_the_revisions_of_its_time(client: httpx.Client, stored: list[dict[str, Any]]) -> None:

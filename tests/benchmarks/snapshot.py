@@ -75,7 +75,14 @@ INSERT INTO labeled_events (label_id, revision, label_key, event_type, subtype, 
         FROM generate_series(0, {labels} - 1) AS i) AS made;
 ANALYZE;
 """
-_DEFINITIONS: dict[str, Any] = {"schema": "signaldelta.signal_definitions/1", "families": {}, "labels": {}}
+_RULE = "d" * 64
+_DEFINITIONS: dict[str, Any] = {
+    "schema": "signaldelta.signal_definitions/1",
+    "families": {},
+    # Every signal and label of the bench is made under one rule.
+    "signals": {"S001": {"rule_hash": _RULE}},
+    "labels": {"MNA_ANNOUNCEMENT": {"rule_hash": _RULE}},
+}
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def filled(folder: Path) -> Iterator[Filled]:
         with Warehouse(url) as warehouse:
             definitions_hash = documents.put_document(warehouse, "signal_definitions", "bench", _DEFINITIONS)
             fill = _FILL.format(entities=ENTITIES, events=EVENTS, labels=LABELS, records=RECORDS,
-                                definitions=definitions_hash)  # fmt: skip
+                                definitions=_RULE)  # fmt: skip
             with psycopg.connect(warehouse.url, autocommit=True) as connection:
                 connection.execute(fill.encode())
             dataset = labels.freeze_dataset(warehouse, window=WINDOW, definitions_hash=definitions_hash)

@@ -71,12 +71,10 @@ def test_source_names_are_registered_tables() -> None:
 
 
 def test_writers_are_the_running_assets() -> None:
-    """The map of writers follows the catalogue: a family or label that becomes active must be put in."""
+    """The map of writers follows the catalogue: a label that becomes active must be put in."""
     from signaldelta_assets.catalogue import load_definitions
-    from signaldelta_assets.defs.signals import signals_by_domain
 
     definitions = load_definitions()
-    assert set(SOURCE_ASSETS["iald_signals"]) == {f"signals/{name}/events" for name in signals_by_domain(definitions)}
     assert set(SOURCE_ASSETS["labeled_events"]) == {f"labels/{name.lower()}" for name in definitions.active_labels()}
 
 

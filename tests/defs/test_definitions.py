@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.cli.graph import asset_graph_svg
 from signaldelta_assets.warehouse.dbt import SOURCE_ASSETS
 from tests.defs.golden import definitions_document
@@ -84,9 +85,11 @@ def test_a_partition_has_fewer_than_a_hundred_parents(repository: dg.RepositoryD
 def test_dbt_sources_name_assets_that_exist(repository: dg.RepositoryDefinition) -> None:
     keys = {key.to_user_string() for key in repository.asset_graph.executable_asset_keys}
     named = {asset for assets in SOURCE_ASSETS.values() for asset in assets}
-    assert named <= keys
-    signals = {key for key in keys if key.startswith("signals/")}
-    assert signals == set(SOURCE_ASSETS["iald_signals"])
+    # The signals' table has one source, called by the layer: what reads it stands below every signal.
+    assert named - {"signals"} <= keys and SOURCE_ASSETS["iald_signals"] == ("signals",)
+    signals = {key for key in repository.asset_graph.executable_asset_keys if key.path[0] == "signals"}
+    assert repository.asset_graph.get(dg.AssetKey(["staging", "stg_signal_events"])).parent_keys == signals
+    assert len(signals) == len(load_definitions().active_signals())
 
 
 def test_the_picture_shows_the_graph_that_is(repository: dg.RepositoryDefinition) -> None:

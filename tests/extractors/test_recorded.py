@@ -7,10 +7,12 @@ the two differ they do not say which is right. S064 has no band: it fires a fift
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from signaldelta_assets.catalogue.lookups import Declared
 from signaldelta_assets.extractors import Extraction, required_window, run_extractor
 from signaldelta_assets.labels import Labeling, run_classifier
 from tests.extractors import recorded
@@ -146,3 +148,36 @@ def test_split_windows_on_recorded_filings() -> None:
         records = recorded.filing_index()
         parts += run_extractor("S039", records, recorded.known(records), definitions(), *window).events
     assert [event.content_hash for event in parts] == [event.content_hash for event in whole]
+
+
+def test_rules_read_what_they_declare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every signal and label on its real records: no table is read that its hash leaves out (that would raise), and
+    none is declared for nothing, but the two that only a text asks for which is not among the recorded ones."""
+    read: dict[str, set[str]] = {}
+    original = Declared.__getitem__
+
+    def watched(self: Declared[Any], name: str) -> Any:
+        read.setdefault(self.rule, set()).add(name)
+        return original(self, name)
+
+    monkeypatch.setattr(Declared, "__getitem__", watched)
+    facts, known = recorded.xbrl_facts()
+    inputs = {
+        "form_8k": [recorded.eight_ks()], "filing_index": [recorded.filing_index()], "xbrl_facts": [facts],
+        "ownership": [recorded.ownership()], "earnings_actual": [recorded.releases()],
+        "daily_bar": [recorded.daily_bars(3)],
+    }  # fmt: skip
+    declared: dict[str, set[str]] = {}
+    for name in definitions().active_signals():
+        sources = definitions().signal(name).source_types
+        for records in [frame for source in sources for frame in inputs.get(source, [])]:
+            context = known if records is facts else recorded.known(records)
+            run_extractor(name, records, context, definitions(), *recorded.WHOLE)
+            declared[name] = set(definitions().signal(name).tables)
+    for name in definitions().active_labels():
+        for records in [frame for source in definitions().label(name).source_types for frame in inputs.get(source, [])]:
+            run_classifier(name, records, recorded.known(records), definitions(), *recorded.WHOLE)
+            declared[name] = set(definitions().label(name).tables)
+    assert declared.keys() >= set(definitions().active_signals())
+    unread = {name: names - read.get(name, set()) for name, names in declared.items()}
+    assert {name: names for name, names in unread.items() if names} == {}

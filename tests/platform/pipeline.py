@@ -53,7 +53,7 @@ def freeze(warehouse: Warehouse, store: ArtifactStore, first: date, last: date) 
         needed = required_label_window(event_type, window.start, window.end, definitions)
         records = raw.read_raw(warehouse, list(needed.source_types), needed.start, needed.end - timedelta(days=1))
         made = run_classifier(event_type, records, securities, definitions, window.start, window.end)
-        labels.write_labels(warehouse, made.events, window, [event_type], definitions.hash)
+        labels.write_labels(warehouse, made.events, window, [event_type], definitions.label_hash(event_type))
     as_of = warehouse.quiesce()
     dataset = labels.freeze_dataset(warehouse, as_of=as_of, window=window, definitions_hash=definitions.hash)
     frozen = freeze_snapshot(

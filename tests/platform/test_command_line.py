@@ -13,9 +13,8 @@ from dagster._core.loader import LoadingContextForTest
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.collectors import registered_collectors
 from signaldelta_assets.defs.raw import asset_key as raw_key
-from signaldelta_assets.defs.signals import asset_key as signal_key
-from signaldelta_assets.defs.signals import signals_by_domain
-from signaldelta_assets.defs.versions import EMPTY, partition_versions
+from signaldelta_assets.defs.signals import asset_keys
+from signaldelta_assets.defs.versions import EMPTY, partition_versions, signal_versions
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.tables import raw_records
 from tests.platform.conftest import MakeDeployment
@@ -57,10 +56,9 @@ def _versions(deployment: Deployment) -> dict[dg.AssetKey, dict[str, str]]:
         for name, collector in registered_collectors().items():
             sources = list(collector.source_types)
             found[raw_key(name)] = partition_versions(warehouse, "raw", sources, DAYS, DAYS[0], DAYS[-1])
-        for domain, names in signals_by_domain(definitions).items():
-            found[signal_key(domain)] = partition_versions(
-                warehouse, "signals", names, DAYS, DAYS[0], DAYS[-1], definitions.hash
-            )
+        keys = asset_keys(definitions)
+        for name, versions in signal_versions(warehouse, definitions.signal_hashes(), DAYS).items():
+            found[keys[name]] = versions
     return found
 
 
@@ -74,6 +72,13 @@ def _stale(instance: dg.DagsterInstance) -> set[tuple[str, str]]:
     status = {(key.to_user_string(), day): resolver.get_status(key, day) for key in daily for day in DAYS}
     assert set(status.values()) <= {StaleStatus.FRESH, StaleStatus.STALE}, status
     return {place for place, found in status.items() if found is StaleStatus.STALE}
+
+
+def _of_bars() -> set[str]:
+    """The signals that are computed from daily bars."""
+    definitions = load_definitions()
+    keys = asset_keys(definitions)
+    return {keys[name].to_user_string() for name in keys if "daily_bar" in definitions.signal(name).source_types}
 
 
 def _recorded(instance: dg.DagsterInstance, key: dg.AssetKey, day: str) -> str | None:
@@ -133,8 +138,9 @@ def _plant(deployment: Deployment, source_type: str, day: str, partition_day: st
 def test_only_the_day_that_changed_becomes_stale(deployment: Deployment, instance: dg.DagsterInstance) -> None:
     _plant(deployment, "daily_bar", CHANGED, CHANGED)
     deployment.materialize("key:raw/polygon/daily_bars", CHANGED)
-    assert _stale(instance) == {("signals/market/events", CHANGED)}
-    deployment.materialize("key:signals/market/events", CHANGED)
+    # Every signal that reads bars, and no other.
+    assert _stale(instance) == {(key, CHANGED) for key in _of_bars()}
+    deployment.materialize(" or ".join(f"key:{key}" for key in sorted(_of_bars())), CHANGED)
     assert _stale(instance) == set()
 
 
@@ -172,7 +178,8 @@ def test_a_backfill_runs_its_partitions_through_the_daemon(
 
 
 def test_a_failed_check_stops_what_is_below_it(deployment: Deployment, instance: dg.DagsterInstance) -> None:
-    both = "key:raw/polygon/daily_bars or key:signals/market/events"
+    signals = sorted(_of_bars())
+    both = "key:raw/polygon/daily_bars or " + " or ".join(f"key:{key}" for key in signals)
     _plant(deployment, "daily_bar", CHANGED, BROKEN)
     said = deployment.materialize(both, BROKEN, succeeds=False)
     assert "records_are_sound" in said
@@ -188,5 +195,6 @@ def test_a_failed_check_stops_what_is_below_it(deployment: Deployment, instance:
     # The day before is sound: there the same command goes through, checks and signals included.
     deployment.materialize(both, BACKFILLED[-1])
     (sound,) = instance.get_runs(limit=1)
-    passed = {check.check_name: check.passed for check in _checks(instance, sound)}
-    assert passed == {"records_are_sound": True, "events_rest_on_records": True}
+    passed = {(check.asset_key.to_user_string(), check.check_name): check.passed for check in _checks(instance, sound)}
+    expected = {("raw/polygon/daily_bars", "records_are_sound"), *((key, "events_rest_on_records") for key in signals)}
+    assert passed == dict.fromkeys(expected, True)

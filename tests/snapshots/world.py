@@ -19,15 +19,18 @@ from tests.warehouse.examples import labeled_event, put_raw, raw_record, signal_
 DEFINITIONS: dict[str, Any] = {
     "schema": "signaldelta.signal_definitions/1",
     "families": {"F01": {"name": "a", "stage": 1, "budget": 1.5}, "F06": {"name": "b", "stage": 3, "budget": 1.5}},
+    "signals": {"S001": {"rule_hash": "1" * 64}, "S033": {"rule_hash": "3" * 64}},
     "labels": {
-        "MNA_ANNOUNCEMENT": {"family_left_out": "F06", "source_types": ["form_8k"]},
-        "EARNINGS_SURPRISE": {"family_left_out": "F05", "source_types": ["earnings_actual"]},
+        "MNA_ANNOUNCEMENT": {"family_left_out": "F06", "source_types": ["form_8k"], "rule_hash": "a" * 64},
+        "EARNINGS_SURPRISE": {"family_left_out": "F05", "source_types": ["earnings_actual"], "rule_hash": "b" * 64},
     },
 }
 DEFINITIONS_HASH = hash_document(DEFINITIONS)
 WINDOW = Window(date(2024, 1, 1), date(2024, 7, 1))
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SIGNALS = {"S001": "F01", "S033": "F06"}
+RULES = {name: str(entry["rule_hash"]) for name, entry in DEFINITIONS["signals"].items()}
+LABEL_RULE = str(DEFINITIONS["labels"]["MNA_ANNOUNCEMENT"]["rule_hash"])
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,12 @@ class World:
     labels: list[LabeledEvent]
 
     def write_events(self, events: list[SignalEvent]) -> None:
-        signals.write_events(self.warehouse, events, WINDOW, list(SIGNALS), DEFINITIONS_HASH)
+        for name, rule in RULES.items():
+            own = [event for event in events if event.signal_id == name]
+            signals.write_events(self.warehouse, own, WINDOW, [name], rule)
 
     def write_labels(self, events: list[LabeledEvent]) -> None:
-        labels.write_labels(self.warehouse, events, WINDOW, ["MNA_ANNOUNCEMENT"], DEFINITIONS_HASH)
+        labels.write_labels(self.warehouse, events, WINDOW, ["MNA_ANNOUNCEMENT"], LABEL_RULE)
 
     def freeze(
         self, as_of: datetime | None = None, window: Window = WINDOW, reach: timedelta = timedelta(0)
@@ -75,7 +80,7 @@ def build_world(warehouse: Warehouse, store: ArtifactStore, *, entities: int = 4
             raw = raw_record(number, source_type="form_8k", entity_id=entity, event_time=at, form="8-K")
             records.append(raw)
             truth.append(labeled_event(number, entity_id=entity, event_time=at, raw_record_ids=(raw.raw_record_id,),
-                                       definitions_hash=DEFINITIONS_HASH))  # fmt: skip
+                                       definitions_hash=LABEL_RULE))  # fmt: skip
             # The filing that carries the label fires a signal of its own: circular by construction.
             events.append(_event(number, "S033", entity, at, raw.raw_record_id, "form_8k", "8-K", 0.9))
             if random.random() < 0.8:
@@ -113,6 +118,6 @@ def _event(
         entity_id=entity,
         raw_record_ids=(raw_id,),
         frontier=frontier,
-        definitions_hash=DEFINITIONS_HASH,
+        definitions_hash=RULES[signal_id],
     )
     return replace(event, strength_norm=strength)

@@ -19,7 +19,12 @@ from signaldelta_assets.contracts import (
 from signaldelta_assets.versioning import sha256_hex
 from signaldelta_assets.warehouse import Warehouse
 
+# The hash of the rule under which these were made, and definitions that hold it.
 DEFINITIONS = sha256_hex(b"definitions")
+DEFINITIONS_DOCUMENT = {
+    "signals": {"S001": {"rule_hash": DEFINITIONS}},
+    "labels": {"MNA_ANNOUNCEMENT": {"rule_hash": DEFINITIONS}},
+}
 START = datetime(2024, 3, 1, 14, tzinfo=UTC)
 BODY = sha256_hex(b"body")
 

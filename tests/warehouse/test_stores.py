@@ -17,6 +17,7 @@ from signaldelta_assets.warehouse.stores import documents, labels, raw, scores, 
 from signaldelta_assets.warehouse.stores.reading import Window
 from tests.warehouse.examples import (
     DEFINITIONS,
+    DEFINITIONS_DOCUMENT,
     START,
     labeled_event,
     put_raw,
@@ -36,7 +37,7 @@ def empty(fresh_postgres_url: str):
 
 
 def _events(warehouse: Warehouse, as_of=None):
-    return signals.read_events(warehouse, definitions_hash=DEFINITIONS, window=MONTH, as_of=as_of)
+    return signals.read_events(warehouse, rules=[DEFINITIONS], window=MONTH, as_of=as_of)
 
 
 def test_documents_are_named_by_their_canonical_bytes(warehouse: Warehouse) -> None:
@@ -86,7 +87,7 @@ def test_an_event_that_moves_in_time_leaves_its_old_window(empty: Warehouse) -> 
     # The old window finds nothing to withdraw: the newest revision of the key is elsewhere.
     assert signals.write_events(empty, [], MONTH, ["S001"], DEFINITIONS).withdrawn == 0
     assert _events(empty).num_rows == 0
-    april_events = signals.read_events(empty, definitions_hash=DEFINITIONS, window=april)
+    april_events = signals.read_events(empty, rules=[DEFINITIONS], window=april)
     assert april_events["event_id"].to_pylist() == [new.event_id]
 
 
@@ -168,17 +169,18 @@ def test_raw_records_come_back_as_they_were_written(empty: Warehouse) -> None:
 def test_labels_and_dataset_versions(empty: Warehouse) -> None:
     first = [labeled_event(n) for n in range(3)]
     assert labels.write_labels(empty, first, MONTH, ["MNA_ANNOUNCEMENT"], DEFINITIONS).inserted == 3
+    whole = documents.put_document(empty, "signal_definitions", "active", DEFINITIONS_DOCUMENT)
     early = empty.quiesce()
-    one = labels.freeze_dataset(empty, as_of=early, window=MONTH, definitions_hash=DEFINITIONS)
+    one = labels.freeze_dataset(empty, as_of=early, window=MONTH, definitions_hash=whole)
     assert (one.version, one.event_count, one.created) == (1, 3, True)
     assert one.coverage["MNA_ANNOUNCEMENT"]["insufficient_for_evaluation"] is True
 
     changed = [first[0], replace(first[1], confidence=0.75)]
     counts = labels.write_labels(empty, changed, MONTH, ["MNA_ANNOUNCEMENT"], DEFINITIONS)
     assert (counts.revised, counts.withdrawn, counts.unchanged) == (1, 1, 1)
-    again = labels.freeze_dataset(empty, as_of=early, window=MONTH, definitions_hash=DEFINITIONS)
+    again = labels.freeze_dataset(empty, as_of=early, window=MONTH, definitions_hash=whole)
     assert (again.dataset_id, again.created) == (one.dataset_id, False)
-    two = labels.freeze_dataset(empty, as_of=empty.quiesce(), window=MONTH, definitions_hash=DEFINITIONS)
+    two = labels.freeze_dataset(empty, as_of=empty.quiesce(), window=MONTH, definitions_hash=whole)
     assert (two.version, two.event_count) == (2, 2) and two.dataset_hash != one.dataset_hash
 
     assert labels.read_dataset(empty, one.dataset_id)["confidence"].to_pylist() == [0.95, 0.95, 0.95]
@@ -187,9 +189,7 @@ def test_labels_and_dataset_versions(empty: Warehouse) -> None:
     with pytest.raises(labels.UnknownDatasetError):
         labels.get_dataset(empty, 3)
     with pytest.raises(ValueError, match="as_of"):
-        labels.freeze_dataset(
-            empty, as_of=empty.quiesce() + timedelta(hours=1), window=MONTH, definitions_hash=DEFINITIONS
-        )
+        labels.freeze_dataset(empty, as_of=empty.quiesce() + timedelta(hours=1), window=MONTH, definitions_hash=whole)
 
 
 def test_scores_are_kept_once_and_history_only_where_they_change(empty: Warehouse) -> None:

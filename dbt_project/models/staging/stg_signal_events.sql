@@ -1,10 +1,3 @@
--- Every extractor writes this one table; naming the other writers puts them all into the lineage.
--- depends_on: {{ source('signaldelta', 'iald_signals__disclosure_events') }}
--- depends_on: {{ source('signaldelta', 'iald_signals__reporting_events') }}
--- depends_on: {{ source('signaldelta', 'iald_signals__earnings_events') }}
--- depends_on: {{ source('signaldelta', 'iald_signals__transactions_events') }}
--- depends_on: {{ source('signaldelta', 'iald_signals__governance_events') }}
--- depends_on: {{ source('signaldelta', 'iald_signals__market_events') }}
 -- The latest revision of each event, by event_key: a correction of event_time changes the event_id. A withdrawn
 -- event stays here with active = false; the marts leave it out.
 select distinct on (event_key)

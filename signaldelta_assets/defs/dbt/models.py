@@ -9,19 +9,25 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
 
+from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.warehouse.dbt import dbt_environment
 
 from ..describe import OWNERS
 from ..platform import Platform, database_url
+from ..signals import asset_keys
 
 # Beside this interpreter: a virtual environment need not be activated.
 DBT = str(Path(sys.executable).with_name("dbt"))
 PROJECT_DIR = Path(__file__).resolve().parents[3] / "dbt_project"
 
 
+# What the source of all signals is called in `sources.yml`: the layer, for its assets come and go with the catalogue.
+SIGNALS_KEY = dg.AssetKey(["signals"])
+
+
 class Translator(DagsterDbtTranslator):
-    """Keys are [layer, model]; the group is the layer, as everywhere."""
+    """Keys are [layer, model]; the group is the layer, as everywhere. The source of signals is every signal's asset."""
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
         """Return the spec of one dbt node; a source keeps the key its meta names."""
@@ -30,7 +36,11 @@ class Translator(DagsterDbtTranslator):
         if node is None or node["resource_type"] != "model":
             return spec
         layer = node["fqn"][1]
+        deps = [dep for dep in spec.deps if dep.asset_key != SIGNALS_KEY]
+        if len(deps) < len(list(spec.deps)):
+            deps += [dg.AssetDep(key) for key in sorted(asset_keys(load_definitions()).values())]
         return spec.replace_attributes(
+            deps=deps,
             key=dg.AssetKey([layer, node["name"]]),
             group_name=layer,
             owners=OWNERS,

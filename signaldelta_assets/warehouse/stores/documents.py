@@ -55,6 +55,16 @@ def get_document(warehouse: Warehouse, document_hash: str, kind: str | None = No
     return document
 
 
+def rule_hashes(warehouse: Warehouse, definitions_hash: str, section: str) -> dict[str, str]:
+    """Return the hash of each active rule of stored signal definitions, by name; `section`: signals or labels.
+
+    Events and labels carry these, the whole hash names their set. Raises `UnknownDocumentError` for definitions that
+    are not stored: nothing would say which events are theirs.
+    """
+    document = get_document(warehouse, definitions_hash, "signal_definitions")
+    return {name: str(entry["rule_hash"]) for name, entry in sorted(document.get(section, {}).items())}
+
+
 def document_name(warehouse: Warehouse, document_hash: str) -> str:
     """Return what the document named `document_hash` is called. Raises `UnknownDocumentError`."""
     with warehouse.read() as connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from signaldelta_assets.versioning import canonical_json, hash_document, new_uli
 
 from ..bulk import copy_new
 from ..pools import Warehouse, identifier
+from . import documents
 from .reading import STRINGS, TIME, Window, fetch_table, sort_table
 from .revisions import RevisionedTable, WriteCounts, by_key, latest_as_of, lock, write_revisions
 
@@ -62,7 +63,10 @@ def write_labels(
     event_types: Sequence[str],
     definitions_hash: str,
 ) -> WriteCounts:
-    """Bring the labels of `event_types` in `window` (days of event_time) to `labels`; as `signals.write_events`."""
+    """Bring the labels of `event_types` in `window` (days of event_time) to `labels`; as `signals.write_events`.
+
+    `definitions_hash`: of the types' own rule, which the labels carry; labels of another are left alone.
+    """
     for label in labels:
         if label.event_type not in event_types:
             raise RecordError(label.label_key, "event_type", f"one of {sorted(event_types)}", label.event_type)
@@ -124,15 +128,16 @@ def label_from_row(row: Mapping[str, Any]) -> LabeledEvent:
 
 
 def read_labels(
-    warehouse: Warehouse, *, definitions_hash: str, window: Window, as_of: datetime | None = None
+    warehouse: Warehouse, *, rules: Collection[str], window: Window, as_of: datetime | None = None
 ) -> pa.Table:
     """Return the labels of `window` as they were known at `as_of` (by ingest time): columns `LABEL_COLUMNS`.
 
-    By entity and time. The newest revision of each key, active ones only; `attributes` is JSON text.
+    Those made under `rules`, the hashes of the types' definitions (`documents.rule_hashes`). By entity and time. The
+    newest revision of each key, active ones only; `attributes` is JSON text.
     """
     source = latest_as_of(_TABLE)
     params = {
-        "definitions": definitions_hash,
+        "definitions": sorted(rules),
         "as_of": as_of,
         "start": window.start_time,
         "end": window.end_time,
@@ -161,12 +166,15 @@ class Dataset:
     created: bool
 
 
-def dataset_document(definitions_hash: str, labels: pa.Table) -> dict[str, Any]:
-    """Return what names a dataset: its definitions and each member's label, revision and content, in order of label."""
+def dataset_document(rules: Mapping[str, str], labels: pa.Table) -> dict[str, Any]:
+    """Return what names a dataset: its rules and each member's label, revision and content, in order of label.
+
+    rules: the hash of each event type's rule. Definitions that differ elsewhere, in a signal, give the same dataset.
+    """
     members = zip(*(labels[name].to_pylist() for name in ("label_id", "revision", "content_hash")), strict=True)
     return {
         "schema": "signaldelta.labeled_event_dataset/1",
-        "definitions_hash": definitions_hash,
+        "rules": dict(rules),
         "members": sorted([list(member) for member in members]),
     }
 
@@ -199,15 +207,17 @@ def freeze_dataset(
 ) -> Dataset:
     """Freeze the labels known at `as_of` (now, without it) as a new version; the same members give the one there is.
 
-    Waits for writes under way, so that every label ingested by `as_of` is seen. Raises `ValueError` for an `as_of`
-    in the future.
+    Labels made under the rules of the stored definitions `definitions_hash`; the dataset keeps the hash of those under
+    which it was frozen first. Waits for writes under way, so that every label ingested by `as_of` is seen. Raises
+    `ValueError` for an `as_of` in the future, `UnknownDocumentError` for definitions that are not stored.
     """
     now = warehouse.quiesce()
     as_of = now if as_of is None else as_of
     if as_of > now:
         raise ValueError(f"freeze_dataset: as_of: expected at most {now.isoformat()}, found {as_of.isoformat()}")
-    labels = read_labels(warehouse, definitions_hash=definitions_hash, window=window, as_of=as_of)
-    digest = hash_document(dataset_document(definitions_hash, labels))
+    rules = documents.rule_hashes(warehouse, definitions_hash, "labels")
+    labels = read_labels(warehouse, rules=rules.values(), window=window, as_of=as_of)
+    digest = hash_document(dataset_document(rules, labels))
     distribution = dict(sorted(Counter(labels["event_type"].to_pylist()).items()))
     with warehouse.write("labels") as connection:
         lock(connection, "labeled_event_datasets")

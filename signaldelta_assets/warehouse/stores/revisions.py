@@ -149,17 +149,17 @@ def _rows(connection: psycopg.Connection[Any], table: RevisionedTable, keys: lis
 def latest_as_of(table: RevisionedTable, condition: sql.Composable | None = None) -> sql.Composable:
     """Return ``FROM (...) AS latest``: the newest revision of each key, by ingest time up to %(as_of)s.
 
-    Takes the parameters `as_of` (null for no bound), `definitions` and `start`, `end`. A row counts where it is active
-    and in the window and has no later revision: one that moved the event out of the window, or withdrew it, is later
-    too. `condition` (" AND ...") may name columns that are the same in all revisions of a key.
+    Takes the parameters `as_of` (null for no bound), `definitions` (a list of hashes) and `start`, `end`. A row counts
+    where it is active and in the window and has no later revision: one that moved the event out of the window, or
+    withdrew it, is later too. `condition` (" AND ...") may name columns that are the same in all revisions of a key.
     """
     # "revision > 1" finds the few rows that replaced another by a partial index.
     return sql.SQL(
-        "FROM (SELECT * FROM {table} AS this WHERE definitions_hash = %(definitions)s "
+        "FROM (SELECT * FROM {table} AS this WHERE definitions_hash = ANY(%(definitions)s) "
         "AND (%(as_of)s::timestamptz IS NULL OR ingest_time <= %(as_of)s) {condition} "
         "AND active AND event_time >= %(start)s AND event_time < %(end)s "
         "AND NOT EXISTS (SELECT FROM {table} AS later WHERE later.revision > 1 AND later.{key} = this.{key} "
-        "AND later.revision > this.revision AND later.definitions_hash = %(definitions)s "
+        "AND later.revision > this.revision AND later.definitions_hash = ANY(%(definitions)s) "
         "AND (%(as_of)s::timestamptz IS NULL OR later.ingest_time <= %(as_of)s))) AS latest"
     ).format(key=sql.Identifier(table.key), table=identifier(table.name), condition=condition or sql.SQL(""))
 
@@ -170,8 +170,8 @@ def all_as_of(table: RevisionedTable, condition: sql.Composable | None = None) -
     Parameters and `condition` are those of `latest_as_of`.
     """
     return sql.SQL(
-        "FROM (SELECT * FROM {table} WHERE definitions_hash = %(definitions)s "
+        "FROM (SELECT * FROM {table} WHERE definitions_hash = ANY(%(definitions)s) "
         "AND (%(as_of)s::timestamptz IS NULL OR ingest_time <= %(as_of)s) {condition} "
-        "AND {key} IN (SELECT {key} FROM {table} WHERE definitions_hash = %(definitions)s "
+        "AND {key} IN (SELECT {key} FROM {table} WHERE definitions_hash = ANY(%(definitions)s) "
         "AND event_time >= %(start)s AND event_time < %(end)s {condition})) AS every"
     ).format(key=sql.Identifier(table.key), table=identifier(table.name), condition=condition or sql.SQL(""))

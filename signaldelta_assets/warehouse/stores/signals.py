@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -58,6 +58,7 @@ def write_events(
 ) -> WriteCounts:
     """Bring the events of `signal_ids` in `window` (days of event_time) to `events`; return what was done.
 
+    `definitions_hash`: of the signals' own definition, which the events carry; events of another are left alone.
     New keys are added, other content under a known key is the next revision, active events of the window that
     `events` no longer holds are withdrawn by a revision, and the rest is left. One transaction; concurrent writers
     of a signal wait for each other. Raises `RecordError` for an event outside signals, window or definitions.
@@ -152,7 +153,7 @@ def _frontier_entry(entry: Mapping[str, Any]) -> FrontierEntry:
 def read_events(
     warehouse: Warehouse,
     *,
-    definitions_hash: str,
+    rules: Collection[str],
     window: Window,
     as_of: datetime | None = None,
     signal_ids: Sequence[str] | None = None,
@@ -162,6 +163,7 @@ def read_events(
 ) -> pa.Table:
     """Return the events of `window` as they were known at `as_of` (by ingest time), by entity, time and id.
 
+    Those made under `rules`: the hashes of the signals' definitions (`documents.rule_hashes`).
     The newest revision of each key, active ones only; `columns` of `EVENT_COLUMNS`, among them those of the order.
     `frontier`, `attributes` and `chain_affinity` are JSON text. With `all_revisions` every revision of each key that
     has one in the window, in or out of it, withdrawn ones too, and the column `active`: which of them counts is for
@@ -175,7 +177,7 @@ def read_events(
     source = (all_as_of if all_revisions else latest_as_of)(_TABLE, condition)
     kinds = {name: EVENT_COLUMNS[name] for name in columns} | ({"active": pa.bool_()} if all_revisions else {})
     params = {
-        "definitions": definitions_hash,
+        "definitions": sorted(rules),
         "as_of": as_of,
         "start": window.start_time,
         "end": window.end_time,

@@ -14,7 +14,7 @@ from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import signals
 from tests.backtests.runs.study import MODEL
-from tests.snapshots.world import DEFINITIONS_HASH, START, WINDOW
+from tests.snapshots.world import RULES, START, WINDOW
 from tests.warehouse.examples import signal_event
 
 pytestmark = pytest.mark.postgres
@@ -26,9 +26,7 @@ LATENCY = {
 
 def _event(strength: float, known: datetime) -> SignalEvent:
     frontier = (FrontierEntry("ownership", "4", CollectionMode.BACKFILL, known, known + timedelta(days=400)),)
-    return signal_event(
-        1, event_time=START, strength_norm=strength, frontier=frontier, definitions_hash=DEFINITIONS_HASH
-    )
+    return signal_event(1, event_time=START, strength_norm=strength, frontier=frontier, definitions_hash=RULES["S001"])
 
 
 def test_a_past_hour_is_scored_by_the_revision_that_was_available(fresh_postgres_url: str) -> None:
@@ -37,12 +35,10 @@ def test_a_past_hour_is_scored_by_the_revision_that_was_available(fresh_postgres
     with Warehouse(fresh_postgres_url) as warehouse:
 
         def write(*events: SignalEvent) -> None:
-            signals.write_events(warehouse, events, WINDOW, ["S001"], DEFINITIONS_HASH)
+            signals.write_events(warehouse, events, WINDOW, ["S001"], RULES["S001"])
 
         def scored(at: datetime) -> list[str]:
-            events = signals.read_events(
-                warehouse, definitions_hash=DEFINITIONS_HASH, window=WINDOW, all_revisions=True
-            )
+            events = signals.read_events(warehouse, rules=[RULES["S001"]], window=WINDOW, all_revisions=True)
             found = score_live(events, ScoringModel.from_dict(MODEL), LatencyModel.from_dict(LATENCY), at)
             return [row.input_hash for row in found]
 
@@ -57,5 +53,5 @@ def test_a_past_hour_is_scored_by_the_revision_that_was_available(fresh_postgres
         write()
         assert scored(START + day) == of_first
         assert scored(START + 3 * day) == []
-        newest = signals.read_events(warehouse, definitions_hash=DEFINITIONS_HASH, window=WINDOW)
+        newest = signals.read_events(warehouse, rules=[RULES["S001"]], window=WINDOW)
         assert newest.num_rows == 0
