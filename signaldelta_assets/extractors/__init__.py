@@ -15,6 +15,9 @@ from . import (
     f08_price,
     f09_volume,
     f10_volatility,
+    f14_liquidity,
+    f15_control,
+    f16_flow,
 )
 from .base import Extraction, Extractor, RegistryError, SignalParams, get, register, registered
 from .departures import Departures, departures
@@ -35,6 +38,9 @@ FAMILIES = (
     f08_price,
     f09_volume,
     f10_volatility,
+    f14_liquidity,
+    f15_control,
+    f16_flow,
 )
 
 __all__ = [
