@@ -6,9 +6,9 @@ re-arming share, or when the condition did not hold for `silence_blocks`: the st
 back.
 
 S045: burns pass through the pool's own balance, and the first 1,000 units go to zero: neither is a holder. A contract
-among those we know (a token or a pool) may be an unlisted locker. The first judgement falls to the first record at or
-after the 300th block; a pool of which nothing was heard between that block and its end gives none. Episodes follow
-from the whole life.
+among those we know (a token or a pool) may be an unlisted locker. The 300 blocks are over with the first header at or
+after the last of them; a pool that is emptied before that header came gives no event. Episodes follow from the whole
+life of the pool.
 """
 
 from __future__ import annotations
@@ -124,7 +124,9 @@ class LpUnlockedConcentration:
         """Return one event per pool, holder and episode, the episode named by the log with which it began."""
         out = Extraction()
         contracts = known_contracts(context)
-        for moment, found, moves in findings(records, lambda pool: Concentration(pool, params), out):
+        for moment, found, moves in findings(
+            records, lambda pool: Concentration(pool, params), out, params["settle_blocks"]
+        ):
             contract = found.holder in contracts
             event = params.event(
                 moment.last,

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from .base import Extraction
@@ -21,6 +23,8 @@ from .frames import Record, by_entity, first_available, rows
 
 ZERO = "0x" + "0" * 40
 MINIMUM_LIQUIDITY = 1000
+# A header stands after all logs of its block.
+END_OF_BLOCK = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +154,53 @@ class Judge(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Headers:
+    """The block headers of a prepared frame, ascending by number."""
+
+    numbers: npt.NDArray[np.int64]
+    k: npt.NDArray[np.int64]
+    frame: pd.DataFrame
+
+    @classmethod
+    def of(cls, records: pd.DataFrame) -> Headers:
+        """Return the headers among the records."""
+        frame = first_available(records[records["source_type"] == "chain_block"], Counter())
+        numbers = np.asarray([payload["number"] for payload in frame["payload"]], dtype=np.int64)
+        order = np.argsort(numbers, kind="stable")
+        return cls(numbers[order], frame["k"].to_numpy(np.int64)[order], frame.iloc[order])
+
+    def reached(self, block: int, entity_id: str) -> list[Moment]:
+        """Return with which headers it was known that the chain had reached a block, as moments of that entity.
+
+        That is the first header at or after the block, and before it in the chain those that came later.
+        """
+        start = int(np.searchsorted(self.numbers, block))
+        k = self.k[start:]
+        first = np.flatnonzero(k < np.concatenate([[np.iinfo(np.int64).max], np.minimum.accumulate(k)[:-1]]))
+        found = []
+        for header in rows(self.frame.iloc[start + first]):
+            payload = {
+                "block": int(header.payload["number"]),
+                "log_index": END_OF_BLOCK,
+                "transaction": header.natural_key,
+            }
+            found.append(Moment((replace(header, entity_id=entity_id, payload=payload),)))
+        return found
+
+
 def findings(
-    records: pd.DataFrame, judge_of: Callable[[str], Judge], out: Extraction
+    records: pd.DataFrame, judge_of: Callable[[str], Judge], out: Extraction, settle: int | None = None
 ) -> Iterator[tuple[Moment, Finding, list[Record]]]:
-    """Yield the triggers at which a judge finds something, with all transfers known by then; count the others."""
-    for pool, own in pools(records, out.counts):
+    """Yield the triggers at which a judge finds something, with all transfers known by then; count the others.
+
+    With `settle` a pool is also judged as soon as a header shows that many blocks to have passed since its first mint.
+    """
+    headers = Headers.of(records) if settle is not None else None
+    for pool, own in pools(records[records["source_type"] == "uni2_lp_transfer"], out.counts):
+        if headers is not None and settle is not None:
+            own += headers.reached(own[0].block + settle, own[0].last.entity_id)
+            own.sort(key=lambda moment: place(moment.last))
         slow = late(own)
         walk = judge_of(pool)
         for at, moment in enumerate(own):
