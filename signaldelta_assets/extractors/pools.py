@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -22,13 +22,14 @@ import pandas as pd
 
 from ..contracts import CollectionMode, FrontierEntry, Security, SecurityContext, SignalEvent
 from .base import Extraction, SignalParams
-from .frames import Record, first_available, rows
+from .frames import Record, first_available, frontier, rows
 from .scales import Floats
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 # Arrays of Python integers or texts.
 Objects = npt.NDArray[np.object_]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 RESERVE_LIMIT = 1 << 112
 NO_KIND, MINT, BURN, BUY, SELL = range(5)
@@ -226,15 +227,14 @@ def because(flow: Flow, *reasons: tuple[Bools, str]) -> Objects:
 
 
 def edge(frame: pd.DataFrame) -> tuple[FrontierEntry, ...]:
-    """Return the frontier of all rows of a frame: one entry per source type and mode."""
+    """Return the frontier of Syncs: one entry per mode."""
+    modes, happened = frame["collection_mode"].to_numpy(object), frame["t"].to_numpy(np.int64)
+    observed = frame["observed_time"].to_numpy("datetime64[us]").astype(np.int64)
     entries = []
-    for (source, mode), own in frame.groupby(["source_type", "collection_mode"], sort=True):
-        happened, observed = own["event_time"].max(), own["observed_time"].max()
-        entries.append(
-            FrontierEntry(
-                str(source), "", CollectionMode(str(mode)), happened.to_pydatetime(), observed.to_pydatetime()
-            )
-        )
+    for mode in sorted(set(modes.tolist())):
+        own = modes == mode
+        times = (EPOCH + int(values[own].max()) * MICROSECOND for values in (happened, observed))
+        entries.append(FrontierEntry("uni2_sync", "", CollectionMode(mode), *times))
     return tuple(entries)
 
 
@@ -275,16 +275,9 @@ class Fired:
             direction=-1,
             reliability=params["reliability"] * self.factor * factor,
             inputs=[*inputs, *others],
-            edge=(*window, *_entries(others)),
+            edge=(*window, *frontier(others)),
             attributes={**self.figures, "block": self.block, "quote": self.flow.side.symbol, **(attributes or {})},
         )
-
-
-def _entries(records: Iterable[Record]) -> Iterator[FrontierEntry]:
-    for item in records:
-        mode = CollectionMode(item.collection_mode)
-        happened, observed = pd.Timestamp(item.event_time), pd.Timestamp(item.observed_time)
-        yield FrontierEntry(item.source_type, item.form or "", mode, happened.to_pydatetime(), observed.to_pydatetime())
 
 
 def _fired(flow: Flow, verdict: Verdict, at: int) -> Fired:
