@@ -130,7 +130,7 @@ def chain(seed: int, days: int = 40) -> list[dict[str, Any]]:
                 if to == "burn":
                     made.append(transfer(FIRST + block, holder, pool, part, log, tx, pool, **more))
                     made.append(transfer(FIRST + block, pool, ZERO, part, log + 1, tx, pool, **more))
-                    kept = 1 - part / supply
+                    kept = 1 - part / supply if rng.random() < 0.5 else 0.03
                     supply -= part
                     quote, token = quote * kept, token * kept
                     made.append(sync(FIRST + block, quote, token, log + 2, tx, pool, **more))
@@ -144,7 +144,7 @@ def chain(seed: int, days: int = 40) -> list[dict[str, Any]]:
                         balances[back] = balances.get(back, 0) + part // 2
             elif draw < 0.13:
                 added, value = float(rng.uniform(0.2, 8)), max(supply, 10**6)
-                token, quote = token * (1 + added), max(quote, 0.5) * (1 + added)
+                token, quote = token * (1 + added), max(quote, 3.0) * (1 + added)
                 made.append(transfer(FIRST + block, ZERO, FRIEND, int(value * added), log, tx, pool, **more))
                 supply += int(value * added)
                 balances[FRIEND] = balances.get(FRIEND, 0) + int(value * added)
