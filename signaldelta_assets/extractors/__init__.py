@@ -16,6 +16,9 @@ from . import (
     f08_price,
     f09_volume,
     f10_volatility,
+    f14_liquidity,
+    f15_control,
+    f16_flow,
 )
 from .base import Extraction, Extractor, RegistryError, SignalParams, get, register, registered
 from .departures import Departures, departures
@@ -37,6 +40,9 @@ FAMILIES = (
     f08_price,
     f09_volume,
     f10_volatility,
+    f14_liquidity,
+    f15_control,
+    f16_flow,
 )
 
 __all__ = [

@@ -54,7 +54,9 @@ def run_extractor(
     if start >= end:
         raise ValueError(f"run_extractor: start {start} must come before end {end}")
     counts: Counter[str] = Counter()
-    frame = prepare(records, definitions.availability_basis, signal.source_types, context, start, end, counts)
+    # Records about no one entity stand under their publisher.
+    known = context.with_publishers()
+    frame = prepare(records, definitions.availability_basis, signal.source_types, known, start, end, counts)
     made = get(signal_id).extract(frame, context, SignalParams.of(signal_id, definitions))
     counts.update(made.counts)
     events = sorted(made.events, key=lambda event: (event.event_time, event.event_id))

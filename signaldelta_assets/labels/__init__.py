@@ -4,13 +4,13 @@ Pure, registered per event type (signals.md 5). A label may rest on later record
 What is rejected is counted by reason; no label is ever made by hand. The warehouse freezes datasets.
 """
 
-from . import earnings_surprise, governance_collapse, insider_disclosure, mna_announcement, sec_enforcement
+from . import earnings_surprise, governance_collapse, insider_disclosure, mna_announcement, rug_pull, sec_enforcement
 from .base import Classifier, Labeling, LabelParams, get_classifier, register_label, registered_labels
 from .frames import Evidence
 from .runner import required_label_window, run_classifier
 
 # Importing a rule's module registers its classifier.
-RULES = (earnings_surprise, governance_collapse, insider_disclosure, mna_announcement, sec_enforcement)
+RULES = (earnings_surprise, governance_collapse, insider_disclosure, mna_announcement, rug_pull, sec_enforcement)
 
 __all__ = [
     "RULES",

@@ -69,6 +69,7 @@ class LabelParams:
         confidence: float,
         deciding: Sequence[Record],
         further: Sequence[Record] = (),
+        precision: TimePrecision = TimePrecision.SECOND,
         attributes: Mapping[str, Any] | None = None,
     ) -> LabeledEvent:
         """Build a label at the moment `at` (microseconds).
@@ -86,7 +87,7 @@ class LabelParams:
             entity_id=entity_id,
             key=tuple(key),
             event_time=as_time(at),
-            time_precision=TimePrecision.SECOND,
+            time_precision=precision,
             known_at=as_time(max(record.k for record in deciding)),
             observed_time=max(record.observed_time for record in used),
             confidence=float(confidence),

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from signaldelta_assets.contracts import SignalEvent
-from signaldelta_assets.extractors import Extraction, required_window, run_extractor
+from signaldelta_assets.contracts import SecurityContext, SignalEvent
+from signaldelta_assets.extractors import Extraction, registered, required_window, run_extractor
 from signaldelta_assets.timeline import LatencyModel, sessions
+from tests.extractors import make_chain
 from tests.extractors.make import (
     ACME,
     OTHER,
@@ -37,6 +38,9 @@ TEXT = (
 FILINGS = ("S001", "S002", "S003", "S004", "S016", "S018", "S022", "S023", "S024", "S025", "S028",
            "S033", "S034", "S035", "S036", "S039", "S040")  # fmt: skip
 BARS = ("S059", "S060", "S064", "S065", "S069")
+CHAIN = ("S044", "S045", "S049", "S050", "S054")
+# Seeds of random chains in which every one of these signals fires.
+CHAINS = (0, 1)
 
 
 def filings(seed: int, n: int = 70) -> list[dict[str, Any]]:
@@ -116,7 +120,8 @@ def bars(seed: int) -> list[dict[str, Any]]:
 
 
 def extract(signal: str, records: list[dict[str, Any]], start: date = START, end: date = END) -> Extraction:
-    return run_extractor(signal, frame(records), context(), definitions(), start, end)
+    known = SecurityContext({**context().securities, **make_chain.context().securities})
+    return run_extractor(signal, frame(records), known, definitions(), start, end)
 
 
 def content(events: list[SignalEvent]) -> list[tuple[str, str, object]]:
@@ -247,3 +252,38 @@ def test_figures_are_in_range_and_rounded(seed: int, signal: str) -> None:
         fixed = definitions().signal(signal).direction
         assert event.direction == fixed or (fixed == "sign" and event.direction in (-1, 0, 1))
         assert all(entry.event_time is not None and entry.event_time <= event.event_time for entry in event.frontier)
+
+
+def test_every_registered_signal_is_tested_here() -> None:
+    assert set(registered()) == {*FILINGS, *BARS, *CHAIN}
+
+
+@pytest.mark.parametrize("signal", CHAIN)
+def test_parts_give_the_same_chain_events(signal: str) -> None:
+    assert sum(check_windows(signal, make_chain.chain(seed), list(range(1, 42, 5))) for seed in CHAINS) > 1
+
+
+@quick
+@given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(1, 40), max_size=4), signal=st.sampled_from(CHAIN))
+def test_split_windows_and_order_never_change_chain_events(seed: int, cuts: list[int], signal: str) -> None:
+    records = make_chain.chain(seed)
+    check_windows(signal, records, cuts)
+    shuffled = [records[i] for i in np.random.default_rng(seed).permutation(len(records))]
+    first, second = extract(signal, records), extract(signal, shuffled)
+    assert content(first.events) == content(second.events) and first.counts == second.counts
+
+
+@quick
+@given(seed=st.integers(0, 10_000), hours=st.integers(24, 40 * 24), signal=st.sampled_from(CHAIN))
+def test_later_records_never_move_earlier_chain_events(seed: int, hours: int, signal: str) -> None:
+    moment = datetime(START.year, START.month, START.day, tzinfo=UTC) + timedelta(hours=hours)
+    _check_no_look_ahead(signal, make_chain.chain(seed), moment)
+
+
+@pytest.mark.parametrize("signal", CHAIN)
+def test_later_records_never_move_the_chain_events_just_before_them(signal: str) -> None:
+    records = make_chain.chain(CHAINS[0])
+    fired = extract(signal, records).events
+    for event in fired[:4]:
+        _check_no_look_ahead(signal, records, event.observed_time + timedelta(minutes=1))
+        _check_no_look_ahead(signal, records, event.event_time + timedelta(minutes=4))

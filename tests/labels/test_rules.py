@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from signaldelta_assets.catalogue import default_document, load_definitions
 from signaldelta_assets.extractors import NotActiveError
 from signaldelta_assets.labels import Labeling, required_label_window, run_classifier
 from tests.extractors.make import at, context, definitions, earnings, eight_k, form4, frame, index, line
@@ -212,8 +213,10 @@ def test_three_insiders_make_a_cluster() -> None:
 
 
 def test_rules_that_are_not_built_are_refused() -> None:
+    document = default_document()
+    document["labels"]["RUG_PULL"] |= {"implemented": False, "waits_for": "nothing"}
     with pytest.raises(NotActiveError, match="RUG_PULL"):
-        label("RUG_PULL", [])
+        run_classifier("RUG_PULL", frame([]), context(), load_definitions(document), *WHOLE)
 
 
 def everything(seed: int) -> list[dict[str, Any]]:
