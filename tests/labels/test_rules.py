@@ -97,7 +97,10 @@ def test_deal_by_text() -> None:
     target = eight_k("k-1", NOON, ["1.01"], DEAL + " Each share will be converted into the right to receive $5.")
     assert label("MNA_ANNOUNCEMENT", [target]).events[0].subtype == "target"
     seller = eight_k(
-        "k-1", NOON, ["1.01"], "Item 1.01 Entry.\nAsset Purchase Agreement: the Company agreed to sell a unit."
+        "k-1",
+        NOON,
+        ["1.01"],
+        "Item 1.01 Entry.\nWe entered into an Asset Purchase Agreement and agreed to sell a unit.",
     )
     assert label("MNA_ANNOUNCEMENT", [seller]).events[0].subtype == "divestiture"
 
@@ -137,7 +140,9 @@ def test_deal_is_labeled_once_in_half_a_year() -> None:
 @pytest.mark.parametrize(("days", "moved"), [(1, True), (6, True), (7, False)])
 def test_deal_stands_at_the_release_before_its_filing(days: int, moved: bool) -> None:
     """Tuesday's filing; the fourth business day before it is the Wednesday, six days back."""
-    release = eight_k("k-0", NOON - timedelta(days=days), ["8.01"], "Item 8.01 Other Events\n" + DEAL)
+    release = eight_k(
+        "k-0", NOON - timedelta(days=days), ["8.01"], "Item 8.01 Other Events\n" + DEAL.partition("\n")[2]
+    )
     (one,) = label("MNA_ANNOUNCEMENT", [release, eight_k("k-1", NOON, ["1.01"], DEAL)]).events
     assert one.event_time == (NOON - timedelta(days=days) if moved else NOON)
 
