@@ -17,9 +17,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 database = typer.Typer(no_args_is_help=True, help="The database: migrate it, print its schema.")
 backtests = typer.Typer(no_args_is_help=True, help="Backtests: run a spec, list, show, verify byte for byte, compare.")
 signals = typer.Typer(no_args_is_help=True, help="The signal catalogue.")
+labels = typer.Typer(no_args_is_help=True, help="The ground truth: coverage, frozen datasets, their differences.")
 app.add_typer(database, name="db")
 app.add_typer(backtests, name="backtest")
 app.add_typer(signals, name="signals")
+app.add_typer(labels, name="labels")
 console = Console()
 
 ARCHIVE_HELP = "A recorded archive's folder; the simulated archive where none is given."
@@ -155,6 +157,40 @@ def show_signal(signal_id: str) -> None:
     with refusals():
         definitions.signal(signal_id)
     console.print_json(json.dumps(definitions.document["signals"][signal_id]))
+
+
+JSON = Annotated[bool, typer.Option("--json", help="JSON on one line.")]
+
+
+@labels.command("datasets")
+def label_datasets(as_json: JSON = False) -> None:
+    """List the frozen datasets, newest first."""
+    from .labels import show_datasets
+
+    with refusals():
+        show_datasets(console, as_json)
+
+
+@labels.command("diff")
+def diff_label_datasets(
+    first: Annotated[str, typer.Argument(help="Version, dataset_id or dataset_hash.")],
+    second: Annotated[str, typer.Argument(help="Version, dataset_id or dataset_hash.")],
+    as_json: JSON = False,
+) -> None:
+    """Say which labels were added, withdrawn and changed, and in which field; exit code 1 for a dataset not intact."""
+    from .labels import show_diff
+
+    with refusals():
+        show_diff(console, first, second, as_json)
+
+
+@labels.command("coverage")
+def label_coverage(as_json: JSON = False) -> None:
+    """Show labels per type and per asset class and month, and the minimum viable dataset, of the last dbt build."""
+    from .labels import show_coverage
+
+    with refusals():
+        show_coverage(console, as_json)
 
 
 @backtests.command("list")

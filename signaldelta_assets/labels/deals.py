@@ -77,7 +77,7 @@ def _signed(head: str, params: LabelParams) -> list[tuple[int, int]]:
     for name in ("RX_DEAL", "RX_DEAL_OBJECT"):
         for deal in params.pattern(name).finditer(head):
             since = max(deal.start() - params["sign_characters"], 0)
-            signs = [sign for sign in params.pattern("RX_SIGN").finditer(head, since, deal.end())]
+            signs = list(params.pattern("RX_SIGN").finditer(head, since, deal.end()))
             # Of several words of signing the nearest is the deal's own.
             if signs and params.pattern("RX_FIN").search(head, signs[-1].start(), deal.end()) is None:
                 found.append((signs[-1].start(), deal.end()))

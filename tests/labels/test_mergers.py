@@ -134,13 +134,13 @@ def test_the_earlier_release_must_be_of_the_same_deal() -> None:
         ("Acme Corp (“Buyer”) entered into a Stock Purchase Agreement with the holders (the “Sellers”).", "acquirer"),
         ("Acme Corp (the “Seller”) entered into an Asset Purchase Agreement with Beta, Inc.", "divestiture"),
         (
-            "Acme Corp (“Acme”) entered into an Agreement and Plan of Merger with Sub, a wholly owned subsidiary of Acme,"
-            " and Beta, Inc. Each share of Beta will be converted into the right to receive $5.",
+            "Acme Corp (“Acme”) entered into an Agreement and Plan of Merger with Sub, a wholly owned subsidiary"
+            " of Acme, and Beta, Inc. Each share of Beta will be converted into the right to receive $5.",
             "acquirer",
         ),
         (
-            "Acme Corp (the “Company”) entered into an Agreement and Plan of Merger with Beta, Inc. (“Parent”) and Sub, a"
-            " wholly owned subsidiary of Parent. Each share will be converted into the right to receive $5.",
+            "Acme Corp (the “Company”) entered into an Agreement and Plan of Merger with Beta, Inc. (“Parent”) and Sub,"
+            " a wholly owned subsidiary of Parent. Each share will be converted into the right to receive $5.",
             "target",
         ),
         (
