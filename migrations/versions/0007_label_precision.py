@@ -1,4 +1,4 @@
-"""The precision of a label's time is one of three, an interpolated one says its error; datasets say if they have such."""
+"""A label's time has one of three precisions, an interpolated one its error; datasets say whether they hold such."""
 
 from alembic import op
 

@@ -25,7 +25,7 @@ def with_time_errors(labels: pa.Table) -> pa.Table:
     if INTERPOLATED not in precise:
         return labels
     errors = [
-        float(orjson.loads(text)["time_error_seconds"]) if precision == INTERPOLATED else 0.0
+        float(orjson.loads(str(text))["time_error_seconds"]) if precision == INTERPOLATED else 0.0
         for precision, text in zip(precise, labels["attributes"].to_pylist(), strict=True)
     ]
     return labels.append_column("time_error_seconds", pa.array(errors, pa.float64()))

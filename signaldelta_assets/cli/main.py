@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +23,8 @@ app.add_typer(database, name="db")
 app.add_typer(backtests, name="backtest")
 app.add_typer(signals, name="signals")
 app.add_typer(labels, name="labels")
+snapshots = typer.Typer(no_args_is_help=True, help="Snapshots: freeze what was known over any days.")
+app.add_typer(snapshots, name="snapshot")
 console = Console()
 
 ARCHIVE_HELP = "A recorded archive's folder; the simulated archive where none is given."
@@ -191,6 +194,21 @@ def label_coverage(as_json: JSON = False) -> None:
 
     with refusals():
         show_coverage(console, as_json)
+
+
+@snapshots.command("freeze")
+def freeze_snapshot_command(
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")],
+    include_interpolated: Annotated[
+        bool, typer.Option("--include-interpolated", help="Labels whose time is interpolated as well.")
+    ] = False,
+) -> None:
+    """Freeze the labels and the evidence of the days as dataset and snapshot; print their hashes."""
+    from .labels import freeze_range
+
+    with refusals():
+        freeze_range(console, first.date(), last.date(), include_interpolated)
 
 
 @backtests.command("list")

@@ -103,8 +103,8 @@ class Sample:
 
     `sums`: clusters x (SUMS, and where the forecasts' level is judged 3 x bins), of which only the clusters `held`
     are not zero. `ranking`: the scored points, in which bit `outcome` is this sample's; None for an expectation.
-    `lead_*`: hours of the matched, counted events whose lead is told, ascending. `wait_*`: for every counted event the hours back to
-    its alert, or (not seen) to where its window ends without one, ascending.
+    `lead_*`: hours of the matched, counted events whose lead is told, ascending. `wait_*`: for every counted event the
+    hours back to its alert, or (not seen) to where its window ends without one, ascending.
     """
 
     sums: Floats

@@ -5,6 +5,7 @@ A label is the same in both where its type, entity and key are: its definitions 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -60,8 +61,8 @@ def diff_datasets(connection: psycopg.Connection[Any], first: str, second: str) 
     ).fetchall()
     counts = {}
     for row in sizes:
-        own = [one.change for one in changes if one.event_type == row["event_type"]]
-        kinds = {kind: own.count(kind) for kind in ("added", "withdrawn", "changed")}
+        own = Counter(str(one.change) for one in changes if one.event_type == row["event_type"])
+        kinds = {kind: own[kind] for kind in ("added", "withdrawn", "changed")}
         counts[row["event_type"]] = {**kinds, "unchanged": row["before"] - kinds["withdrawn"] - kinds["changed"]}
     return DatasetDiff(changes, counts)
 
