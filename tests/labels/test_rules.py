@@ -191,6 +191,16 @@ def test_collapse_again_only_after_the_refractory() -> None:
     assert [one.key[1] for one in made.events] == ["k-2", "z-2"]
 
 
+def test_every_departure_filing_is_a_label_or_a_reason() -> None:
+    records = exits(["Adams", "Brown", "Clark", "Davis"])
+    records += [
+        eight_k("k-0a", NOON + timedelta(days=1), ["5.02"], "Item 5.02 Departure\nMr. Adams resigned.", "8-K/A")
+    ]
+    made = label("GOVERNANCE_COLLAPSE", records)
+    assert len(made.events) == 1
+    assert made.counts == {"no_cluster_completed": 3, "amendment_restates": 1}
+
+
 # --- INSIDER_TRADING_DISCLOSURE
 
 
@@ -211,6 +221,21 @@ def test_three_insiders_make_a_cluster() -> None:
     assert label("INSIDER_TRADING_DISCLOSURE", trades(["1", "2", "3"], gap=16)).events == []
     assert label("INSIDER_TRADING_DISCLOSURE", trades(["1", "2", "3"], box=True)).events == []
     assert label("INSIDER_TRADING_DISCLOSURE", trades(["1", "2", "3"], document_type="5")).counts == {"not_form_4": 3}
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        (trades(["1", "2", "3"], box=True), "plan"),
+        ([form4(f"a-{i}", NOON + timedelta(days=i), [line("S", 10, 10.0, "2024-03-05")], [str(i)]) for i in range(3)],
+         None),
+    ],
+    ids=["plan", "small sales"],
+)  # fmt: skip
+def test_every_insider_filing_is_a_label_or_a_reason(records: list[dict[str, Any]], reason: str | None) -> None:
+    made = label("INSIDER_TRADING_DISCLOSURE", records)
+    assert made.events == [] and sum(made.counts.values()) == 3
+    assert made.counts[reason or "below_threshold"] >= 1
 
 
 # --- all of them

@@ -1,4 +1,4 @@
-"""Frozen datasets: what names them, what is left out and counted, what differs between two, and that damage is found."""
+"""Frozen datasets: what names them, what is left out and counted, what differs between two, damage that is found."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def frozen(warehouse: Warehouse, **more: object) -> labels.Dataset:
 
 @pytest.mark.parametrize("error", [None, -1, "90", True, float("inf")])
 def test_an_interpolated_label_says_its_error(error: object) -> None:
-    with pytest.raises(RecordError, match="attributes.time_error_seconds"):
+    with pytest.raises(RecordError, match=r"attributes\.time_error_seconds"):
         replace(labeled_event(1), time_precision="interpolated", attributes={"time_error_seconds": error})  # type: ignore[arg-type]
     assert interpolated(1).time_precision is TimePrecision.INTERPOLATED
 
@@ -141,5 +141,5 @@ def test_damage_to_a_dataset_is_found(empty: Warehouse, fresh_postgres_url: str)
     forced("labeled_event_dataset_members",
            "DELETE FROM signaldelta.labeled_event_dataset_members WHERE label_id = "
            "(SELECT min(label_id) FROM signaldelta.labeled_event_dataset_members)")  # fmt: skip
-    with pytest.raises(IntegrityError, match="of its 3 members, found .* of 2"):
+    with pytest.raises(IntegrityError, match=r"of its 3 members, found .* of 2"):
         labels.verify_dataset(empty, one.version)
