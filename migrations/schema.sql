@@ -190,7 +190,7 @@ CREATE TABLE signaldelta.labeled_events (
 	active BOOLEAN NOT NULL,
 	content_hash TEXT NOT NULL CONSTRAINT ck_labeled_events_content_hash_sha256 CHECK (length(content_hash) = 64),
 	CONSTRAINT pk_labeled_events PRIMARY KEY (label_id, revision),
-	CONSTRAINT ck_labeled_events_time_error CHECK (time_precision <> 'interpolated' or jsonb_typeof(attributes->'time_error_seconds') = 'number')
+	CONSTRAINT ck_labeled_events_time_error CHECK (time_precision <> 'interpolated' or coalesce(jsonb_typeof(attributes->'time_error_seconds'), '') = 'number')
 );
 
 COMMENT ON TABLE signaldelta.labeled_events IS 'Ground truth: one row per labeled event and revision, with the records it rests on.';

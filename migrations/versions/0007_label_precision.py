@@ -11,7 +11,8 @@ _UP = (
     "ALTER TABLE signaldelta.labeled_events ADD CONSTRAINT ck_labeled_events_time_precision "
     "CHECK (time_precision in ('second','day','interpolated'))",
     "ALTER TABLE signaldelta.labeled_events ADD CONSTRAINT ck_labeled_events_time_error "
-    "CHECK (time_precision <> 'interpolated' or jsonb_typeof(attributes->'time_error_seconds') = 'number')",
+    "CHECK (time_precision <> 'interpolated' "
+    "or coalesce(jsonb_typeof(attributes->'time_error_seconds'), '') = 'number')",
     "ALTER TABLE signaldelta.labeled_event_datasets ADD COLUMN include_interpolated BOOLEAN DEFAULT false NOT NULL",
     "ALTER TABLE signaldelta.labeled_event_datasets ADD COLUMN interpolated_left_out INTEGER DEFAULT 0 NOT NULL",
 )

@@ -407,7 +407,7 @@ labeled_events = _table(
     _sha256("content_hash", nullable=False),
     # An interpolated time says how far it may be off.
     CheckConstraint(
-        "time_precision <> 'interpolated' or jsonb_typeof(attributes->'time_error_seconds') = 'number'",
+        "time_precision <> 'interpolated' or coalesce(jsonb_typeof(attributes->'time_error_seconds'), '') = 'number'",
         name="time_error",
     ),
     Index(None, "event_type", "event_time"),
