@@ -189,6 +189,8 @@ CREATE TABLE signaldelta.labeled_event_datasets (
 	coverage JSONB NOT NULL,
 	parent_hash TEXT CONSTRAINT ck_labeled_event_datasets_parent_hash_sha256 CHECK (length(parent_hash) = 64),
 	ingest_time TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	include_interpolated BOOLEAN DEFAULT false NOT NULL,
+	interpolated_left_out INTEGER DEFAULT 0 NOT NULL,
 	CONSTRAINT pk_labeled_event_datasets PRIMARY KEY (dataset_id),
 	CONSTRAINT uq_labeled_event_datasets_dataset_hash UNIQUE (dataset_hash),
 	CONSTRAINT uq_labeled_event_datasets_version UNIQUE (version)
@@ -207,7 +209,7 @@ CREATE TABLE signaldelta.labeled_events (
 	subtype TEXT NOT NULL,
 	entity_id TEXT NOT NULL,
 	event_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	time_precision TEXT NOT NULL,
+	time_precision TEXT NOT NULL CONSTRAINT ck_labeled_events_time_precision CHECK (time_precision in ('second','day','interpolated')),
 	known_at TIMESTAMP WITH TIME ZONE NOT NULL,
 	observed_time TIMESTAMP WITH TIME ZONE NOT NULL,
 	ingest_time TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
@@ -219,7 +221,8 @@ CREATE TABLE signaldelta.labeled_events (
 	attributes JSONB NOT NULL,
 	active BOOLEAN NOT NULL,
 	content_hash TEXT NOT NULL CONSTRAINT ck_labeled_events_content_hash_sha256 CHECK (length(content_hash) = 64),
-	CONSTRAINT pk_labeled_events PRIMARY KEY (label_id, revision)
+	CONSTRAINT pk_labeled_events PRIMARY KEY (label_id, revision),
+	CONSTRAINT ck_labeled_events_time_error CHECK (time_precision <> 'interpolated' or coalesce(jsonb_typeof(attributes->'time_error_seconds'), '') = 'number')
 );
 
 COMMENT ON TABLE signaldelta.labeled_events IS 'Ground truth: one row per labeled event and revision, with the records it rests on.';

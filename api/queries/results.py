@@ -8,10 +8,12 @@ from typing import Any
 
 from psycopg import Connection
 
+from signaldelta_assets.warehouse.stores.dataset_diff import DatasetDiff, diff_datasets
+
 from .statement import Row, asked, keyset, one, rows
 
 _DATASET = """dataset_id, version, dataset_hash, definitions_hash, as_of, window_start, window_end, event_count,
-    event_type_distribution, coverage, parent_hash, ingest_time"""
+    event_type_distribution, coverage, parent_hash, ingest_time, include_interpolated, interpolated_left_out"""
 _SNAPSHOT = """snapshot_id, snapshot_hash, as_of, window_start, window_end, definitions_hash, dataset_id, ingest_time"""
 _RUN = """run_id, run_hash, spec_hash, snapshot_id, scoring_model_hash, latency_model_hash, protocol_hash,
     definitions_hash, environment_hash, hypothesis_family, trial_number, status, evaluation_hash, manifest_hash,
@@ -171,6 +173,40 @@ def leaderboard(
         f"""SELECT * FROM (SELECT *, lpad(coalesce(rank_among_comparable, 9999999999)::text, 10, '0') AS rank_key
               FROM marts.mart_backtest_leaderboard WHERE metric = %(metric)s) board
             WHERE true {asked(conditions, filters)} {condition} ORDER BY {order} LIMIT %(limit)s""",
+        {**filters, **key, "limit": limit},
+    )
+
+
+def dataset_diff(connection: Connection[Row], first: str, second: str) -> DatasetDiff:
+    """Return what dataset `second` has otherwise than `first` (both by dataset_id)."""
+    return diff_datasets(connection, first, second)
+
+
+def label_minimum(connection: Connection[Row], definitions: str | None) -> list[Row]:
+    """Return rows of mart_label_minimum by (definitions, asset class)."""
+    return rows(
+        connection,
+        f"""SELECT * FROM marts.mart_label_minimum WHERE true
+            {asked({"definitions": "definitions_hash = %(definitions)s"}, {"definitions": definitions})}
+            ORDER BY definitions_hash, asset_class""",
+        {"definitions": definitions},
+    )
+
+
+def label_entities(
+    connection: Connection[Row], filters: Mapping[str, Any], after: tuple[Any, ...] | None, limit: int
+) -> list[Row]:
+    """Return rows of mart_label_entities by (type, entity, definitions)."""
+    conditions = {
+        "event_type": "event_type = %(event_type)s",
+        "entity_id": "entity_id = %(entity_id)s",
+        "definitions": "definitions_hash = %(definitions)s",
+    }
+    condition, order, key = keyset(("event_type", "entity_id", "definitions_hash"), after, False)
+    return rows(
+        connection,
+        f"""SELECT * FROM marts.mart_label_entities WHERE true {asked(conditions, filters)} {condition}
+            ORDER BY {order} LIMIT %(limit)s""",
         {**filters, **key, "limit": limit},
     )
 

@@ -19,12 +19,20 @@ from ..schemas.evidence import (
     CoverageCell,
     CoveragePage,
     Dataset,
+    DatasetDiffMeta,
+    DatasetDiffPage,
     DatasetMember,
     DatasetMemberPage,
     DatasetPage,
+    FieldChange,
     Label,
     LabelAnswer,
+    LabelChange,
+    LabelEntities,
+    LabelEntitiesPage,
     LabelMeta,
+    LabelMinimum,
+    LabelMinimumPage,
     LabelPage,
 )
 
@@ -123,6 +131,55 @@ def _coverage_key(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 @router.get(
+    "/labels/coverage/entities",
+    response_model=LabelEntitiesPage,
+    responses=responses(),
+    openapi_extra=reads("marts.mart_label_entities"),
+    summary="Label coverage by entity",
+)
+def list_label_entities(
+    request: Request,
+    connection: Reading,
+    event_type: EventType = None,
+    entity_id: EntityId = None,
+    definitions: Hash = None,
+    limit: paging.Limit = 100,
+    cursor: paging.CursorText = None,
+) -> Response:
+    """Labels per type and entity with their share of the type: one entity with most of them is seen here.
+
+    Read from the mart of the last dbt build: no point-in-time question.
+    """
+    filters = {"event_type": event_type, "entity_id": entity_id, "definitions": definitions}
+    asked = paging.question("labels/coverage/entities", filters)
+    after, _ = paging.decode(asked, cursor, (str, str, str))
+    rows = queries.label_entities(connection, filters, after, limit + 1)
+    page = rows[:limit]
+    key = ("event_type", "entity_id", "definitions_hash")
+    following = paging.encode(asked, tuple(page[-1][name] for name in key)) if len(rows) > limit else None
+    body = LabelEntitiesPage(
+        data=[LabelEntities.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
+    )
+    return answer(request, body)
+
+
+@router.get(
+    "/labels/minimum",
+    response_model=LabelMinimumPage,
+    responses=responses(),
+    openapi_extra=reads("marts.mart_label_minimum"),
+    summary="Minimum viable dataset",
+)
+def list_label_minimum(request: Request, connection: Reading, definitions: Hash = None) -> Response:
+    """The labels of each asset class beside the minimum viable dataset, from the mart of the last dbt build."""
+    rows = queries.label_minimum(connection, definitions)
+    body = LabelMinimumPage(
+        data=[LabelMinimum.model_validate(row) for row in rows], meta=Meta(limit=len(rows), next_cursor=None)
+    )
+    return answer(request, body)
+
+
+@router.get(
     "/labels/{label_id}",
     response_model=LabelAnswer,
     responses=responses(404),
@@ -207,3 +264,46 @@ def list_dataset_members(
         data=[DatasetMember.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
     )
     return answer(request, body, immutable=True)
+
+
+@router.get(
+    "/labels/datasets/{first}/diff/{second}",
+    response_model=DatasetDiffPage,
+    responses=responses(404),
+    openapi_extra=reads("labeled_event_dataset_members", "labeled_events"),
+    summary="Compare two datasets",
+)
+def diff_datasets(
+    request: Request,
+    connection: Reading,
+    first: str,
+    second: str,
+    limit: paging.Limit = 100,
+    cursor: paging.CursorText = None,
+) -> Response:
+    """Labels added, withdrawn and changed from the first dataset to the second; it never changes."""
+    found = [queries.dataset(connection, name) for name in (first, second)]
+    for name, row in zip((first, second), found, strict=True):
+        if row is None:
+            raise not_found("dataset", name)
+    ids = [row["dataset_id"] for row in found if row is not None]
+    asked = paging.question(f"labels/datasets/{ids[0]}/diff/{ids[1]}", {})
+    after, _ = paging.decode(asked, cursor, (int,))
+    start = after[0] if after else 0
+    diff = queries.dataset_diff(connection, *ids)
+    page = diff.changes[start : start + limit]
+    following = paging.encode(asked, (start + limit,)) if start + limit < len(diff.changes) else None
+    changes = [
+        LabelChange(
+            change=one.change,
+            event_type=one.event_type,
+            entity_id=one.entity_id,
+            key=list(one.key),
+            event_time=one.event_time,
+            fields=[FieldChange(field=name, before=before, after=now) for name, before, now in one.fields],
+        )
+        for one in page
+    ]
+    counts = {kind: dict(own) for kind, own in diff.counts.items()}
+    meta = DatasetDiffMeta(limit=limit, next_cursor=following, first=ids[0], second=ids[1], counts=counts)
+    return answer(request, DatasetDiffPage(data=changes, meta=meta), immutable=True)

@@ -177,7 +177,7 @@ class Label(Schema):
     subtype: str = Field(examples=["positive"])
     entity_id: Entity
     event_time: Time
-    time_precision: Literal["second", "day"] = Field(examples=["second"])
+    time_precision: Literal["second", "day", "interpolated"] = Field(examples=["second"])
     known_at: Time
     observed_time: Time
     ingest_time: Time
@@ -247,6 +247,87 @@ class Dataset(Schema):
     coverage: Any = Field(examples=[{"EARNINGS_SURPRISE": {"2024-06": 12}}])
     parent_hash: Sha256 | None
     ingest_time: Time
+    include_interpolated: bool = Field(description="Labels of interpolated time are members too.", examples=[False])
+    interpolated_left_out: Count
+
+
+class FieldChange(Schema):
+    """A field with its values in the first and in the second dataset."""
+
+    field: str = Field(examples=["confidence"])
+    before: Any = Field(examples=[0.75])
+    after: Any = Field(examples=[0.85])
+
+
+class LabelChange(Schema):
+    """A label that is not alike in two datasets."""
+
+    change: Literal["added", "withdrawn", "changed"] = Field(examples=["changed"])
+    event_type: Text
+    entity_id: Entity
+    key: list[str] = Field(examples=[["2024Q2"]])
+    event_time: Time
+    fields: list[FieldChange] = Field(description="Of a changed label.")
+
+
+class DatasetDiffMeta(Meta):
+    """Which datasets were compared, and changes by event type, those left as they were included."""
+
+    first: Ulid
+    second: Ulid
+    counts: dict[str, dict[str, int]] = Field(
+        examples=[{"EARNINGS_SURPRISE": {"added": 1, "withdrawn": 0, "changed": 2, "unchanged": 9}}]
+    )
+
+
+class DatasetDiffPage(Schema):
+    """Changes from one dataset to another, by type, entity and key."""
+
+    data: list[LabelChange]
+    meta: DatasetDiffMeta
+
+
+class LabelEntities(Schema):
+    """Labels of one type and entity, and their share of the type's."""
+
+    definitions_hash: Sha256
+    event_type: Text
+    entity_id: Entity
+    events: Count
+    share: Unit
+    is_commonest: bool = Field(description="No entity has more labels of this type.", examples=[False])
+
+
+class LabelEntitiesPage(Schema):
+    """Labels by type and entity."""
+
+    data: list[LabelEntities]
+    meta: Meta
+
+
+class LabelMinimum(Schema):
+    """The labels of an asset class beside the minimum viable dataset."""
+
+    definitions_hash: Sha256
+    asset_class: str = Field(examples=["equity"])
+    events: Count
+    event_types: Count
+    events_of_commonest_type: Count
+    entities: Count
+    months: Count
+    events_needed: Count
+    event_types_needed: Count
+    events_of_commonest_type_needed: Count
+    entities_needed: Count
+    months_needed: Count
+    viable: bool = Field(description="Every count reaches what is needed.", examples=[True])
+
+
+class LabelMinimumPage(Schema):
+    """Asset classes beside the minimum viable dataset."""
+
+    data: list[LabelMinimum]
+    meta: Meta
 
 
 class DatasetPage(Schema):

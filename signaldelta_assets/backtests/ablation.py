@@ -27,6 +27,7 @@ from .evidence import available_events, circular_evidence, covered_entities
 from .grid import EntityEvents, make_grid
 from .grid import without as grid_without
 from .metrics import EVIDENCE
+from .precision import with_time_errors
 
 By = Literal["family", "signal", "both"]
 _SMALLER_IS_BETTER = {"false_positive_rate", "brier", "log_loss"}
@@ -101,7 +102,7 @@ def prepare(
     definitions: Mapping[str, Any],
 ) -> Study:
     """Return the study of a snapshot's tables (schemas: `snapshots.PARTS`), as a run sees them."""
-    labels, types = tables["labeled_events"], protocol.event_types
+    labels, types = with_time_errors(tables["labeled_events"]), protocol.event_types
     entities = covered_entities(tables["coverage"], labels, types, protocol, definitions)
     everything = available_events(tables["signal_events"], tables["signal_frontier"], latency)
     events = EntityEvents.of(everything, entities)

@@ -20,9 +20,10 @@ from signaldelta_assets.scoring import ScoringModel, family_shapley, score
 from signaldelta_assets.timeline import LatencyModel
 from signaldelta_assets.versioning import sha256_hex
 
-from .evaluation import Evaluation, EvaluationProtocol, Pair, alerts_from_grid, evaluate, side_by_side
+from .evaluation import Evaluation, EvaluationProtocol, Pair, alerts_from_grid, evaluate, minimum_warning, side_by_side
 from .evidence import EngineError, available_events, circular_evidence, covered_at_all, covered_entities
 from .grid import EVENT_COLUMNS, EntityEvents, Keep, RunGrid, leak_audit, make_grid, without
+from .precision import by_time_precision, with_time_errors
 
 EVALUATION_SCHEMA = "signaldelta.backtest_evaluation/1"
 SAMPLES_SCHEMA = "signaldelta.backtest_samples/1"
@@ -78,7 +79,7 @@ def compute(
     """
     types = protocol.event_types
     steps = 4 + (len(types) if len(types) > 1 else 0)
-    labels = tables["labeled_events"]
+    labels = with_time_errors(tables["labeled_events"])
     coverage = tables["coverage"]
     entities = covered_entities(coverage, labels, types, protocol, definitions)
     if not entities:
@@ -90,7 +91,9 @@ def compute(
     left_out = everything.num_rows - events.table.num_rows
     del everything
 
-    progress(1, steps, f"scoring {len(entities)} entities")
+    warning = minimum_warning(labels, protocol)
+    # Said before the scores are computed, which may take hours: there will be no figure of them.
+    progress(1, steps, f"scoring {len(entities)} entities" + (f"; no metrics, {warning}" if warning else ""))
     grid = make_grid(events, model, protocol, keep=keep)
     question = grid.question()
     alerts = alerts_from_grid(question, protocol)
@@ -124,13 +127,17 @@ def compute(
     progress(steps, steps, "computed")
     status = "complete" if whole.status == "evaluated" else "insufficient"
     matches = _matches(whole, labels, protocol)
+    target_events = _target_events(labels, matches, protocol)
+    apart = by_time_precision(labels, target_events, protocol) if whole.status == "evaluated" else None
+    if apart is not None:
+        document["by_time_precision"] = apart
     return RunResult(
         status,
         {
             "scores": grid.scores,
             "alerts": _alerts(alerts, matches, protocol),
             "matches": matches,
-            "events": _target_events(labels, matches, protocol),
+            "events": target_events,
         },
         {**document, "status": status},
         samples,

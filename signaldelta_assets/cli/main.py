@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,9 +21,13 @@ database = typer.Typer(no_args_is_help=True, help="The database: migrate it, pri
 backtests = typer.Typer(no_args_is_help=True, help="Backtests: run a spec, list, show, verify byte for byte, compare.")
 signals = typer.Typer(no_args_is_help=True, help="The signal catalogue.")
 models = typer.Typer(no_args_is_help=True, help="What language models were asked, where that is switched on.")
+labels = typer.Typer(no_args_is_help=True, help="The ground truth: coverage, frozen datasets, their differences.")
+snapshots = typer.Typer(no_args_is_help=True, help="Snapshots: freeze what was known over any days.")
 app.add_typer(database, name="db")
 app.add_typer(backtests, name="backtest")
 app.add_typer(signals, name="signals")
+app.add_typer(labels, name="labels")
+app.add_typer(snapshots, name="snapshot")
 app.add_typer(models, name="llm")
 app.add_typer(collectors.app, name="collectors")
 console = Console()
@@ -160,6 +165,55 @@ def show_signal(signal_id: str) -> None:
     with refusals():
         definitions.signal(signal_id)
     console.print_json(json.dumps(definitions.document["signals"][signal_id]))
+
+
+JSON = Annotated[bool, typer.Option("--json", help="JSON on one line.")]
+
+
+@labels.command("datasets")
+def label_datasets(as_json: JSON = False) -> None:
+    """List the frozen datasets, newest first."""
+    from .labels import show_datasets
+
+    with refusals():
+        show_datasets(console, as_json)
+
+
+@labels.command("diff")
+def diff_label_datasets(
+    first: Annotated[str, typer.Argument(help="Version, dataset_id or dataset_hash.")],
+    second: Annotated[str, typer.Argument(help="Version, dataset_id or dataset_hash.")],
+    as_json: JSON = False,
+) -> None:
+    """Say which labels were added, withdrawn and changed, and in which field; exit code 1 for a dataset not intact."""
+    from .labels import show_diff
+
+    with refusals():
+        show_diff(console, first, second, as_json)
+
+
+@labels.command("coverage")
+def label_coverage(as_json: JSON = False) -> None:
+    """Show labels per type and per asset class and month, and the minimum viable dataset, of the last dbt build."""
+    from .labels import show_coverage
+
+    with refusals():
+        show_coverage(console, as_json)
+
+
+@snapshots.command("freeze")
+def freeze_snapshot_command(
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")],
+    include_interpolated: Annotated[
+        bool, typer.Option("--include-interpolated", help="Labels whose time is interpolated as well.")
+    ] = False,
+) -> None:
+    """Freeze the labels and the evidence of the days as dataset and snapshot; print their hashes."""
+    from .labels import freeze_range
+
+    with refusals():
+        freeze_range(console, first.date(), last.date(), include_interpolated)
 
 
 @backtests.command("list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -63,6 +64,11 @@ class LabeledEvent:
         require_range(name, "confidence", self.confidence, 0.0, 1.0)
         if not self.raw_record_ids:
             raise RecordError(name, "raw_record_ids", "at least one raw record", self.raw_record_ids)
+        if self.time_precision is TimePrecision.INTERPOLATED:
+            error = self.attributes.get("time_error_seconds")
+            if not isinstance(error, int | float) or isinstance(error, bool) or not 0 <= error < math.inf:
+                expected = "the error of the interpolated time, in seconds"
+                raise RecordError(name, "attributes.time_error_seconds", expected, error)
         put(self, "raw_record_ids", tuple(sorted(set(self.raw_record_ids))))
         key = canonical_json([self.event_type, self.entity_id, list(self.key), self.definitions_hash])
         put(self, "label_key", key.decode())

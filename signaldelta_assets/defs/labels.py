@@ -14,7 +14,7 @@ from signaldelta_assets.warehouse.stores.reading import Window
 from signaldelta_assets.warehouse.tables import labeled_event_datasets, labeled_events
 
 from .describe import OWNERS, check_result, table_metadata
-from .partitions import QUARTERS_IN_SNAPSHOT, day_window, quarterly, trailing_window
+from .partitions import QUARTERS_IN_SNAPSHOT, Frozen, day_window, quarterly, trailing_window
 from .platform import Platform
 from .raw import keys_by_source
 from .versions import partition_versions, range_version
@@ -139,11 +139,15 @@ def build_dataset(definitions: SignalDefinitions, event_types: list[str], first_
             )
         ],
     )
-    def dataset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-        window = trailing_window(context)
+    def dataset(context: dg.AssetExecutionContext, platform: Platform, config: Frozen) -> dg.MaterializeResult:
+        window = trailing_window(context, config.quarters)
         with platform.warehouse() as warehouse:
             frozen = labels.freeze_dataset(
-                warehouse, as_of=warehouse.quiesce(), window=window, definitions_hash=definitions.hash
+                warehouse,
+                as_of=warehouse.quiesce(),
+                window=window,
+                definitions_hash=definitions.hash,
+                include_interpolated=config.include_interpolated,
             )
         distribution = dict(frozen.event_type_distribution)
         thin = {name: distribution.get(name, 0) for name in event_types if distribution.get(name, 0) < 30}
@@ -155,6 +159,8 @@ def build_dataset(definitions: SignalDefinitions, event_types: list[str], first_
                 "dataset_hash": frozen.dataset_hash,
                 "version": frozen.version,
                 "events_per_type": distribution,
+                "quarters": config.quarters,
+                "interpolated_left_out": frozen.interpolated_left_out,
             },
             check_results=[
                 dg.AssetCheckResult(

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import dagster as dg
+from pydantic import Field
 
 from signaldelta_assets.warehouse.stores.reading import Window
 
-# Snapshots and datasets reach this many quarters back, their own included.
+# Snapshots and datasets reach this many quarters back, their own included, where a run does not say otherwise.
 QUARTERS_IN_SNAPSHOT = 4
 
 # Tags by which Dagster runs a range of partitions in one run.
@@ -53,8 +54,19 @@ def day_window(context: dg.AssetExecutionContext) -> DayWindow:
     return DayWindow(window.start.date(), (window.end - timedelta(days=1)).date())
 
 
-def trailing_window(context: dg.AssetExecutionContext) -> Window:
-    """Return the days of the quarters that the run's last quarter looks back on, itself included."""
+class Frozen(dg.Config):
+    """What a dataset or snapshot is frozen over: run config of both assets.
+
+    The assets depend on the default number of quarters, so more of them do not make a partition stale; what was
+    frozen is named by its content all the same.
+    """
+
+    quarters: int = Field(default=QUARTERS_IN_SNAPSHOT, ge=1, description="Quarters, the partition's own the last.")
+    include_interpolated: bool = Field(default=False, description="Labels whose time is interpolated as well.")
+
+
+def trailing_window(context: dg.AssetExecutionContext, quarters: int) -> Window:
+    """Return the days of the last `quarters` quarters up to the run's last one, itself included."""
     end = context.partition_time_window.end.date()
-    months = end.year * 12 + (end.month - 1) - 3 * QUARTERS_IN_SNAPSHOT
+    months = end.year * 12 + (end.month - 1) - 3 * quarters
     return Window(date(months // 12, months % 12 + 1, 1), end)

@@ -18,7 +18,7 @@ from signaldelta_assets.warehouse.tables import backtest_snapshots, iald_signals
 
 from .describe import OWNERS, check_result, table_metadata
 from .labels import DATASET_KEY
-from .partitions import QUARTERS_IN_SNAPSHOT, day_window, quarterly, trailing_window
+from .partitions import QUARTERS_IN_SNAPSHOT, Frozen, day_window, quarterly, trailing_window
 from .platform import Platform
 from .signals import asset_keys
 from .versions import EMPTY, signal_versions
@@ -118,13 +118,19 @@ def build_snapshot(definitions: SignalDefinitions, first_day: str) -> dg.AssetsD
             )
         ],
     )
-    def snapshot(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-        window = trailing_window(context)
+    def snapshot(context: dg.AssetExecutionContext, platform: Platform, config: Frozen) -> dg.MaterializeResult:
+        window = trailing_window(context, config.quarters)
         store = platform.artifacts()
         with platform.warehouse() as warehouse:
             # The dataset of the same moment: freezing what is unchanged returns the version that exists.
             as_of = warehouse.quiesce()
-            dataset = labels.freeze_dataset(warehouse, as_of=as_of, window=window, definitions_hash=definitions.hash)
+            dataset = labels.freeze_dataset(
+                warehouse,
+                as_of=as_of,
+                window=window,
+                definitions_hash=definitions.hash,
+                include_interpolated=config.include_interpolated,
+            )
             frozen = freeze_snapshot(
                 warehouse,
                 store,
@@ -142,6 +148,7 @@ def build_snapshot(definitions: SignalDefinitions, first_day: str) -> dg.AssetsD
                 "snapshot_id": frozen.snapshot_id,
                 "snapshot_hash": frozen.snapshot_hash,
                 "dataset_hash": dataset.dataset_hash,
+                "quarters": config.quarters,
                 "parts": parts,
             },
             check_results=[check_frozen(store, frozen.manifest, definitions.availability_basis)],

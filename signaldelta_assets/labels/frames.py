@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -66,22 +66,28 @@ def gather(
     return Evidence(timed, tuple(rows(frame.sort_values(["natural_key", "raw_record_id"]))))
 
 
-def spaced(moments: Sequence[int], gap: timedelta, walk: timedelta) -> list[int]:
-    """Return the places of those ascending `moments` (microseconds) that come at least `gap` after the one kept before.
+def spaced(
+    moments: Sequence[int],
+    gap: timedelta,
+    walk: timedelta,
+    alike: Callable[[int, int], bool] = lambda one, other: True,
+) -> list[int]:
+    """Return the places of those ascending `moments` (microseconds) that come at least `gap` after any kept before.
 
-    Each is judged by the moments of its own last `walk` alone, so that the answer does not depend on how far back a
-    run reads.
+    Only such as are `alike` (by their places) keep one another out. Each is judged by the moments of its own last
+    `walk` alone, so that the answer does not depend on how far back a run reads.
     """
     step, reach = (span // timedelta(microseconds=1) for span in (gap, walk))
     kept = []
     for i, moment in enumerate(moments):
-        last: int | None = None
-        last_place = -1
+        before: list[int] = []
         for place in range(i + 1):
             other = moments[place]
-            if other >= moment - reach and (last is None or other - last >= step):
-                last, last_place = other, place
-        if last_place == i:
+            if other < moment - reach:
+                continue
+            if all(other - moments[one] >= step or not alike(one, place) for one in reversed(before)):
+                before.append(place)
+        if before[-1] == i:
             kept.append(i)
     return kept
 

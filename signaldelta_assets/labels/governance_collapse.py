@@ -25,6 +25,7 @@ class Exit:
 
     filing: EightK
     who: frozenset[str]
+    counted: bool
 
 
 @register_label("GOVERNANCE_COLLAPSE")
@@ -39,14 +40,19 @@ class GovernanceCollapse:
         # An amendment is compared with what stood before it, outside the window as well.
         frame = evidence.timed.assign(is_trigger=True)
         in_window = dict(zip(frame["raw_record_id"], evidence.timed["is_trigger"], strict=True))
-        for filing, items, _ in news(eight_ks(frame, params.tables, Counter()), params.lookback, Counter()):
-            if "5.02" not in items:
+        filings = eight_ks(frame, params.tables, Counter())
+        fresh = {filing.record.raw_record_id: items for filing, items, _ in news(filings, params.lookback, Counter())}
+        for filing in filings:
+            if "5.02" not in filing.items:
                 continue
             counted = bool(in_window[filing.record.raw_record_id])
+            if "5.02" not in fresh.get(filing.record.raw_record_id, ()):
+                out.counts["amendment_restates"] += counted
+                continue
             if filing.items & set(params["not_with"]):
                 out.counts["closing"] += counted
                 continue
-            listed.setdefault(filing.record.entity_id, []).append(Exit(filing, frozenset({filing.accession})))
+            listed.setdefault(filing.record.entity_id, []).append(Exit(filing, frozenset({filing.accession}), counted))
             text = item_text(filing.text, "5.02") if filing.text else None
             if text is None:
                 out.counts["text_not_read"] += counted
@@ -55,7 +61,7 @@ class GovernanceCollapse:
             out.counts["leaves_with_annual_meeting"] += counted * len(found.scheduled)
             names = frozenset(name.split(". ", 1)[-1] for name in found.persons if name not in found.scheduled)
             if names:
-                read.setdefault(filing.record.entity_id, []).append(Exit(filing, names))
+                read.setdefault(filing.record.entity_id, []).append(Exit(filing, names, counted))
             else:
                 out.counts["no_person_departs"] += counted
         for entity, exits in sorted(read.items()):
@@ -75,10 +81,15 @@ class GovernanceCollapse:
             before = frozenset[str]().union(*(one.who for one in window[:-1]))
             if len(before) < params["persons"] <= len(before | last.who):
                 complete.append((window, before | last.who))
+            else:
+                out.counts["no_cluster_completed"] += last.counted
         moments = [window[-1].filing.record.t for window, _ in complete]
         walk = params.lookback - timedelta(days=params["window_days"])
-        for place in spaced(moments, timedelta(days=params["refractory_days"]), walk):
-            window, who = complete[place]
+        kept = set(spaced(moments, timedelta(days=params["refractory_days"]), walk))
+        for place, (window, who) in enumerate(complete):
+            if place not in kept:
+                out.counts["refractory"] += window[-1].counted
+                continue
             label = params.label(
                 entity,
                 [subtype, window[-1].filing.accession],

@@ -6,13 +6,14 @@ Lines are those of the insider signals (signals.md 4.1): open market, not planne
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
 from ..contracts import SecurityContext
 from ..extractors import TradeFiling, eligible, trade_filings
 from ..extractors.frames import DAY_US
-from ..extractors.ownership import Insiders
+from ..extractors.ownership import Insiders, at_will, own_trades
 from .base import Labeling, LabelParams, register_label
 from .frames import Evidence, spaced
 
@@ -33,6 +34,7 @@ class InsiderTradingDisclosure:
                 ("S", "sell_cluster", params["min_usd_sale"]),
             ):
                 filings = eligible(issuer, code, least, restate, joint_days)
+                out.counts.update(_left_out(issuer, filings, code, restate, joint_days))
                 self._clusters(entity, filings, subtype, params, out)
         return out
 
@@ -68,3 +70,20 @@ class InsiderTradingDisclosure:
                 },
             )
             out.events.append(label)
+
+
+def _left_out(
+    issuer: Sequence[TradeFiling], kept: Sequence[TradeFiling], code: str, restate: timedelta, joint_days: int
+) -> Counter[str]:
+    """Count the window's filings with trades of `code` that are not among the eligible ones `kept`, each once."""
+    eligible_ids = {filing.record.raw_record_id for filing in kept}
+    out: Counter[str] = Counter()
+    for filing in issuer:
+        traded = any(trade.code == code for trade in filing.trades)
+        if not filing.record.is_trigger or not traded or filing.record.raw_record_id in eligible_ids:
+            continue
+        why: Counter[str] = Counter()
+        left = at_will(own_trades(filing, issuer, restate, joint_days, why), code, why)
+        # Of several reasons in one filing the one that took most lines.
+        out["below_threshold" if left else max(sorted(why), key=lambda reason: why[reason])] += 1
+    return out

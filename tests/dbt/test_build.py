@@ -160,6 +160,18 @@ class TestBuild:
         months = {row["month"] for row in rows if row["event_type"] == "EARNINGS_SURPRISE"}
         assert months == {T0.date().replace(month=3, day=1), T0.date().replace(month=4, day=1)}
 
+    def test_label_entities_and_the_minimum_dataset(self, built: str) -> None:
+        rows = query(built, "SELECT * FROM marts.mart_label_entities")
+        assert sum(row["events"] for row in rows) == 40
+        for event_type in ("EARNINGS_SURPRISE", "MNA_ANNOUNCEMENT"):
+            own = [row for row in rows if row["event_type"] == event_type]
+            assert sum(row["share"] for row in own) == pytest.approx(1.0)
+            most = max(row["events"] for row in own)
+            assert {row["is_commonest"] for row in own if row["events"] == most} == {True}
+        found = {row["asset_class"]: row for row in query(built, "SELECT * FROM marts.mart_label_minimum")}
+        assert sum(row["events"] for row in found.values()) == 40 and set(found) == {"equity", "unknown"}
+        assert found["equity"]["events_needed"] == 200 and not any(row["viable"] for row in found.values())
+
     def test_collector_freshness(self, built: str) -> None:
         [row] = query(built, "SELECT * FROM marts.mart_collector_freshness")
         assert (row["records"], row["quarantined"], row["failed_runs"], row["last_success_at"]) == (5, 2, 1, T0)

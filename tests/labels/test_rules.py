@@ -98,7 +98,10 @@ def test_deal_by_text() -> None:
     target = eight_k("k-1", NOON, ["1.01"], DEAL + " Each share will be converted into the right to receive $5.")
     assert label("MNA_ANNOUNCEMENT", [target]).events[0].subtype == "target"
     seller = eight_k(
-        "k-1", NOON, ["1.01"], "Item 1.01 Entry.\nAsset Purchase Agreement: the Company agreed to sell a unit."
+        "k-1",
+        NOON,
+        ["1.01"],
+        "Item 1.01 Entry.\nWe entered into an Asset Purchase Agreement and agreed to sell a unit.",
     )
     assert label("MNA_ANNOUNCEMENT", [seller]).events[0].subtype == "divestiture"
 
@@ -138,7 +141,9 @@ def test_deal_is_labeled_once_in_half_a_year() -> None:
 @pytest.mark.parametrize(("days", "moved"), [(1, True), (6, True), (7, False)])
 def test_deal_stands_at_the_release_before_its_filing(days: int, moved: bool) -> None:
     """Tuesday's filing; the fourth business day before it is the Wednesday, six days back."""
-    release = eight_k("k-0", NOON - timedelta(days=days), ["8.01"], "Item 8.01 Other Events\n" + DEAL)
+    release = eight_k(
+        "k-0", NOON - timedelta(days=days), ["8.01"], "Item 8.01 Other Events\n" + DEAL.partition("\n")[2]
+    )
     (one,) = label("MNA_ANNOUNCEMENT", [release, eight_k("k-1", NOON, ["1.01"], DEAL)]).events
     assert one.event_time == (NOON - timedelta(days=days) if moved else NOON)
 
@@ -187,6 +192,16 @@ def test_collapse_again_only_after_the_refractory() -> None:
     assert [one.key[1] for one in made.events] == ["k-2", "z-2"]
 
 
+def test_every_departure_filing_is_a_label_or_a_reason() -> None:
+    records = exits(["Adams", "Brown", "Clark", "Davis"])
+    records += [
+        eight_k("k-0a", NOON + timedelta(days=1), ["5.02"], "Item 5.02 Departure\nMr. Adams resigned.", "8-K/A")
+    ]
+    made = label("GOVERNANCE_COLLAPSE", records)
+    assert len(made.events) == 1
+    assert made.counts == {"no_cluster_completed": 3, "amendment_restates": 1}
+
+
 # --- INSIDER_TRADING_DISCLOSURE
 
 
@@ -207,6 +222,21 @@ def test_three_insiders_make_a_cluster() -> None:
     assert label("INSIDER_TRADING_DISCLOSURE", trades(["1", "2", "3"], gap=16)).events == []
     assert label("INSIDER_TRADING_DISCLOSURE", trades(["1", "2", "3"], box=True)).events == []
     assert label("INSIDER_TRADING_DISCLOSURE", trades(["1", "2", "3"], document_type="5")).counts == {"not_form_4": 3}
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        (trades(["1", "2", "3"], box=True), "plan"),
+        ([form4(f"a-{i}", NOON + timedelta(days=i), [line("S", 10, 10.0, "2024-03-05")], [str(i)]) for i in range(3)],
+         None),
+    ],
+    ids=["plan", "small sales"],
+)  # fmt: skip
+def test_every_insider_filing_is_a_label_or_a_reason(records: list[dict[str, Any]], reason: str | None) -> None:
+    made = label("INSIDER_TRADING_DISCLOSURE", records)
+    assert made.events == [] and sum(made.counts.values()) == 3
+    assert made.counts[reason or "below_threshold"] >= 1
 
 
 # --- all of them

@@ -8,7 +8,7 @@ from .alerts import alerts_from_grid
 from .audit import audit_moments, first_difference
 from .comparison import Pair, side_by_side
 from .curves import CurvePoint, Operating, PrecisionRecall
-from .engine import calibrated_grid, evaluate, warm_up
+from .engine import calibrated_grid, evaluate, minimum_warning, warm_up
 from .inputs import EvaluationInputError
 from .intervals import Interval
 from .multiplicity import benjamini_hochberg, holm
@@ -39,6 +39,7 @@ __all__ = [
     "evaluate",
     "first_difference",
     "holm",
+    "minimum_warning",
     "side_by_side",
     "warm_up",
 ]

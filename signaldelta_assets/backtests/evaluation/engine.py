@@ -35,6 +35,14 @@ from .sections import LEAD, SCALARS, Study, curve, flat, murphy, reliability, se
 
 _FEW_CLUSTERS = 20
 _ALL = "all"
+_NO_GRID = pa.table(
+    {
+        "entity_id": pa.array([], pa.string()),
+        "at": pa.array([], TIMESTAMP),
+        "alert_score": pa.array([], pa.float64()),
+        "probability": pa.array([], pa.float64()),
+    }
+)
 
 
 def evaluate(grid: Table, events: Table, protocol: EvaluationProtocol) -> Evaluation:
@@ -50,17 +58,13 @@ def evaluate(grid: Table, events: Table, protocol: EvaluationProtocol) -> Evalua
     fired = fire(
         panel.grid_starts, panel.at, panel.score, protocol.threshold, protocol.rearm_below, protocol.refractory
     )
-    claims = claim(protocol, panel, fired, panel.event_entity, panel.event_at)
-    dataset = _dataset(panel, claims, protocol)
-    short = [
-        f"{counts['found']} {name.replace('_', ' ')} of {counts['needed']} needed"
-        for name, counts in dataset.items()
-        if counts["found"] < counts["needed"]
-    ]
+    claims = claim(protocol, panel, fired, panel.event_entity, panel.event_at, panel.event_error)
+    dataset = _dataset(panel, protocol)
+    short = _short(dataset)
     outcome = followed(panel.grid_starts, panel.at, panel.event_starts, panel.event_at, protocol.horizon)
     if short:
         layout = lay_out(panel, np.full(len(panel.at), np.nan), protocol)
-        return _insufficient(layout, claims, dataset, "below the minimum dataset: " + ", ".join(short))
+        return _insufficient(layout, claims, dataset, short)
 
     probability, folds = walk_forward(panel.at, panel.probability, outcome, protocol)
     layout = lay_out(panel, probability, protocol)
@@ -166,8 +170,9 @@ def _studies(layout: Layout, claims: Claims, outcome: Flags) -> list[Study]:
     for place, name in enumerate(protocol.event_types):
         target = Target(place, kind is Kind.ALL)
         starts, at = target.events(panel.event_starts, panel.event_at, panel.event_type)
+        _, error = target.events(panel.event_starts, panel.event_error, panel.event_type)
         entity = np.repeat(np.arange(len(panel.names)), np.diff(starts))
-        found = claim(protocol, panel, claims.alert_row, entity, at)
+        found = claim(protocol, panel, claims.alert_row, entity, at, error)
         if found.event_counted.sum() >= max(protocol.minimum.events_per_type, 1):
             names.append(name)
             kinds.append(kind)
@@ -216,16 +221,33 @@ def _microseconds(moment: pd.Timestamp) -> int:
     return int(moment.timestamp()) * 1_000_000
 
 
-def _dataset(panel: Panel, claims: Claims, protocol: EvaluationProtocol) -> dict[str, dict[str, int]]:
+def minimum_warning(events: Table, protocol: EvaluationProtocol) -> str | None:
+    """Return what an evaluation against `events` will warn of instead of giving metrics; None where they suffice.
+
+    It needs no scores, so that it can be said before hours are spent on them.
+    """
+    return _short(_dataset(read_panel(_NO_GRID, events, protocol), protocol)) or None
+
+
+def _short(dataset: Mapping[str, Mapping[str, int]]) -> str:
+    short = [
+        f"{counts['found']} {name.replace('_', ' ')} of {counts['needed']} needed"
+        for name, counts in dataset.items()
+        if counts["found"] < counts["needed"]
+    ]
+    return "below the minimum dataset: " + ", ".join(short) if short else ""
+
+
+def _dataset(panel: Panel, protocol: EvaluationProtocol) -> dict[str, dict[str, int]]:
     """What the uncensored target events amount to, beside what the protocol needs (meta-plan P09a)."""
-    counted = claims.event_counted
+    counted = panel.event_at - protocol.horizon >= protocol.start
     types = Counter(panel.event_type[counted].tolist())
-    stamps = claims.event_at[counted].astype("datetime64[us]")
+    stamps = panel.event_at[counted].astype("datetime64[us]")
     found = {
         "events": int(counted.sum()),
         "event_types": len(types),
         "events_of_commonest_type": max(types.values(), default=0),
-        "entities": len(np.unique(claims.event_entity[counted])),
+        "entities": len(np.unique(panel.event_entity[counted])),
         "months": len(np.unique(stamps.astype("datetime64[M]"))),
     }
     return {name: {"found": count, "needed": getattr(protocol.minimum, name)} for name, count in found.items()}
@@ -298,6 +320,14 @@ def _matches(layout: Layout, claims: Claims) -> pa.Table:
     )
 
 
+def _short_leads(panel: Panel, claims: Claims) -> dict[str, int]:
+    """Leads that are none, counted where any event's time has an error at all."""
+    if not panel.event_error.any():
+        return {}
+    short = claims.event_counted & (claims.alert_of_event >= 0) & ~claims.lead_told
+    return {"leads shorter than the error of the event's time": int(short.sum())}
+
+
 def _insufficient(layout: Layout, claims: Claims, dataset: dict[str, dict[str, int]], warning: str) -> Evaluation:
     """Counts and the warning; every figure is None for the same reason."""
     nothing = Section(
@@ -359,7 +389,7 @@ def _report(
         by_event_type=by_event_type or {},
         by_month=by_month or {},
         dataset=dataset,
-        left_out=layout.panel.left_out,
+        left_out=layout.panel.left_out | _short_leads(layout.panel, claims),
         reasons=whole.reasons,
         warnings=warnings,
         primary_figure=protocol.primary_figure,

@@ -25,6 +25,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Table = pa.Table | pd.DataFrame
 
+_ERROR = "time_error_seconds"
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 
@@ -39,7 +40,8 @@ class Panel:
     `names`: the entities of either table, sorted; an entity is its place in it. Rows of entity i are
     ``grid_starts[i]:grid_starts[i + 1]`` of `at` (microseconds), `score`, `probability`, and
     ``event_starts[i]:event_starts[i + 1]`` of `event_at` and `event_type` (place in protocol.event_types). Only
-    target events up to the grid's end are here; `left_out` counts what is not, by reason.
+    target events up to the grid's end are here; `left_out` counts what is not, by reason. `event_error`: how far
+    the event's time may be off, in microseconds, 0 where the table has no `time_error_seconds`.
     """
 
     names: npt.NDArray[np.object_]
@@ -50,6 +52,7 @@ class Panel:
     event_starts: Ints
     event_at: Ints
     event_type: Ints
+    event_error: Ints
     left_out: dict[str, int]
 
     @cached_property
@@ -77,7 +80,7 @@ def read_panel(grid: Table, events: Table, protocol: EvaluationProtocol) -> Pane
     """
     left_out: dict[str, int] = {}
     grid_id, at, score, probability = _read_grid(grid, protocol, left_out)
-    event_id, event_at, event_type = _read_events(events, protocol, left_out)
+    event_id, event_at, event_type, event_error = _read_events(events, protocol, left_out)
 
     both = {*grid_id.labels, *event_id.labels}
     names = np.array(sorted(both), dtype=object)
@@ -100,6 +103,7 @@ def read_panel(grid: Table, events: Table, protocol: EvaluationProtocol) -> Pane
         event_starts=np.searchsorted(event_place[order], everyone),
         event_at=event_at[order],
         event_type=event_type[order],
+        event_error=event_error[order],
         left_out=left_out,
     )
 
@@ -124,8 +128,12 @@ def _read_grid(
     return _identifiers("grid", table, "entity_id"), at, score, probability
 
 
-def _read_events(events: Table, protocol: EvaluationProtocol, left_out: dict[str, int]) -> tuple[_Coded, Ints, Ints]:
+def _read_events(
+    events: Table, protocol: EvaluationProtocol, left_out: dict[str, int]
+) -> tuple[_Coded, Ints, Ints, Ints]:
     columns = ["entity_id", "event_type", "event_time"] + (["subtype"] if protocol.targets else [])
+    if _ERROR in (events.column_names if isinstance(events, pa.Table) else events.columns):
+        columns.append(_ERROR)
     table = _arrow("events", events, columns)
     kinds = _identifiers("events", table, "event_type")
     at = _moments("events", table, "event_time")
@@ -140,7 +148,17 @@ def _read_events(events: Table, protocol: EvaluationProtocol, left_out: dict[str
     late = target & (at > protocol.end)
     left_out["events after the grid's end"] = int(late.sum())
     keep = target & ~late
-    return _identifiers("events", table.filter(pa.array(keep)), "entity_id"), at[keep], kind[keep]
+    return _identifiers("events", table.filter(pa.array(keep)), "entity_id"), at[keep], kind[keep], _errors(table)[keep]
+
+
+def _errors(table: pa.Table) -> Ints:
+    """How far each event's time may be off, in microseconds."""
+    if _ERROR not in table.column_names:
+        return np.zeros(len(table), dtype=np.int64)
+    seconds = _floats("events", table, _ERROR)
+    if (seconds < 0.0).any():
+        raise _bad("events", table, _ERROR, "0 or more seconds", seconds < 0.0)
+    return np.ceil(seconds * 1_000_000).astype(np.int64)
 
 
 def _wanted_subtypes(table: pa.Table, kind: Ints, protocol: EvaluationProtocol) -> npt.NDArray[np.bool_]:

@@ -82,6 +82,7 @@ def _count_claims(
     alert_at: Ints,
     event_starts: Ints,
     event_at: Ints,
+    event_error: Ints,
     horizon: int,
     start: int,
     end: int,
@@ -105,7 +106,7 @@ def _count_claims(
                 if event >= 0:
                     by_cluster[1, cluster] += 1
                     counts[1] += 1
-    leads = np.empty(len(event_at))
+    leads, told = np.empty(len(event_at)), 0
     for entity in range(len(event_starts) - 1):
         for event in range(event_starts[entity], event_starts[entity + 1]):
             if event_at[event] - horizon >= start:
@@ -115,9 +116,12 @@ def _count_claims(
                 alert = alert_of[event]
                 if alert >= 0:
                     by_cluster[3, cluster] += 1
-                    leads[counts[3]] = (event_at[event] - alert_at[alert]) / MICROSECONDS_PER_HOUR
                     counts[3] += 1
-    return leads[: counts[3]].copy()
+                    lead = event_at[event] - alert_at[alert]
+                    if lead >= event_error[event]:
+                        leads[told] = lead / MICROSECONDS_PER_HOUR
+                        told += 1
+    return leads[:told].copy()
 
 
 class _ClaimCounter:
@@ -131,11 +135,11 @@ class _ClaimCounter:
             [],
         )
 
-    def add(self, alert_starts: Ints, alert_at: Ints, event_starts: Ints, event_at: Ints) -> None:
+    def add(self, alert_starts: Ints, alert_at: Ints, event_starts: Ints, event_at: Ints, event_error: Ints) -> None:
         protocol, counts = self._layout.protocol, self.tally.counts[len(self.tally.leads)]
         leads = _count_claims(
-            alert_starts, alert_at, event_starts, event_at, protocol.horizon, protocol.start, protocol.end,
-            protocol.cluster, self._layout.periods, self.tally.by_cluster, counts,
+            alert_starts, alert_at, event_starts, event_at, event_error, protocol.horizon, protocol.start,
+            protocol.end, protocol.cluster, self._layout.periods, self.tally.by_cluster, counts,
         )  # fmt: skip
         self.tally.leads.append(leads)
 
@@ -190,7 +194,7 @@ def random_alerts(layout: Layout, studies: Sequence[Claims], actual: Sequence[Fl
                 chosen = _choose(panel.grid_starts, starts, own)
             at = panel.at[chosen]
             for study, begin, counter in zip(studies, event_starts, counters, strict=True):
-                counter.add(starts, at, begin, study.event_at)
+                counter.add(starts, at, begin, study.event_at, study.event_error)
         return [counter.tally for counter in counters]
 
     by_study = zip(*in_order(count, uniforms()), strict=True)
@@ -229,9 +233,10 @@ def shifted_events(
                 panel.grid_starts, panel.at, panel.event_starts, panel.event_at, protocol.step,
                 np.broadcast_to(offsets[draw], entities).copy(), clock.edges, clock.reading,
             )  # fmt: skip
-            kind = panel.event_type[origin]
+            kind, error = panel.event_type[origin], panel.event_error[origin]
             for counter, target in zip(counters, targets, strict=True):
-                counter.add(alert_starts, claims.alert_at, *target.events(panel.event_starts, at, kind))
+                _, own_error = target.events(panel.event_starts, error, kind)
+                counter.add(alert_starts, claims.alert_at, *target.events(panel.event_starts, at, kind), own_error)
             figures[draw - draws[0]] = forecasts.judge(panel.event_starts, at, kind, edges, hits)
         return [counter.tally for counter in counters], figures, edges
 

@@ -56,6 +56,7 @@ class Claims:
     alert_at: Ints
     event_entity: Ints
     event_at: Ints
+    event_error: Ints
     matched: Ints
 
     @property
@@ -69,6 +70,15 @@ class Claims:
         return self.event_at - self.protocol.horizon >= self.protocol.start
 
     @cached_property
+    def lead_told(self) -> Flags:
+        """Matched events whose lead is not shorter than the error of their time: only such a lead is one."""
+        found = np.flatnonzero(self.matched >= 0)
+        event = self.matched[found]
+        told = np.zeros(len(self.event_at), dtype=np.bool_)
+        told[event] = self.event_at[event] - self.alert_at[found] >= self.event_error[event]
+        return told
+
+    @cached_property
     def alert_of_event(self) -> Ints:
         """For each event the row of its alert, or -1."""
         alert = np.full(len(self.event_at), -1, dtype=np.int64)
@@ -77,12 +87,14 @@ class Claims:
         return alert
 
 
-def claim(protocol: EvaluationProtocol, panel: Panel, alert_row: Ints, event_entity: Ints, event_at: Ints) -> Claims:
+def claim(
+    protocol: EvaluationProtocol, panel: Panel, alert_row: Ints, event_entity: Ints, event_at: Ints, event_error: Ints
+) -> Claims:
     """Return alerts (grid rows, ascending) and events (sorted by entity, time) with their one-to-one matches."""
     entities = len(panel.names)
     entity, at = panel.grid_entity[alert_row], panel.at[alert_row]
     matched = match(starts_of(entity, entities), at, starts_of(event_entity, entities), event_at, protocol.horizon)
-    return Claims(protocol, alert_row, entity, at, event_entity, event_at, matched)
+    return Claims(protocol, alert_row, entity, at, event_entity, event_at, event_error, matched)
 
 
 @dataclass(frozen=True)
@@ -91,8 +103,8 @@ class Sample:
 
     `sums`: clusters x (SUMS, and where the forecasts' level is judged 3 x bins), of which only the clusters `held`
     are not zero. `ranking`: the scored points, in which bit `outcome` is this sample's; None for an expectation.
-    `lead_*`: hours of the matched, counted events, ascending. `wait_*`: for every counted event the hours back to
-    its alert, or (not seen) to where its window ends without one, ascending.
+    `lead_*`: hours of the matched, counted events whose lead is told, ascending. `wait_*`: for every counted event the
+    hours back to its alert, or (not seen) to where its window ends without one, ascending.
     """
 
     sums: Floats
@@ -229,7 +241,10 @@ def rank_month(layout: Layout, ranking: Ranking, month: tuple[int, int]) -> Rank
 
 
 def _leads(layout: Layout, claims: Claims, events: Flags, cluster: Ints) -> tuple[Ints, Floats, Ints, Floats, Flags]:
-    """Lead times of the matched events, and for all events the hours back to an alert or to the window's end."""
+    """Lead times of the matched events, and for all events the hours back to an alert or to the window's end.
+
+    A lead shorter than the error of the event's time is none; how long the event went without an alert is known.
+    """
     at, alert = claims.event_at[events], claims.alert_of_event[events]
     seen = alert >= 0
     # A miss says that no alert was there in the H before it, or since the entity's first point if that is later.
@@ -237,5 +252,6 @@ def _leads(layout: Layout, claims: Claims, events: Flags, cluster: Ints) -> tupl
     wait = watched / MICROSECONDS_PER_HOUR
     wait[seen] = (at[seen] - claims.alert_at[alert[seen]]) / MICROSECONDS_PER_HOUR
     ranks = np.lexsort((cluster, ~seen, wait))
+    told = claims.lead_told[events][ranks]
     wait, seen, cluster = wait[ranks], seen[ranks], cluster[ranks]
-    return cluster[seen], wait[seen], cluster, wait, seen
+    return cluster[told], wait[told], cluster, wait, seen

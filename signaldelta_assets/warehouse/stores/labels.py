@@ -17,6 +17,7 @@ from signaldelta_assets.contracts import LabeledEvent
 from signaldelta_assets.errors import RecordError, SignalDeltaError
 from signaldelta_assets.versioning import canonical_json, hash_document, new_ulid
 
+from ..artifacts import IntegrityError
 from ..bulk import copy_new
 from ..pools import Warehouse, identifier
 from . import documents
@@ -163,19 +164,25 @@ class Dataset:
     event_count: int
     event_type_distribution: Mapping[str, int]
     coverage: Mapping[str, Any]
+    include_interpolated: bool
+    interpolated_left_out: int
     created: bool
 
 
-def dataset_document(rules: Mapping[str, str], labels: pa.Table) -> dict[str, Any]:
+def dataset_document(
+    rules: Mapping[str, str], labels: pa.Table, *, include_interpolated: bool = False
+) -> dict[str, Any]:
     """Return what names a dataset: its rules and each member's label, revision and content, in order of label.
 
     rules: the hash of each event type's rule. Definitions that differ elsewhere, in a signal, give the same dataset.
+    `include_interpolated` stands in it where it is set, so that older hashes stand.
     """
     members = zip(*(labels[name].to_pylist() for name in ("label_id", "revision", "content_hash")), strict=True)
     return {
         "schema": "signaldelta.labeled_event_dataset/1",
         "rules": dict(rules),
         "members": sorted([list(member) for member in members]),
+        **({"include_interpolated": True} if include_interpolated else {}),
     }
 
 
@@ -203,13 +210,19 @@ def _texts(column: Any) -> list[str]:
 
 
 def freeze_dataset(
-    warehouse: Warehouse, *, as_of: datetime | None = None, window: Window, definitions_hash: str
+    warehouse: Warehouse,
+    *,
+    as_of: datetime | None = None,
+    window: Window,
+    definitions_hash: str,
+    include_interpolated: bool = False,
 ) -> Dataset:
     """Freeze the labels known at `as_of` (now, without it) as a new version; the same members give the one there is.
 
     Labels made under the rules of the stored definitions `definitions_hash`; the dataset keeps the hash of those under
-    which it was frozen first. Waits for writes under way, so that every label ingested by `as_of` is seen. Raises
-    `ValueError` for an `as_of` in the future, `UnknownDocumentError` for definitions that are not stored.
+    which it was frozen first. Labels whose time is interpolated are left out and counted, unless they are asked for.
+    Waits for writes under way, so that every label ingested by `as_of` is seen. Raises `ValueError` for an `as_of` in
+    the future, `UnknownDocumentError` for definitions that are not stored.
     """
     now = warehouse.quiesce()
     as_of = now if as_of is None else as_of
@@ -217,7 +230,10 @@ def freeze_dataset(
         raise ValueError(f"freeze_dataset: as_of: expected at most {now.isoformat()}, found {as_of.isoformat()}")
     rules = documents.rule_hashes(warehouse, definitions_hash, "labels")
     labels = read_labels(warehouse, rules=rules.values(), window=window, as_of=as_of)
-    digest = hash_document(dataset_document(rules, labels))
+    known = labels.num_rows
+    if not include_interpolated:
+        labels = labels.filter(pc.not_equal(labels["time_precision"], pa.scalar("interpolated")))
+    digest = hash_document(dataset_document(rules, labels, include_interpolated=include_interpolated))
     distribution = dict(sorted(Counter(labels["event_type"].to_pylist()).items()))
     with warehouse.write("labels") as connection:
         lock(connection, "labeled_event_datasets")
@@ -230,10 +246,11 @@ def freeze_dataset(
         ).fetchone()
         row = connection.execute(
             "INSERT INTO labeled_event_datasets (dataset_id, version, dataset_hash, definitions_hash, as_of, "
-            "window_start, window_end, event_count, event_type_distribution, coverage, parent_hash) VALUES (%s, "
-            "(SELECT coalesce(max(version), 0) + 1 FROM labeled_event_datasets), %s, %s, %s, %s, %s, %s, %s, %s, %s) "
-            "RETURNING *",
-            (new_ulid(), digest, definitions_hash, as_of, window.start_time, window.end_time, labels.num_rows,
+            "window_start, window_end, include_interpolated, interpolated_left_out, event_count, "
+            "event_type_distribution, coverage, parent_hash) VALUES (%s, (SELECT coalesce(max(version), 0) + 1 "
+            "FROM labeled_event_datasets), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING *",
+            (new_ulid(), digest, definitions_hash, as_of, window.start_time, window.end_time, include_interpolated,
+             known - labels.num_rows, labels.num_rows,
              canonical_json(distribution).decode(), canonical_json(dataset_coverage(labels)).decode(),
              None if parent is None else parent["dataset_hash"]),
         ).fetchone()  # fmt: skip
@@ -250,7 +267,7 @@ def freeze_dataset(
 
 def _dataset(row: Mapping[str, Any], *, created: bool) -> Dataset:
     names = ("dataset_id", "version", "dataset_hash", "definitions_hash", "event_count", "event_type_distribution",
-             "coverage")  # fmt: skip
+             "coverage", "include_interpolated", "interpolated_left_out")  # fmt: skip
     return Dataset(**{name: row[name] for name in names}, created=created)
 
 
@@ -277,6 +294,42 @@ def read_dataset(warehouse: Warehouse, dataset_id: str, columns: Sequence[str] =
         "FROM {} AS m JOIN {} AS e USING (label_id, revision, content_hash) WHERE m.dataset_id = %(dataset)s"
     ).format(identifier("labeled_event_dataset_members"), identifier("labeled_events"))
     return sort_table(fetch_table(warehouse, kinds, source, {"dataset": dataset_id}), _ORDER)
+
+
+def verify_dataset(warehouse: Warehouse, dataset: str | int) -> Dataset:
+    """Return a dataset whose members and their labels are, by every hash, those that were frozen.
+
+    Raises `IntegrityError` naming what is not.
+    """
+    found = get_dataset(warehouse, dataset)
+    with warehouse.read() as connection:
+        members = connection.execute(
+            "SELECT e.*, m.label_id, m.revision, m.content_hash AS frozen FROM labeled_event_dataset_members AS m "
+            "LEFT JOIN labeled_events AS e USING (label_id, revision) WHERE m.dataset_id = %s",
+            (found.dataset_id,),
+        ).fetchall()
+    named = {"label_id": "label_id", "revision": "revision", "content_hash": "frozen"}
+    table = pa.table({name: [row[column] for row in members] for name, column in named.items()})
+    document = dataset_document(found.definitions_hash, table, include_interpolated=found.include_interpolated)
+    if hash_document(document) != found.dataset_hash:
+        raise IntegrityError(
+            f"dataset {found.dataset_id}: expected the hash {found.dataset_hash} of its {found.event_count} members, "
+            f"found {hash_document(document)} of {len(members)}"
+        )
+    for row in members:
+        content = None if row["label_key"] is None else label_from_row(row).content_hash
+        if content != row["frozen"]:
+            raise IntegrityError(
+                f"dataset {found.dataset_id}: label {row['label_id']} revision {row['revision']}: expected the "
+                f"content {row['frozen']}, found {content}"
+            )
+    return found
+
+
+def list_datasets(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """Return the rows of all dataset versions, newest first."""
+    with warehouse.read() as connection:
+        return list(connection.execute("SELECT * FROM labeled_event_datasets ORDER BY version DESC").fetchall())
 
 
 def dataset_known_after(warehouse: Warehouse, dataset_id: str, as_of: datetime) -> datetime | None:

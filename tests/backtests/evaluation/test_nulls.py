@@ -75,7 +75,7 @@ def panel_of(seed: int, **changes: object) -> tuple[Layout, Claims]:
     panel = read_panel(*simulate(seed), made)
     fired = fire(panel.grid_starts, panel.at, panel.score, made.threshold, made.rearm_below, made.refractory)
     layout = lay_out(panel, panel.probability, made)
-    return layout, claim(made, panel, fired, panel.event_entity, panel.event_at)
+    return layout, claim(made, panel, fired, panel.event_entity, panel.event_at, panel.event_error)
 
 
 def test_every_row_is_as_likely_as_any_other() -> None:
@@ -210,7 +210,7 @@ def test_random_alarms_reach_recall_069_and_101_hours() -> None:
     panel = read_panel(grid, events, made)
     fired = fire(panel.grid_starts, panel.at, panel.score, 0.75, 0.5, 0)
     layout = lay_out(panel, panel.probability, made)
-    claims = claim(made, panel, fired, panel.event_entity, panel.event_at)
+    claims = claim(made, panel, fired, panel.event_entity, panel.event_at, panel.event_error)
     (null,) = random_alerts(layout, [claims], [np.zeros((layout.clusters, 11))])
     assert null.figures["recall"].mean() == pytest.approx(0.69, abs=0.05)
     assert null.figures["lead_time_hours"][:, 1].mean() == pytest.approx(101, abs=10)

@@ -45,7 +45,7 @@ def random_case(seed: int, decimals: int | None) -> tuple[Layout, Sample, np.nda
     )
     panel = read_panel(grid, events, made)
     fired = fire(panel.grid_starts, panel.at, panel.score, 0.6, 0.4, 0)
-    claims = claim(made, panel, fired, panel.event_entity, panel.event_at)
+    claims = claim(made, panel, fired, panel.event_entity, panel.event_at, panel.event_error)
     outcome = followed(panel.grid_starts, panel.at, panel.event_starts, panel.event_at, made.horizon)
     layout = lay_out(panel, panel.probability, made)
     sample = draw_sample(layout, claims, outcome, rank_points(layout, [outcome]))

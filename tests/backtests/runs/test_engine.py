@@ -255,3 +255,55 @@ def test_what_happened_before_the_grid_is_evidence_at_its_first_point(tables: di
     first = _run(moved).tables["scores"].slice(0, 1).to_pylist()[0]
     assert first["at"].timestamp() == _protocol("none")["grid"]["start"]
     assert first["n_events"] > 0 and first["magnitude"] > 0
+
+
+def _with_errors(tables: dict[str, pa.Table], seconds: float) -> dict[str, pa.Table]:
+    """The labels of type X with interpolated times."""
+    labels = tables["labeled_events"].to_pylist()
+    for row in labels:
+        if row["event_type"] == "X":
+            row |= {"time_precision": "interpolated", "attributes": f'{{"time_error_seconds":{seconds}}}'}
+    return tables | {"labeled_events": pa.Table.from_pylist(labels, schema=tables["labeled_events"].schema)}
+
+
+def test_interpolated_events_are_reported_apart(tables: dict[str, pa.Table]) -> None:
+    plain, none, long = _run(tables), _run(_with_errors(tables, 0)), _run(_with_errors(tables, 10**9))
+    assert "by_time_precision" not in plain.evaluation
+    name = "leads shorter than the error of the event's time"
+    whole = {key: run.evaluation["overall"]["all_evidence"] for key, run in (("plain", plain), ("long", long))}
+    assert name not in whole["plain"]["left_out"]
+    apart = long.evaluation["by_time_precision"]
+    assert set(apart) == {"interpolated", "second"}
+    short = apart["interpolated"]["leads_shorter_than_error"]
+    assert short == apart["interpolated"]["matched"] == whole["long"]["left_out"][name] > 0
+    assert apart["interpolated"]["lead_time_hours"] is None and apart["second"]["lead_time_hours"] is not None
+    # What is left for lead times are the exact events; nothing else moves.
+    assert whole["long"]["lead_time_hours"]["median"] == apart["second"]["lead_time_hours"]["median"]
+    for figure in ("precision", "recall", "auc", "brier", "n_events", "n_alerts"):
+        assert whole["long"][figure] == whole["plain"][figure]
+    told = none.evaluation["by_time_precision"]
+    assert sum(row["events"] for row in told.values()) == whole["plain"]["n_events"]
+    assert told["interpolated"]["leads_shorter_than_error"] == 0
+    assert none.evaluation["overall"]["all_evidence"]["lead_time_hours"] == whole["plain"]["lead_time_hours"]
+
+
+def test_too_small_a_dataset_is_told_before_anything_is_scored(
+    tables: dict[str, pa.Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop(*arguments: Any, **more: Any) -> Any:
+        raise StoppedError
+
+    said: list[str] = []
+    monkeypatch.setattr("signaldelta_assets.backtests.engine.make_grid", stop)
+    few = tables | {"labeled_events": tables["labeled_events"].slice(0, 0)}
+    for given in (few, tables):
+        with pytest.raises(StoppedError):
+            compute(given, MODEL, LATENCY, PROTOCOL, DEFINITIONS, lambda done, total, text: said.append(text))
+    monkeypatch.undo()
+    (warned,) = [text for text in said if "below the minimum dataset" in text]
+    assert "no metrics" in warned and "0 events of" in warned
+    overall = _run(few).evaluation["overall"]["all_evidence"]
+    assert overall["warnings"] == [warned.partition("no metrics, ")[2]] and overall["auc"] is None
