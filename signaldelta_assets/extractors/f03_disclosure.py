@@ -70,7 +70,9 @@ class PeriodicAmendment:
         out.counts["amendment_of_another_form"] += int((other & records["is_trigger"]).sum())
         originals = records["form"].isin([form.removesuffix("/A") for form in forms])
         reports = by_entity(rows(first_available(records[amendment | originals], out.counts)))
-        denied = [one for one in eight_ks(records, params.tables, Counter()) if params["non_reliance_item"] in one.items]
+        denied = [
+            one for one in eight_ks(records, params.tables, Counter()) if params["non_reliance_item"] in one.items
+        ]
         told = by_entity(one.record for one in denied)
         for entity, own in reports.items():
             for record in own:
@@ -170,7 +172,7 @@ class QuietHoursBadNews:
                 strength=params["strength_both"] if late and eve else params["strength_one"],
                 direction=-1,
                 reliability=params["reliability"],
-                inputs=[other.record for other in earlier],
+                inputs=[other.first for other in earlier],
                 attributes={"items": sorted(items & bad), "late": late, "eve": eve},
             )
             out.events.append(event)

@@ -29,7 +29,9 @@ class _ItemSignal(ABC):
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
         """Return one event per issuer and accession."""
         out = Extraction()
-        for filing, items, earlier in news(eight_ks(records, params.tables, out.counts), params.lookback, out.counts):
+        for filing, items, earlier in news(
+            eight_ks(records, params.tables, out.counts, params.text_wait), params.lookback, out.counts
+        ):
             found = self.judge(filing, items, params)
             if isinstance(found, str):
                 out.counts[found] += 1
@@ -40,7 +42,7 @@ class _ItemSignal(ABC):
                     strength=found,
                     direction=self.direction,
                     reliability=params["reliability" if filing.text else "reliability_index"],
-                    inputs=[other.record for other in earlier],
+                    inputs=[other.first for other in earlier],
                     attributes={"items": sorted(filing.items), "form": filing.form},
                 )
                 out.events.append(event)

@@ -28,7 +28,9 @@ class OfficerDirectorDeparture:
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
         """Return one event per issuer and accession."""
         out = Extraction()
-        for filing, items, earlier in news(eight_ks(records, params.tables, out.counts), params.lookback, out.counts):
+        for filing, items, earlier in news(
+            eight_ks(records, params.tables, out.counts, params.text_wait), params.lookback, out.counts
+        ):
             if "5.02" not in items:
                 continue
             text = item_text(filing.text, "5.02") if filing.text else None
@@ -51,7 +53,7 @@ class OfficerDirectorDeparture:
                 strength=strength,
                 direction=-1,
                 reliability=params["reliability" if text is not None else "reliability_index"],
-                inputs=[other.record for other in earlier],
+                inputs=[other.first for other in earlier],
                 attributes=attributes,
             )
             out.events.append(event)
@@ -67,7 +69,9 @@ class HolderRightsChange:
         out = Extraction()
         form = params["registration_form"]
         registrations = by_entity(rows(first_available(records[records["form"] == form], out.counts)))
-        for filing, items, earlier in news(eight_ks(records, params.tables, out.counts), params.lookback, out.counts):
+        for filing, items, earlier in news(
+            eight_ks(records, params.tables, out.counts, params.text_wait), params.lookback, out.counts
+        ):
             if "3.03" not in items:
                 continue
             reason = self._why_not(filing, params)
@@ -81,7 +85,7 @@ class HolderRightsChange:
                 strength=params["rights_plan" if near or "1.01" in filing.items else "plain"],
                 direction=0,
                 reliability=params["reliability" if filing.text else "reliability_index"],
-                inputs=[*(other.record for other in earlier), *near],
+                inputs=[*(other.first for other in earlier), *near],
                 attributes={"items": sorted(filing.items), "registered": bool(near)},
             )
             out.events.append(event)
@@ -105,7 +109,7 @@ class ContestedVote:
     """Proxy papers of a contest: the first of an episode, and its definitive statement."""
 
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
-        """Return at most two events per issuer and episode, keyed by the episode's first accession, the form and accession."""
+        """Return one or two events per issuer and episode; the key: its first accession, the form, the accession."""
         out = Extraction()
         papers = first_available(records[records["form"].isin(list(params["forms"]))], out.counts)
         about = papers["payload"].map(lambda payload: bool(payload.get("file_number"))).astype(bool)
