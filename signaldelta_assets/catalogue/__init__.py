@@ -12,6 +12,7 @@ from .definitions import (
     default_document,
     load_definitions,
 )
+from .describing import catalogue, definition_hash, describe
 from .validation import DefinitionsError, validate_document
 
 __all__ = [
@@ -20,7 +21,10 @@ __all__ = [
     "SignalDefinition",
     "SignalDefinitions",
     "active_part",
+    "catalogue",
     "default_document",
+    "definition_hash",
+    "describe",
     "load_definitions",
     "validate_document",
 ]

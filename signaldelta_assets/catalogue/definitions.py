@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
-from ..versioning import code_version, hash_document
+from ..versioning import code_version, hash_document, source_files
 from .validation import DefinitionsError, validate_document
 
 
@@ -30,6 +32,7 @@ class SignalDefinition:
     implemented: bool
     source_types: tuple[str, ...]
     params: Mapping[str, Any]
+    tables: tuple[str, ...]
     extractor_version: str | None
 
     @property
@@ -50,19 +53,54 @@ class LabelDefinition:
     classifier_version: str | None
 
 
-def active_part(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the definitions hash covers: all but the signals and labels that are not active.
+# What only tells readers something, of an entry and of the document.
+PROSE = ("waits_for",)
+PROSE_SECTIONS = ("rules",)
+PATTERNS = "patterns"
 
-    Texts that only tell readers what a signal still waits for are outside as well.
+
+def active_part(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the definitions hash covers: all but the signals and labels that are not active, and prose.
+
+    Of a loaded document only the lookup tables that the code of an active signal or label names.
     """
-    part = dict(document)
+    part = {name: value for name, value in document.items() if name not in PROSE_SECTIONS}
     part["signals"] = {
-        name: signal
+        name: _without_prose(signal)
         for name, signal in document["signals"].items()
         if signal["status"] == "v2.0" and signal["implemented"]
     }
-    part["labels"] = {name: label for name, label in document["labels"].items() if label["implemented"]}
+    part["labels"] = {name: _without_prose(label) for name, label in document["labels"].items() if label["implemented"]}
+    rules = [*part["signals"].values(), *part["labels"].values()]
+    if all("tables" in rule for rule in rules):
+        part["tables"] = chosen_tables(document["tables"], {name for rule in rules for name in rule["tables"]})
     return part
+
+
+def _without_prose(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name not in PROSE}
+
+
+def chosen_tables(tables: Mapping[str, Any], names: AbstractSet[str]) -> dict[str, Any]:
+    """Return the lookup tables called by `names`; an expression is called "patterns.RX_NAME"."""
+    chosen = {name: value for name, value in tables.items() if name in names}
+    patterns = {name: value for name, value in tables[PATTERNS].items() if f"{PATTERNS}.{name}" in names}
+    return {**chosen, PATTERNS: patterns}
+
+
+def tables_named(written: AbstractSet[object], tables: Mapping[str, Any]) -> list[str]:
+    """Return which lookup tables a rule asks for, sorted, expressions as "patterns.RX_NAME".
+
+    `written`: the constants in its sources. A table is asked for by its name, written out: what no source writes is not
+    asked for.
+    """
+    plain = [name for name in tables if name != PATTERNS and name in written]
+    return sorted([*plain, *(f"{PATTERNS}.{name}" for name in tables[PATTERNS] if name in written)])
+
+
+def _constants(module: str) -> set[object]:
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for _, path in source_files(module))
+    return {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
 
 
 @dataclass(frozen=True)
@@ -131,6 +169,7 @@ class SignalDefinitions:
             implemented=entry["implemented"],
             source_types=tuple(entry.get("source_types", ())),
             params=entry.get("params", {}),
+            tables=tuple(entry.get("tables", ())),
             extractor_version=entry.get("extractor_version"),
         )
 
@@ -165,13 +204,14 @@ def default_document() -> dict[str, Any]:
 
 
 def load_definitions(document: Mapping[str, Any] | None = None) -> SignalDefinitions:
-    """Return the definitions with the code versions of all built extractors and classifiers filled in.
+    """Return the definitions with the code versions and named tables of all built extractors and classifiers.
 
     `document` None stands for the packaged one. Reads the packaged document and the sources of the named modules;
     raises `DefinitionsError` naming the field that is wrong.
     """
     filled = json.loads(json.dumps(default_document() if document is None else document))
     validate_document(filled)
+    written: dict[str, set[object]] = {}
     for section, code, version in (
         ("signals", "extractor", "extractor_version"),
         ("labels", "classifier", "classifier_version"),
@@ -181,6 +221,9 @@ def load_definitions(document: Mapping[str, Any] | None = None) -> SignalDefinit
                 modules = [entry[code], *entry["helpers"]]
                 try:
                     entry[version] = code_version(modules)
+                    written |= {module: _constants(module) for module in modules if module not in written}
+                    asked = set[object]().union(*(written[module] for module in modules))
+                    entry["tables"] = tables_named(asked, filled["tables"])
                 except ModuleNotFoundError as error:
                     raise DefinitionsError(f"{section}.{name}.{code}", "importable modules", str(error)) from error
     return SignalDefinitions(filled)

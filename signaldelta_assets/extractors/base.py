@@ -50,11 +50,6 @@ class SignalParams:
         """The lookup tables of the definitions."""
         return self.definitions.tables
 
-    @property
-    def text_wait(self) -> timedelta:
-        """How long after its index row a filing's text may have come and still speak for it (`form8k`)."""
-        return timedelta(days=self.definitions.tables["text_wait_days"])
-
     def pattern(self, name: str) -> re.Pattern[str]:
         """Return a compiled expression of the lookup tables."""
         return self.definitions.patterns[name]

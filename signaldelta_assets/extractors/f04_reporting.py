@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..contracts import SecurityContext
 from .base import Extraction, SignalParams, register
-from .form8k import EightK, eight_ks, item_text, news
+from .form8k import EightK, eight_ks, item_text, news, text_wait
 from .frames import was_available
 
 
@@ -38,7 +38,7 @@ class AuditorChange:
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
         """Return one event per issuer and report date."""
         out = Extraction()
-        filings = eight_ks(records, params.tables, out.counts, params.text_wait)
+        filings = eight_ks(records, params.tables, out.counts, text_wait(params.tables))
         for filing, items, earlier in news(filings, params.lookback, out.counts):
             if "4.01" not in items:
                 continue
@@ -75,7 +75,7 @@ class NonReliance:
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
         """Return one event per issuer and report date."""
         out = Extraction()
-        filings = eight_ks(records, params.tables, out.counts, params.text_wait)
+        filings = eight_ks(records, params.tables, out.counts, text_wait(params.tables))
         for filing, items, earlier in news(filings, params.lookback, out.counts):
             if "4.02" not in items:
                 continue

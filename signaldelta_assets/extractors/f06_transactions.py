@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..contracts import SecurityContext
 from .base import Extraction, SignalParams, register
-from .form8k import EightK, eight_ks, item_text, news
+from .form8k import EightK, eight_ks, item_text, news, text_wait
 
 
 class _ItemSignal(ABC):
@@ -30,7 +30,7 @@ class _ItemSignal(ABC):
         """Return one event per issuer and accession."""
         out = Extraction()
         for filing, items, earlier in news(
-            eight_ks(records, params.tables, out.counts, params.text_wait), params.lookback, out.counts
+            eight_ks(records, params.tables, out.counts, text_wait(params.tables)), params.lookback, out.counts
         ):
             found = self.judge(filing, items, params)
             if isinstance(found, str):

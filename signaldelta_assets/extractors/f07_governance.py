@@ -17,7 +17,7 @@ import pandas as pd
 from ..contracts import SecurityContext
 from .base import Extraction, SignalParams, register
 from .departures import departures
-from .form8k import EightK, eight_ks, item_text, news
+from .form8k import EightK, eight_ks, item_text, news, text_wait
 from .frames import DAY_US, Record, by_entity, first_available, rows, was_available
 
 
@@ -29,7 +29,7 @@ class OfficerDirectorDeparture:
         """Return one event per issuer and accession."""
         out = Extraction()
         for filing, items, earlier in news(
-            eight_ks(records, params.tables, out.counts, params.text_wait), params.lookback, out.counts
+            eight_ks(records, params.tables, out.counts, text_wait(params.tables)), params.lookback, out.counts
         ):
             if "5.02" not in items:
                 continue
@@ -70,7 +70,7 @@ class HolderRightsChange:
         form = params["registration_form"]
         registrations = by_entity(rows(first_available(records[records["form"] == form], out.counts)))
         for filing, items, earlier in news(
-            eight_ks(records, params.tables, out.counts, params.text_wait), params.lookback, out.counts
+            eight_ks(records, params.tables, out.counts, text_wait(params.tables)), params.lookback, out.counts
         ):
             if "3.03" not in items:
                 continue

@@ -82,6 +82,11 @@ def eight_ks(
     return sorted(found, key=lambda filing: filing.record.at)
 
 
+def text_wait(tables: Mapping[str, Any]) -> timedelta:
+    """Return how long after its index row a filing's text may have come and still speak for it, for a signal."""
+    return timedelta(days=tables["text_wait_days"])
+
+
 def _accession(record: Record) -> str:
     return str(record.payload.get("accession") or record.natural_key)
 
