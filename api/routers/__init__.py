@@ -1,9 +1,11 @@
 """One router per domain. A route translates: parameters to a query, rows to its schema; it decides nothing."""
 
-from . import backtests, collectors, documents, health, labels, scores, securities, signals, snapshots
+from . import backtests, catalogue, collectors, documents, health, labels, scores, securities, signals, snapshots
 
 V2 = (
     securities.router,
+    # Before the events, whose path takes any name.
+    catalogue.router,
     signals.router,
     scores.router,
     labels.router,

@@ -119,6 +119,53 @@ class SignalRevisions(Schema):
     meta: SignalMeta
 
 
+class CatalogueSignal(Schema):
+    """One signal of the catalogue, active or not."""
+
+    signal_id: SignalId
+    name: str = Field(examples=["late_periodic_notice"])
+    family: str = Field(examples=["F03"])
+    family_name: str = Field(examples=["disclosure irregularity"])
+    stage: int = Field(ge=1, le=3, description="1 early trace, 2 build-up, 3 confirmation.", examples=[2])
+    tier: int = Field(ge=1, le=3, examples=[1])
+    half_life_hours: float = Field(examples=[1440.0])
+    direction: Literal[-1, 0, 1, "sign"] = Field(description="sign: of what is measured.", examples=[-1])
+    chain_affinity: dict[str, float] = Field(examples=[{"CT-03": 0.9}])
+    status: Literal["v2.0", "wired-later", "planned"] = Field(examples=["v2.0"])
+    source_type: str = Field(description="The feed it is named after.", examples=["filing_index"])
+    active: bool = Field(examples=[True])
+    waits_for: str | None = Field(description="The feed or rule it waits for; null where active.", examples=[None])
+    rule: str | None = Field(examples=["NT 10-K, NT 10-Q or NT 20-F."])
+    source_types: list[str] = Field(description="All that it reads.", examples=[["filing_index"]])
+    params: Document
+    tables: list[str] = Field(description="The lookup tables its code asks for.", examples=[["item_numbering_from"]])
+    extractor: str | None = Field(examples=["signaldelta_assets.extractors.f03_disclosure"])
+    extractor_version: Sha256 | None
+    rule_hash: Sha256 | None = Field(description="Names all that decides what this one signal makes.")
+
+
+class CatalogueMeta(Schema):
+    """Which definitions were listed."""
+
+    definitions_hash: Sha256
+    signals: Count
+    active: Count
+
+
+class Catalogue(Schema):
+    """The signals of the catalogue by signal_id."""
+
+    data: list[CatalogueSignal]
+    meta: CatalogueMeta
+
+
+class CatalogueAnswer(Schema):
+    """One signal of the catalogue."""
+
+    data: CatalogueSignal
+    meta: CatalogueMeta
+
+
 class FamilyDelta(Schema):
     """The score minus the score recomputed without the family."""
 

@@ -14,6 +14,7 @@ from .definitions import (
     load_definitions,
     rule_document,
 )
+from .describing import catalogue, describe
 from .lookups import Lookups, UndeclaredTableError
 from .validation import DefinitionsError, validate_document
 
@@ -25,7 +26,9 @@ __all__ = [
     "SignalDefinitions",
     "UndeclaredTableError",
     "active_part",
+    "catalogue",
     "default_document",
+    "describe",
     "load_definitions",
     "rule_document",
     "validate_document",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -63,18 +64,26 @@ class LabelDefinition:
     rule_hash: str | None = None
 
 
-def active_part(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the definitions hash covers: all but the signals and labels that are not active.
+# What only tells readers something, of an entry and of the document.
+PROSE = ("waits_for",)
+PROSE_SECTIONS = ("rules",)
+PATTERNS = "patterns"
 
-    Texts that only tell readers what a signal still waits for are outside as well.
+
+def active_part(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the definitions hash covers: all but the signals and labels that are not active, and prose.
+
+    Of the lookup tables those that an active signal or label declares: no other can be read.
     """
-    part = dict(document)
+    part = {name: value for name, value in document.items() if name not in PROSE_SECTIONS}
     part["signals"] = {
-        name: signal
+        name: _without_prose(signal)
         for name, signal in document["signals"].items()
         if signal["status"] == "v2.0" and signal["implemented"]
     }
-    part["labels"] = {name: label for name, label in document["labels"].items() if label["implemented"]}
+    part["labels"] = {name: _without_prose(label) for name, label in document["labels"].items() if label["implemented"]}
+    rules = [*part["signals"].values(), *part["labels"].values()]
+    part["tables"] = _chosen_tables(document["tables"], {name for rule in rules for name in rule.get("tables", ())})
     return part
 
 
@@ -84,7 +93,7 @@ def rule_document(document: Mapping[str, Any], section: str, name: str) -> dict[
     Its entry with its code version, the lookup tables and patterns it declares, and the availability rules of its
     source types. Its family and chains enter an event by their ids alone, which stand in the entry.
     """
-    entry = {key: value for key, value in document[section][name].items() if key != "rule_hash"}
+    entry = {key: value for key, value in _without_prose(document[section][name]).items() if key != "rule_hash"}
     tables, basis = document["tables"], document["availability_basis"]
     known = tables | tables["patterns"]
     return {
@@ -109,6 +118,16 @@ def _with_rule_hashes(document: Mapping[str, Any]) -> dict[str, Any]:
             for name, entry in document[section].items()
         }
     return filled
+
+
+def _without_prose(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name not in PROSE}
+
+
+def _chosen_tables(tables: Mapping[str, Any], names: AbstractSet[str]) -> dict[str, Any]:
+    """Return the lookup tables and patterns called by `names`, in the shape of the document."""
+    chosen = {name: value for name, value in tables.items() if name in names}
+    return {**chosen, PATTERNS: {name: value for name, value in tables[PATTERNS].items() if name in names}}
 
 
 @dataclass(frozen=True)
@@ -249,7 +268,7 @@ def default_document() -> dict[str, Any]:
 
 
 def load_definitions(document: Mapping[str, Any] | None = None) -> SignalDefinitions:
-    """Return the definitions with the code versions of all built extractors and classifiers filled in.
+    """Return the definitions with the code versions of all built extractors and classifiers.
 
     A module of several rules counts for each without the classes of the others.
 

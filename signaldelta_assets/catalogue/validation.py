@@ -136,6 +136,10 @@ def validate_document(document: Mapping[str, Any]) -> None:
     signals = _get(document, "$", "signals", dict)
     for name, signal in signals.items():
         _signal(f"signals.{name}", signal, document)
+    for name in document.get("rules", {}):
+        if name not in signals:
+            raise DefinitionsError(f"rules.{name}", "a defined signal", name)
+        _get(document["rules"], "rules", name, str)
     names = [signal["name"] for signal in signals.values()]
     if len(set(names)) != len(names):
         twice = next(a for a, b in combinations(sorted(names), 2) if a == b)

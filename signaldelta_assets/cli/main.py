@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,32 +138,27 @@ def tables() -> None:
 
 @signals.command("list")
 def list_signals(
+    family: Annotated[str | None, typer.Option(help="Of this family, F01 to F16.")] = None,
     status: Annotated[str | None, typer.Option(help="v2.0, wired-later or planned.")] = None,
+    source: Annotated[str | None, typer.Option(help="That read this source type.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All that `show` tells of each, as JSON.")] = False,
 ) -> None:
-    """List the catalogue: every signal with family, tier, half-life, status and what it waits for."""
-    from signaldelta_assets.catalogue import load_definitions
+    """List the catalogue: every signal with its figures, its status, and what it waits for."""
+    from .signals import list_catalogue
 
-    definitions = load_definitions()
-    active = set(definitions.active_signals())
-    shown = Table("id", "name", "family", "source", "tier", "half-life h", "status", "active")
-    for signal_id, entry in sorted(definitions.document["signals"].items()):
-        if status is None or entry["status"] == status:
-            built = "yes" if signal_id in active else ""
-            cells = (entry["name"], entry["family"], entry["source_type"], entry["tier"], entry["half_life_hours"])
-            shown.add_row(signal_id, *map(str, cells), entry["status"], built)
-    console.print(shown)
-    console.print(f"signal_definitions_hash {definitions.hash}")
+    list_catalogue(console, family=family, status=status, source=source, as_json=as_json)
 
 
 @signals.command("show")
-def show_signal(signal_id: str) -> None:
-    """Show one signal's definition as JSON."""
-    from signaldelta_assets.catalogue import load_definitions
+def show_signal(
+    signal_id: str,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show one signal: rule, parameters, affinities, versions, and its events by year where there is a database."""
+    from .signals import show
 
-    definitions = load_definitions()
     with refusals():
-        definitions.signal(signal_id)
-    console.print_json(json.dumps(definitions.document["signals"][signal_id]))
+        show(console, signal_id, as_json=as_json)
 
 
 JSON = Annotated[bool, typer.Option("--json", help="JSON on one line.")]

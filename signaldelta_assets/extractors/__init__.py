@@ -6,6 +6,7 @@ clock, no store and no setting, and keeps nothing between calls. Thresholds and 
 
 from . import (
     f01_insider,
+    f01_late_report,
     f02_ownership,
     f03_disclosure,
     f04_reporting,
@@ -30,6 +31,7 @@ from .runner import NotActiveError, RequiredWindow, required_window, run_extract
 # Importing a family's module registers its extractors.
 FAMILIES = (
     f01_insider,
+    f01_late_report,
     f02_ownership,
     f03_disclosure,
     f04_reporting,

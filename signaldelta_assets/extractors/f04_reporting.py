@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..contracts import SecurityContext
 from .base import Extraction, SignalParams, register
-from .form8k import EightK, eight_ks, item_text, news
+from .form8k import EightK, eight_ks, item_text, news, text_wait
 from .frames import was_available
 
 
@@ -26,7 +26,7 @@ def _told_before(filing: EightK, item: str, filings: Sequence[EightK], params: S
     return filing.report_date is not None and any(
         item in other.items
         and (other.record.entity_id, other.report_date) == (filing.record.entity_id, filing.report_date)
-        and was_available(other.record, filing.record, params.lookback)
+        and was_available(other.first, filing.record, params.lookback)
         for other in filings
     )
 
@@ -38,7 +38,7 @@ class AuditorChange:
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
         """Return one event per issuer and report date."""
         out = Extraction()
-        filings = eight_ks(records, params.tables, out.counts)
+        filings = eight_ks(records, params.tables, out.counts, text_wait(params.tables))
         for filing, items, earlier in news(filings, params.lookback, out.counts):
             if "4.01" not in items:
                 continue
@@ -61,7 +61,7 @@ class AuditorChange:
                 strength=params[how],
                 direction=-1,
                 reliability=params["reliability" if text is not None else "reliability_index"],
-                inputs=[other.record for other in earlier],
+                inputs=[other.first for other in earlier],
                 attributes={"accession": filing.accession, "how": how},
             )
             out.events.append(event)
@@ -75,7 +75,7 @@ class NonReliance:
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
         """Return one event per issuer and report date."""
         out = Extraction()
-        filings = eight_ks(records, params.tables, out.counts)
+        filings = eight_ks(records, params.tables, out.counts, text_wait(params.tables))
         for filing, items, earlier in news(filings, params.lookback, out.counts):
             if "4.02" not in items:
                 continue
@@ -90,7 +90,7 @@ class NonReliance:
                 strength=params["by_auditor" if by_auditor else "by_company"],
                 direction=-1,
                 reliability=params["reliability" if text is not None else "reliability_index"],
-                inputs=[other.record for other in earlier],
+                inputs=[other.first for other in earlier],
                 attributes={"accession": filing.accession, "by_auditor": by_auditor},
             )
             out.events.append(event)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..contracts import SecurityContext
 from .base import Extraction, SignalParams, register
-from .form8k import EightK, eight_ks, item_text, news
+from .form8k import EightK, eight_ks, item_text, news, text_wait
 
 
 class _ItemSignal(ABC):
@@ -29,7 +29,9 @@ class _ItemSignal(ABC):
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
         """Return one event per issuer and accession."""
         out = Extraction()
-        for filing, items, earlier in news(eight_ks(records, params.tables, out.counts), params.lookback, out.counts):
+        for filing, items, earlier in news(
+            eight_ks(records, params.tables, out.counts, text_wait(params.tables)), params.lookback, out.counts
+        ):
             found = self.judge(filing, items, params)
             if isinstance(found, str):
                 out.counts[found] += 1
@@ -40,7 +42,7 @@ class _ItemSignal(ABC):
                     strength=found,
                     direction=self.direction,
                     reliability=params["reliability" if filing.text else "reliability_index"],
-                    inputs=[other.record for other in earlier],
+                    inputs=[other.first for other in earlier],
                     attributes={"items": sorted(filing.items), "form": filing.form},
                 )
                 out.events.append(event)

@@ -1,8 +1,12 @@
 """8-K filings as the rules see them (signals.md 4.0, 8-K hygiene), and the text of one item.
 
-A filing is read from its `form_8k` record where there is one, else from its row of the filing index. The text's record
-stands for the filing even where it came after the index row (in a live collection): one event per filing, which is
-available when the text was. Forms 8-K12B, 8-K15D5 and the like are successor notices and yield nothing.
+Which evidence speaks. Index row and text of one accession are disseminated at the same moment, but we may come to the
+text later, or never. The text speaks where it was available no later than `wait` after the index row, always so in a
+backfill; one event per filing, available when the text was. A text seen later than that changes nothing any more, and
+the index row speaks, as it does where no text was ever collected: with a lower reliability. So a day extracted again
+while texts come in ends with the same events as the day extracted once, and what was final stays. As an earlier filing
+to compare with, a filing counts from the first of its records on, for both name its items.
+Forms 8-K12B, 8-K15D5 and the like are successor notices and yield nothing.
 """
 
 from __future__ import annotations
@@ -36,9 +40,13 @@ _TITLE_WORDS = frozenset(re.findall(r"[\w'-]+", _TITLE))
 
 @dataclass(frozen=True, slots=True)
 class EightK:
-    """One 8-K or 8-K/A of one registrant. `text` is None where only the index row is at hand."""
+    """One 8-K or 8-K/A of one registrant. `text` is None where the index row speaks.
+
+    `record` is the evidence of the filing's own event, `first` the record by which the filing was known first.
+    """
 
     record: Record
+    first: Record
     accession: str
     form: str
     items: frozenset[str]
@@ -51,8 +59,14 @@ class EightK:
         return (self.accession,)
 
 
-def eight_ks(records: pd.DataFrame, tables: Mapping[str, Any], counts: Counter[str]) -> list[EightK]:
-    """Return the 8-Ks of `form_8k` and `filing_index` rows in the frame's order, one per (entity, accession)."""
+def eight_ks(
+    records: pd.DataFrame, tables: Mapping[str, Any], counts: Counter[str], wait: timedelta | None = None
+) -> list[EightK]:
+    """Return the 8-Ks of `form_8k` and `filing_index` rows in the frame's order, one per (entity, accession).
+
+    `wait`: how long after the index row a text may have come to speak for the filing; None for any time (labels, which
+    may look at later records).
+    """
     source = records["source_type"]
     frame = records[source.isin(["form_8k", "filing_index"]) & records["form"].str.startswith("8-K", na=False)]
     usual = frame["form"].isin(FORMS)
@@ -61,23 +75,41 @@ def eight_ks(records: pd.DataFrame, tables: Mapping[str, Any], counts: Counter[s
     since = datetime.fromisoformat(tables["item_numbering_from"] + "T00:00:00+00:00")
     old = frame["event_time"] < since
     counts["old_item_numbering"] += int((old & frame["is_trigger"]).sum())
-    found = [_read(record) for record in rows(frame[~old])]
-    with_text = {(one.record.entity_id, one.accession) for one in found if one.record.source_type == "form_8k"}
-    return [
-        one
-        for one in found
-        if one.record.source_type == "form_8k" or (one.record.entity_id, one.accession) not in with_text
-    ]
+    of_filing: dict[tuple[str, str], list[Record]] = {}
+    for record in rows(frame[~old]):
+        of_filing.setdefault((record.entity_id, _accession(record)), []).append(record)
+    found = [_speaking(same, counts, wait) for same in of_filing.values()]
+    return sorted(found, key=lambda filing: filing.record.at)
 
 
-def _read(record: Record) -> EightK:
+def text_wait(tables: Mapping[str, Any]) -> timedelta:
+    """Return how long after its index row a filing's text may have come and still speak for it, for a signal."""
+    return timedelta(days=tables["text_wait_days"])
+
+
+def _accession(record: Record) -> str:
+    return str(record.payload.get("accession") or record.natural_key)
+
+
+def _speaking(same: Sequence[Record], counts: Counter[str], wait: timedelta | None) -> EightK:
+    """Return the filing as the record reads it that speaks for it, of its text and its index row."""
+    text = next((one for one in same if one.source_type == "form_8k"), None)
+    listed = next((one for one in same if one.source_type == "filing_index"), None)
+    if text is None or listed is None:
+        return _read(same[0], same[0])
+    if wait is not None and text.k - listed.k > wait // timedelta(microseconds=1):
+        counts["text_too_late"] += text.is_trigger
+        return _read(listed, listed)
+    return _read(text, min(same, key=lambda one: one.at))
+
+
+def _read(record: Record, first: Record) -> EightK:
     payload = record.payload
     is_text = record.source_type == "form_8k"
     report = payload.get("period_of_report" if is_text else "report_date")
     items = frozenset(item for item in payload.get("items") or () if _ITEM.fullmatch(item))
-    accession = str(payload.get("accession") or record.natural_key)
     text = (payload.get("text") or None) if is_text else None
-    return EightK(record, accession, record.form or "", items, report, text)
+    return EightK(record, first, _accession(record), record.form or "", items, report, text)
 
 
 def news(
@@ -101,7 +133,7 @@ def news(
             counts["amendment_without_report_date"] += 1
             continue
         same = of_date[(filing.record.entity_id, filing.report_date)]
-        earlier = [other for other in same if was_available(other.record, filing.record, lookback)]
+        earlier = [other for other in same if was_available(other.first, filing.record, lookback)]
         fresh = filing.items.difference({EXHIBITS}, *(other.items for other in earlier))
         if fresh:
             yield filing, fresh, earlier

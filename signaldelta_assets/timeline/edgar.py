@@ -204,6 +204,18 @@ def latest_acceptance(filing_date: pd.Series[Any], forms: pd.Series[Any]) -> pd.
     return pd.Series(moments, index=filing_date.index, name=filing_date.name)
 
 
+def edgar_filing_date(accepted_utc: pd.Series[Any], forms: pd.Series[Any]) -> list[date]:
+    """Return the filing date of each filing accepted at `accepted_utc`: the New York day of its dissemination."""
+    disseminated = new_york(edgar_dissemination(accepted_utc, forms))
+    return [moment.date() for moment in disseminated.dt.to_pydatetime()]
+
+
+def edgar_business_days(after: date, until: date) -> int:
+    """Return how many EDGAR business days lie after the day `after`, up to and with the day `until`."""
+    first, last = (np.datetime64(day, "D") + 1 for day in (after, until))
+    return int(np.busday_count(first, last, busdaycal=edgar_calendar()))
+
+
 def is_edgar_business_day(day: date) -> bool:
     """Return whether EDGAR takes and disseminates filings on `day` (a New York date)."""
     return bool(np.is_busday(np.datetime64(day, "D"), busdaycal=edgar_calendar()))

@@ -4,7 +4,7 @@ One way to do each: every hash in the platform is made here. Nothing here knows 
 """
 
 from .canonical import canonical_json, hash_document, sha256_file, sha256_hex
-from .code import code_version
+from .code import code_version, source_files
 from .columns import content_hash
 from .environment import environment_hash, environment_manifest
 from .ids import content_ulid, new_ulid, ulid_time
@@ -20,5 +20,6 @@ __all__ = [
     "new_ulid",
     "sha256_file",
     "sha256_hex",
+    "source_files",
     "ulid_time",
 ]

@@ -11,12 +11,23 @@ from typing import Any
 from .canonical import hash_document, sha256_hex
 
 
-def _source_files(module: str) -> list[tuple[str, Path]]:
-    spec = importlib.util.find_spec(module)
+def source_files(module: str) -> list[tuple[str, Path]]:
+    """Return (name, path) of each source of `module`, a package's whole. Imports nothing of it.
+
+    Raises ModuleNotFoundError where there is no such source.
+    """
+    top, *inner = module.split(".")
+    spec = importlib.util.find_spec(top)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"code_version: no source for module {module!r}")
     origin = Path(spec.origin)
-    if spec.submodule_search_locations is None:
+    if inner:
+        # Asking for the spec of an inner module would run the packages around it.
+        package = origin.parent.joinpath(*inner)
+        origin = package / "__init__.py" if package.is_dir() else package.with_name(f"{package.name}.py")
+    if not origin.is_file():
+        raise ModuleNotFoundError(f"code_version: no source for module {module!r}")
+    if origin.name != "__init__.py":
         return [(module, origin)]
     root = origin.parent
     return [(f"{module}/{path.relative_to(root).as_posix()}", path) for path in sorted(root.rglob("*.py"))]
@@ -33,7 +44,7 @@ def code_version(
     files: call it when definitions are built, not while a module is imported by others.
     """
     names = registered_as or {}
-    files = sorted({item for module in modules for item in _source_files(module)})
+    files = sorted({item for module in modules for item in source_files(module)})
     hashes = {
         name: sha256_hex(source_of(path.read_text("utf-8"), names[name]).encode() if name in names else
                          path.read_bytes())

@@ -314,3 +314,18 @@ class TestDescription:
         assert "<script" not in page.text and "//" not in page.text.replace("https://", "", 0).split("<body")[0][:200]
         for path in document["paths"]:
             assert path in page.text
+
+
+def test_the_catalogue_shows_every_signal(client: httpx.Client) -> None:
+    body = client.get("/api/v2/signals/catalogue").json()
+    assert len(body["data"]) == body["meta"]["signals"] == 80
+    assert all(one["active"] or one["waits_for"] for one in body["data"])
+    few = client.get("/api/v2/signals/catalogue", params={"family": "F03", "status": "planned"}).json()
+    assert [one["signal_id"] for one in few["data"]] == ["S021"]
+    one = client.get("/api/v2/signals/catalogue/S016")
+    assert one.json()["data"]["params"]["lookback_days"] == 400
+    assert one.json()["meta"]["definitions_hash"] == body["meta"]["definitions_hash"]
+    again = client.get("/api/v2/signals/catalogue/S016", headers={"If-None-Match": one.headers["ETag"]})
+    assert again.status_code == 304
+    assert client.get("/api/v2/signals/catalogue/S999").status_code == 404
+    assert client.get("/api/v2/signals/catalogue", params={"status": "old"}).status_code == 422

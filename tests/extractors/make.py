@@ -72,9 +72,14 @@ def index(
     form: str = "8-K",
     items: Iterable[str] = (),
     report: str | None = "2024-03-01",
+    *,
+    filed: str | None = None,
+    file_number: str | None = "001-00001",
+    is_xbrl: bool = False,
     **more: Any,
 ) -> dict[str, Any]:
-    payload = {"accession": accession, "cik": ACME, "form": form, "items": list(items), "report_date": report}
+    payload = {"accession": accession, "cik": ACME, "form": form, "items": list(items), "report_date": report,
+               "filing_date": filed or str(when.date()), "file_number": file_number, "is_xbrl": is_xbrl}  # fmt: skip
     return record("filing_index", accession, when, payload, form=form, **more)
 
 

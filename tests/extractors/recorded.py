@@ -82,10 +82,11 @@ def filing_index() -> pd.DataFrame:
                 FETCHED,
                 "backfill",
                 {"accession": row.accession, "form": row.form, "items": [i for i in row.items.split(",") if i],
-                 "filing_date": row.filed, "report_date": row.report_date or None},
+                 "filing_date": row.filed, "report_date": row.report_date or None,
+                 "file_number": row.file_number or None, "is_xbrl": bool(row.is_xbrl)},
             )
             for row in rows.rename(columns={"items": "items_"}).rename(columns={"items_": "items"})[
-                ["cik", "accession", "form", "items", "filed", "report_date", "accepted_at"]
+                ["cik", "accession", "form", "items", "filed", "report_date", "accepted_at", "file_number", "is_xbrl"]
             ].itertuples(index=False)
         ]
     )  # fmt: skip

@@ -35,8 +35,8 @@ ITEMS = ["1.01", "1.02", "2.02", "2.03", "2.05", "3.01", "3.03", "4.01", "4.02",
 TEXT = (
     "Item 5.02 Departure of Directors\nMr. {} resigned.\nItem 1.01 Entry\nA {} contract.\nItem 4.01 Auditor\nresigned."
 )
-FILINGS = ("S001", "S002", "S003", "S004", "S016", "S018", "S022", "S023", "S024", "S025", "S028",
-           "S033", "S034", "S035", "S036", "S039", "S040")  # fmt: skip
+FILINGS = ("S001", "S002", "S003", "S004", "S006", "S016", "S017", "S018", "S019", "S022", "S023", "S024", "S025",
+           "S028", "S033", "S034", "S035", "S036", "S039", "S040", "S041")  # fmt: skip
 BARS = ("S059", "S060", "S064", "S065", "S069")
 CHAIN = ("S044", "S045", "S049", "S050", "S054")
 # Seeds of random chains in which every one of these signals fires.
@@ -73,7 +73,69 @@ def filings(seed: int, n: int = 70) -> list[dict[str, Any]]:
             trade = line(code, int(rng.integers(1, 4)) * 20_000, 10.0, str(when.date() - timedelta(days=1)))
             kind_ = "4" if rng.random() < 0.8 else "4/A"
             made.append(form4(name, when, [trade], [str(int(rng.integers(1, 9)))], document_type=kind_, **more))
-    return made + stated(seed, n // 5)
+    return made + stated(seed, n // 5) + periodic(seed) + contests(seed, 14) + both_ways(seed, n // 4)
+
+
+def _now_and_then_live(rng: np.random.Generator, when: datetime) -> dict[str, Any]:
+    if rng.random() < 0.8:
+        return {}
+    return {"mode": "live", "observed": when + timedelta(minutes=int(rng.integers(1, 9 * 24 * 60)))}
+
+
+def _told(rng: np.random.Generator, entity: str, form: str, period: date, filed: date) -> list[dict[str, Any]]:
+    name, is_xbrl = f"{entity}-{form}-{period}", bool(rng.random() < 0.5)
+    when = datetime(filed.year, filed.month, filed.day, tzinfo=UTC) + timedelta(hours=int(rng.integers(11, 23)))
+    trade = line(str(rng.choice(["A", "P", "S"])), 10.0, 10.0, str(filed - timedelta(days=int(rng.integers(9)))))
+    kind, owner = "4" if rng.random() < 0.8 else "4/A", str(int(rng.integers(40, 43)))
+    late, other = _now_and_then_live(rng, when), _now_and_then_live(rng, when)
+    report = index(name, when, form, report=str(period), filed=str(filed), is_xbrl=is_xbrl, entity=entity, **late)
+    return [report, form4(f"o-{name}", when, [trade], [owner], document_type=kind, entity=entity, **other)]
+
+
+def periodic(seed: int) -> list[dict[str, Any]]:
+    """Return quarterly reports of four years, some late, some amended, some seen late; and late Forms 4."""
+    rng = np.random.default_rng([seed, 3])
+    made: list[dict[str, Any]] = []
+    for entity in (ACME, OTHER):
+        for year in range(2019, 2024):
+            for end in ("03-31", "06-30", "09-30", "12-31"):
+                form, period = "10-K" if end == "12-31" else "10-Q", date.fromisoformat(f"{year}-{end}")
+                filed = period + timedelta(days=35 + int(rng.integers(-2, 3)) + 25 * int(rng.random() < 0.2))
+                made += _told(rng, entity, form, period, filed)
+                if rng.random() < 0.5:
+                    made += _told(rng, entity, f"{form}/A", period, filed + timedelta(days=int(rng.integers(1, 150))))
+    return made
+
+
+def contests(seed: int, n: int) -> list[dict[str, Any]]:
+    """Return proxy papers of the two issuers over three years, some of them about others."""
+    rng = np.random.default_rng([seed, 4])
+    made = []
+    for i in range(n):
+        when = datetime(2021, 6, 1, tzinfo=UTC) + timedelta(minutes=int(rng.integers(0, 1000 * 24 * 60)))
+        form = str(rng.choice(["DFAN14A", "PREC14A", "DEFC14A", "PX14A6G"]))
+        entity, number = (ACME, OTHER)[int(rng.integers(2))], "001-1" if rng.random() < 0.8 else None
+        late = _now_and_then_live(rng, when)
+        made.append(index(f"c-{i:03d}", when, form, entity=entity, file_number=number, **late))
+    return made
+
+
+def both_ways(seed: int, n: int) -> list[dict[str, Any]]:
+    """Return 8-Ks of which index row and text are there: both backfilled, or the text seen long after the row."""
+    rng = np.random.default_rng([seed, 5])
+    made = []
+    for i in range(n):
+        when = datetime(2023, 6, 1, tzinfo=UTC) + timedelta(minutes=int(rng.integers(0, 270 * 24 * 60)))
+        entity, form = (ACME, OTHER)[int(rng.integers(2))], "8-K" if rng.random() < 0.7 else "8-K/A"
+        usual = [item for item in ITEMS if item != "4.02"]
+        items, report = sorted(rng.choice(usual, 3, replace=False).tolist()), f"2023-{int(rng.integers(6, 10)):02d}-15"
+        text = TEXT.format("Smith" if i % 2 else "Jones", "credit agreement" if i % 3 else "supply")
+        late: dict[str, Any] = {}
+        if i % 3 == 0:
+            late = {"mode": "live", "observed": when + timedelta(days=int(rng.integers(12, 60)))}
+        made.append(index(f"b-{i:03d}", when, form, items, report, entity=entity))
+        made.append(eight_k(f"b-{i:03d}", when, items, text, form, report, entity=entity, **late))
+    return made
 
 
 def stated(seed: int, n: int) -> list[dict[str, Any]]:

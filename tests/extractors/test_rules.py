@@ -415,8 +415,8 @@ def test_s028_needs_time_and_estimate() -> None:
 
 
 def test_unknown_and_inactive_signals_are_refused() -> None:
-    with pytest.raises(NotActiveError, match="S006"):
-        run("S006", [])
+    with pytest.raises(NotActiveError, match="S005"):
+        run("S005", [])
 
 
 def test_one_event_per_registrant() -> None:

@@ -17,10 +17,10 @@ from signaldelta_assets.contracts import LabeledEvent, TimePrecision
 from signaldelta_assets.errors import RecordError
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import IntegrityError, Warehouse
-from signaldelta_assets.warehouse.stores import labels
+from signaldelta_assets.warehouse.stores import documents, labels
 from signaldelta_assets.warehouse.stores.dataset_diff import diff_datasets
 from signaldelta_assets.warehouse.stores.reading import Window
-from tests.warehouse.examples import DEFINITIONS, labeled_event
+from tests.warehouse.examples import DEFINITIONS, DEFINITIONS_DOCUMENT, labeled_event
 
 MONTH = Window(date(2024, 3, 1), date(2024, 4, 1))
 TYPES = ["MNA_ANNOUNCEMENT"]
@@ -38,7 +38,8 @@ def interpolated(number: int, error: float = 90) -> LabeledEvent:
 
 
 def frozen(warehouse: Warehouse, **more: object) -> labels.Dataset:
-    return labels.freeze_dataset(warehouse, window=MONTH, definitions_hash=DEFINITIONS, **more)  # type: ignore[arg-type]
+    whole = documents.put_document(warehouse, "signal_definitions", "active", DEFINITIONS_DOCUMENT)
+    return labels.freeze_dataset(warehouse, window=MONTH, definitions_hash=whole, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("error", [None, -1, "90", True, float("inf")])
@@ -58,10 +59,11 @@ def test_interpolated_labels_are_left_out_and_counted_unless_asked_for(empty: Wa
     # A label that is not a member makes no new version.
     assert without.dataset_hash == before.dataset_hash and not without.created
     assert (with_it.event_count, with_it.include_interpolated, with_it.interpolated_left_out) == (4, True, 0)
-    table = labels.read_labels(empty, definitions_hash=DEFINITIONS, window=MONTH)
-    document = labels.dataset_document(DEFINITIONS, table, include_interpolated=True)
+    table = labels.read_labels(empty, rules=[DEFINITIONS], window=MONTH)
+    rules = {"MNA_ANNOUNCEMENT": DEFINITIONS}
+    document = labels.dataset_document(rules, table, include_interpolated=True)
     assert hash_document(document) == with_it.dataset_hash
-    assert "include_interpolated" not in labels.dataset_document(DEFINITIONS, table)
+    assert "include_interpolated" not in labels.dataset_document(rules, table)
     labels.write_labels(empty, [*exact[:2], interpolated(5)], MONTH, TYPES, DEFINITIONS)
     assert frozen(empty).interpolated_left_out == 1
 

@@ -158,6 +158,8 @@ def find_absence(warehouse: Warehouse, url: str) -> Absence | None:
             "SELECT url, first_absent_at, checked_at FROM http_absences WHERE url = %s", (url,)
         ).fetchone()
     return None if row is None else Absence(**row)
+
+
 def find_validators(warehouse: Warehouse, urls: Sequence[str]) -> dict[str, Validator]:
     """Return what is known of each of these URLs, by URL; those never received are left out."""
     if not urls:

@@ -310,7 +310,8 @@ def verify_dataset(warehouse: Warehouse, dataset: str | int) -> Dataset:
         ).fetchall()
     named = {"label_id": "label_id", "revision": "revision", "content_hash": "frozen"}
     table = pa.table({name: [row[column] for row in members] for name, column in named.items()})
-    document = dataset_document(found.definitions_hash, table, include_interpolated=found.include_interpolated)
+    rules = documents.rule_hashes(warehouse, found.definitions_hash, "labels")
+    document = dataset_document(rules, table, include_interpolated=found.include_interpolated)
     if hash_document(document) != found.dataset_hash:
         raise IntegrityError(
             f"dataset {found.dataset_id}: expected the hash {found.dataset_hash} of its {found.event_count} members, "

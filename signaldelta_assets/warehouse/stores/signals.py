@@ -207,3 +207,15 @@ def write_counts(warehouse: Warehouse, stage: str, producer: str, window: Window
                 "VALUES (%s, %s, %s, %s, %s, %s)",
                 [(*key, reason, rows) for reason, rows in sorted(counts.items())],
             )
+
+
+def events_by_year(warehouse: Warehouse, signal_id: str, definitions_hash: str) -> dict[int, int]:
+    """Return how many active events of the signal there are by year of event_time (UTC), in the latest revisions."""
+    query = """SELECT extract(year FROM event_time AT TIME ZONE 'UTC')::int AS year, count(*) AS events
+        FROM (SELECT DISTINCT ON (event_key) event_time, active FROM iald_signals
+              WHERE signal_id = %(signal)s AND definitions_hash = %(definitions)s
+              ORDER BY event_key, revision DESC) AS latest
+        WHERE active GROUP BY 1 ORDER BY 1"""
+    with warehouse.read() as connection:
+        rows = connection.execute(query, {"signal": signal_id, "definitions": definitions_hash}).fetchall()
+    return {int(row["year"]): int(row["events"]) for row in rows}
