@@ -110,7 +110,9 @@ def test_what_differs_between_two_datasets(
     # A label made again under other definitions is the same label.
     other = hash_document({"other": True})
     labels.write_labels(empty, [replace(label, definitions_hash=other) for label in later], MONTH, TYPES, other)
-    again = labels.freeze_dataset(empty, window=MONTH, definitions_hash=other)
+    document = {"signals": {}, "labels": {"MNA_ANNOUNCEMENT": {"rule_hash": other}}}
+    whole = documents.put_document(empty, "signal_definitions", "other", document)
+    again = labels.freeze_dataset(empty, window=MONTH, definitions_hash=whole)
     with empty.read() as connection:
         assert diff_datasets(connection, two.dataset_id, again.dataset_id).changes == ()
 
