@@ -174,8 +174,11 @@ def test_s045_leaves_out_who_is_no_holder(nobody: str) -> None:
 
 def test_s045_a_burn_shrinks_the_supply() -> None:
     """What the pool sends to zero is gone; what the friend sends there stays in the supply."""
-    moves = [transfer(FIRST + 9, OWNER, FRIEND, 500_000, 0, "0xa"), transfer(FIRST + 400, FRIEND, POOL, 500_000, 1, "0xb"),
-             transfer(FIRST + 400, POOL, ZERO, 500_000, 2, "0xb")]  # fmt: skip
+    moves = [
+        transfer(FIRST + 9, OWNER, FRIEND, 500_000, 0, "0xa"),
+        transfer(FIRST + 400, FRIEND, POOL, 500_000, 1, "0xb"),
+        transfer(FIRST + 400, POOL, ZERO, 500_000, 2, "0xb"),
+    ]
     (event,) = run("S045", held(*moves)).events
     assert event.event_time == moment(FIRST + 400) and event.attributes["supply"] == "500000"
     moves[1:] = [transfer(FIRST + 400, FRIEND, ZERO, 500_000, 1, "0xb")]
