@@ -64,7 +64,7 @@ def state(warehouse: Warehouse, **limits: float) -> str:
 
 
 def until(warehouse: Warehouse, expected: str, **limits: float) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while (found := state(warehouse, **limits)) != expected:
         assert time.monotonic() < deadline, found
         time.sleep(0.05)

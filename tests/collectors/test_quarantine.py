@@ -26,8 +26,8 @@ from signaldelta_assets.warehouse.stores import quarantine
 from signaldelta_assets.warehouse.stores.quarantine import OpenRefusal
 from tests.collectors.conftest import rows_of, settings_for
 
-PLAN = SimulationPlan(seed=3, entities=2, days=130, pools=1)
-WINDOW = Window(PLAN.end - timedelta(days=45), PLAN.end)
+PLAN = SimulationPlan(seed=3, entities=6, days=130, pools=1)
+WINDOW = Window(PLAN.end - timedelta(days=100), PLAN.end)
 DAY = date(2024, 2, 1)
 
 
