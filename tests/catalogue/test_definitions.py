@@ -164,7 +164,7 @@ def test_hash_covers_the_active_part_only() -> None:
     base = definitions()
     document = copy.deepcopy(dict(base.document))
     assert base.hash == hash_document(active_part(document))
-    for name, key, value in (("S005", "tier", 1), ("S006", "half_life_hours", 1), ("S080", "status", "planned")):
+    for name, key, value in (("S005", "tier", 1), ("S007", "half_life_hours", 1), ("S080", "status", "planned")):
         document["signals"][name][key] = value
     assert hash_document(active_part(document)) == base.hash
     document["signals"]["S001"]["params"]["min_usd"] = 20_000
