@@ -1,6 +1,9 @@
 ALTER TABLE signaldelta.securities ADD COLUMN listed_on DATE, ADD COLUMN delisted_on DATE;
-ALTER TABLE signaldelta.security_identifiers RENAME COLUMN updated_at TO ingest_time;
 ALTER TABLE signaldelta.security_identifiers
+  ADD COLUMN ingest_time TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL;
+UPDATE signaldelta.security_identifiers SET ingest_time = updated_at;
+ALTER TABLE signaldelta.security_identifiers
+  DROP COLUMN updated_at,
   DROP CONSTRAINT pk_security_identifiers,
   DROP CONSTRAINT ck_security_identifiers_kind,
   ADD COLUMN identifier_id TEXT DEFAULT (gen_random_uuid())::text NOT NULL,

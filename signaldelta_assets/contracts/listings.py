@@ -85,9 +85,11 @@ class TickerBook:
             return Holder(None, "unknown")
         spells = self._spells.get(ticker, ())
         at = bisect_right([spell.valid_from for spell in spells], day) - 1
-        if at >= 0 and (spells[at].valid_to is None or day < spells[at].valid_to):
+        end = spells[at].valid_to if at >= 0 else day
+        if end is None or day < end:
             return _holder(spells[at].entities, "dated")
         dated = {claim.entity_id for claim in claims if claim.is_dated}
+        # Of the undated only those whose issuer gives no dates for this ticker.
         others = {claim.entity_id for claim in claims if claim.entity_id not in dated and claim.covers(day)}
         return _holder(tuple(sorted(others)), "undated") if others else Holder(None, "not_held")
 
@@ -116,7 +118,7 @@ def _spells(listings: Iterable[Listing]) -> tuple[Spell, ...]:
     that still overlap contradict each other, and the days they share are nobody's.
     """
     dated = [(one.valid_from, one.valid_to, one.entity_id) for one in listings if one.valid_from is not None]
-    closed = []
+    closed: list[tuple[date, date | None, str]] = []
     for first, last, entity in dated:
         later = [start for start, _, other in dated if other != entity and start > first]
         closed.append((first, min(later, default=None) if last is None else last, entity))

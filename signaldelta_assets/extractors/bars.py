@@ -2,8 +2,8 @@
 
 Each (entity, share class, vintage) is a series of its own: returns never cross vintages, and a change of ticker does
 not end a series. Where an entity has several, the one with most bars in the trailing `walk` sessions speaks at a
-session, ties by class and vintage; no later bar enters that choice. The class that was the primary one on the day of the
-session comes first: one issuer, one primary share class. Where no source names classes, a ticker stands for its class.
+session, ties by class and vintage; no later bar enters that choice. The class that was the primary one on the day of
+the session comes first: one issuer, one primary share class. Where no source names classes, a ticker stands for its.
 Dropped sessions: zero or missing volume, stale repeats of the bar before, days on which the exchange did not trade.
 Rolling figures are taken over whole windows, never updated along a series, so that they have the same bits in any run.
 """
@@ -287,7 +287,9 @@ def read_series(
 
 def _class_of(context: SecurityContext, split: Record) -> str:
     security, ticker = context.get(split.entity_id), str(split.payload["ticker"])
-    return ticker if security is None else security.class_of(ticker, date.fromisoformat(split.payload["execution_date"]))
+    return (
+        ticker if security is None else security.class_of(ticker, date.fromisoformat(split.payload["execution_date"]))
+    )
 
 
 def _late(series: Series, reach: int) -> Bools:

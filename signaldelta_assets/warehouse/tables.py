@@ -260,8 +260,8 @@ security_identifiers = _table(
     Index(None, "kind", "value"),
     Index(None, "entity_id", "source"),
     group="reference",
-    why="Dated tickers, names, FIGIs and exchanges of an entity, by share class. An open end says that the source gives "
-    "no date; superseded_at, that the source says something else since.",
+    why="Dated tickers, names, FIGIs and exchanges of an entity, by share class. An open end says that the source "
+    "gives no date; superseded_at, that the source says something else since.",
 )
 
 # --- models: immutable documents, named by their hash -----------------------------------------------------------

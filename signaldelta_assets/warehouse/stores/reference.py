@@ -38,8 +38,9 @@ class Identifier:
 class SecurityRow:
     """One entity and its identifiers: of every source among them, all that it says of the entity.
 
-    `as_of` is the day whose state the source was asked for, where it can be asked for one. An earlier state never
-    replaces a later one, so that the order in which days are collected makes no difference.
+    `as_of` is the day whose state the source was asked for, where it can be asked for one; `listed_on` and
+    `delisted_on` are part of such a state. An earlier state never replaces a later one, so that the order in which
+    days are collected makes no difference.
     """
 
     entity_id: str
@@ -56,8 +57,7 @@ class SecurityRow:
     delisted_on: date | None = None
 
 
-_SECURITY = ("entity_id", "asset_class", "cik", "name", "sic", "fiscal_year_end", "primary_ticker", "currency",
-             "listed_on", "delisted_on")  # fmt: skip
+_SECURITY = ("entity_id", "asset_class", "cik", "name", "sic", "fiscal_year_end", "primary_ticker", "currency")
 _IDENTIFIER = ("kind", "value", "source", "valid_from", "valid_to", "share_class", "is_primary")
 
 
@@ -77,14 +77,11 @@ def upsert_securities(warehouse: Warehouse, rows: Sequence[SecurityRow]) -> None
                   sic = coalesce(excluded.sic, s.sic),
                   fiscal_year_end = coalesce(excluded.fiscal_year_end, s.fiscal_year_end),
                   primary_ticker = coalesce(excluded.primary_ticker, s.primary_ticker),
-                  listed_on = coalesce(excluded.listed_on, s.listed_on),
-                  delisted_on = coalesce(excluded.delisted_on, s.delisted_on),
                   updated_at = clock_timestamp()
               WHERE (s.name, s.cik, s.currency) IS DISTINCT FROM (excluded.name, excluded.cik, excluded.currency)
-                 OR (s.sic, s.fiscal_year_end, s.primary_ticker, s.listed_on, s.delisted_on) IS DISTINCT FROM (
+                 OR (s.sic, s.fiscal_year_end, s.primary_ticker) IS DISTINCT FROM (
                    coalesce(excluded.sic, s.sic), coalesce(excluded.fiscal_year_end, s.fiscal_year_end),
-                   coalesce(excluded.primary_ticker, s.primary_ticker), coalesce(excluded.listed_on, s.listed_on),
-                   coalesce(excluded.delisted_on, s.delisted_on))
+                   coalesce(excluded.primary_ticker, s.primary_ticker))
             """,
             [tuple(getattr(row, name) for name in _SECURITY) for row in ordered],
         )
@@ -97,6 +94,7 @@ def upsert_securities(warehouse: Warehouse, rows: Sequence[SecurityRow]) -> None
         for found in cursor.fetchall():
             held.setdefault((found["entity_id"], found["source"]), []).append(found)
         gone: list[str] = []
+        listings: list[tuple[Any, ...]] = []
         new: list[tuple[Any, ...]] = []
         for row in ordered:
             for source in sorted({one.source for one in row.identifiers}):
@@ -107,7 +105,14 @@ def upsert_securities(warehouse: Warehouse, rows: Sequence[SecurityRow]) -> None
                 known = {tuple(one[name] for name in _IDENTIFIER): one["identifier_id"] for one in before}
                 said = {_values(one) for one in row.identifiers if one.source == source}
                 gone += [name for values, name in known.items() if values not in said]
+                if row.as_of is not None:
+                    listings.append((row.listed_on, row.delisted_on, row.entity_id, row.listed_on, row.delisted_on))
                 new += [(row.entity_id, row.as_of, *values) for values in said - known.keys()]
+        cursor.executemany(
+            "UPDATE securities SET listed_on = %s, delisted_on = %s, updated_at = clock_timestamp()"
+            " WHERE entity_id = %s AND (listed_on, delisted_on) IS DISTINCT FROM (%s, %s)",
+            listings,
+        )
         cursor.executemany(
             "UPDATE security_identifiers SET superseded_at = clock_timestamp() WHERE identifier_id = %s",
             [(name,) for name in sorted(gone)],
@@ -180,9 +185,7 @@ def _security(row: dict[str, Any], identifiers: Sequence[dict[str, Any]]) -> Sec
         sic=row["sic"],
         fiscal_year_end=row["fiscal_year_end"],
         currency=row["currency"],
-        names=tuple(
-            (one["value"], one["valid_from"], one["valid_to"]) for one in identifiers if one["kind"] == "name"
-        ),
+        names=tuple((one["value"], one["valid_from"], one["valid_to"]) for one in identifiers if one["kind"] == "name"),
         listed_on=row["listed_on"],
         delisted_on=row["delisted_on"],
     )
