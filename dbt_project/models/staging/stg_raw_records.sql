@@ -5,6 +5,9 @@
 -- depends_on: {{ source('signaldelta', 'raw_records__edgar_litigation') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__polygon_daily_bars') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__polygon_earnings') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__polygon_hourly_bars') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__polygon_dividends') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__polygon_tickers') }}
 select
     raw_record_id,
     source_type,

@@ -1,4 +1,5 @@
 """Simulated listings: a line of tickers for every issuer, and three beside the cast whose tickers change.
+
 The three issuers of the changes have prices and listings and nothing else, so that what is planted stays what it was:
 one changes its ticker halfway, one is delisted, and one is listed later under the ticker that became free.
 """

@@ -169,6 +169,26 @@ def read_securities(
     return {row["entity_id"]: _security(row, own.get(row["entity_id"], [])) for row in rows}
 
 
+def read_dated_identifiers(warehouse: Warehouse, entity_ids: Iterable[str], as_of: datetime) -> list[dict[str, Any]]:
+    """Return the identifiers of entities that have a first day, as they stood here at `as_of`.
+
+    One that began later was not known; an end that lay ahead was not known either, and is None.
+    """
+    with warehouse.read() as connection:
+        return connection.execute(
+            """
+            SELECT entity_id, kind, value, source, valid_from, share_class, is_primary,
+                   CASE WHEN valid_to <= (%(as_of)s AT TIME ZONE 'UTC')::date THEN valid_to END AS valid_to
+            FROM security_identifiers
+            WHERE entity_id = ANY(%(wanted)s) AND valid_from <= (%(as_of)s AT TIME ZONE 'UTC')::date
+              AND ingest_time <= %(as_of)s AND (superseded_at IS NULL OR superseded_at > %(as_of)s)
+            ORDER BY entity_id COLLATE "C", kind COLLATE "C", valid_from, value COLLATE "C", source COLLATE "C",
+                     share_class COLLATE "C"
+            """,
+            {"wanted": sorted(set(entity_ids)), "as_of": as_of},
+        ).fetchall()
+
+
 def read_ticker_book(warehouse: Warehouse) -> TickerBook:
     """Return all listings by ticker, as they are known now."""
     return TickerBook.of(one for security in read_securities(warehouse).values() for one in security.listings)
