@@ -1,4 +1,4 @@
-"""Dated tickers: whom a ticker meant on a day. A ticker passes from one issuer to another; a join on it needs a day."""
+"""Dated tickers: whom a ticker meant on a day. It passes from one issuer to another, so no join without a day."""
 
 from __future__ import annotations
 

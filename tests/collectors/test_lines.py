@@ -47,7 +47,10 @@ def test_the_vendors_reference_mocks_by_value() -> None:
     assert (alcoa.ticker, alcoa.cik) == ("AA", "0001675149")
     (following,) = (MOCKS / "v3/reference").glob("tickers&cursor*.json")
     funds = [line(row, "x") for row in parse_page(following.read_bytes(), "tickers").rows]
-    assert [(fund.ticker, fund.kind, fund.cik) for fund in funds] == [("AAA", "ETF", None), ("AAAU", "ETF", "0001708646")]
+    assert [(fund.ticker, fund.kind, fund.cik) for fund in funds] == [
+        ("AAA", "ETF", None),
+        ("AAAU", "ETF", "0001708646"),
+    ]
     for name in ("AAPL.json", "AAPL&date=2020-10-01.json"):
         apple = line(reference_object((MOCKS / "v3/reference/tickers" / name).read_bytes(), "AAPL"), "AAPL")
         assert (apple.share_class, apple.list_date) == ("BBG001S5N8V8", date(1980, 12, 12))
@@ -83,7 +86,8 @@ def test_a_dividend_without_declaration_is_known_by_its_ex_date() -> None:
 
 @pytest.mark.parametrize(
     ("changed", "field"),
-    [({"cash_amount": 0}, "cash_amount"), ({"ex_dividend_date": None}, "ex_dividend_date"), ({"ticker": None}, "ticker"),
+    [({"cash_amount": 0}, "cash_amount"), ({"ex_dividend_date": None}, "ex_dividend_date"),
+     ({"ticker": None}, "ticker"),
      ({"declaration_date": "soon"}, "declaration_date"), ({"frequency": "4"}, "frequency")],
 )  # fmt: skip
 def test_a_wrong_dividend_names_the_field(changed: dict[str, Any], field: str) -> None:

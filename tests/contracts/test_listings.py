@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -47,7 +48,10 @@ def test_days_that_two_claim_are_nobodys() -> None:
 
 def test_an_undated_claim_counts_only_where_no_date_is_known() -> None:
     alone = TickerBook.of([Listing(A, "X")])
-    assert (alone.holder("X", day("1999-01-01")).entity_id, alone.holder("X", day("1999-01-01")).basis) == (A, "undated")
+    assert (alone.holder("X", day("1999-01-01")).entity_id, alone.holder("X", day("1999-01-01")).basis) == (
+        A,
+        "undated",
+    )
     assert TickerBook.of([Listing(A, "X"), Listing(B, "X")]).holder("X", day("2020-01-01")).basis == "ambiguous"
     # The universe's own undated claim does not bring back what the dates end.
     dated = TickerBook.of([Listing(A, "X"), Listing(A, "X", day("2001-01-02"), day("2020-03-02"))])
@@ -61,9 +65,7 @@ SPANS = st.tuples(DAYS, st.none() | st.integers(1, 30)).map(
     lambda span: (span[0], None if span[1] is None else span[0] + span[1] * DAY)
 )
 LISTINGS = st.lists(
-    st.builds(
-        lambda entity, span: Listing(entity, "X", *span), st.sampled_from([A, B, "0000000003"]), SPANS
-    ),
+    st.builds(lambda entity, span: Listing(entity, "X", *span), st.sampled_from([A, B, "0000000003"]), SPANS),
     max_size=8,
 )
 
@@ -72,7 +74,7 @@ LISTINGS = st.lists(
 def test_spells_of_one_ticker_never_overlap(listings: list[Listing]) -> None:
     book = TickerBook.of(listings)
     spells = book.spells("X")
-    for before, after in zip(spells, spells[1:], strict=False):
+    for before, after in pairwise(spells):
         assert before.valid_to is not None and before.valid_to <= after.valid_from
     for n in range(100):
         on = date(2019, 12, 25) + n * DAY
