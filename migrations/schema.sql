@@ -382,6 +382,8 @@ CREATE TABLE signaldelta.securities (
 	currency TEXT DEFAULT 'USD' NOT NULL,
 	first_seen_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
 	updated_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	listed_on DATE,
+	delisted_on DATE,
 	CONSTRAINT pk_securities PRIMARY KEY (entity_id)
 );
 
@@ -481,17 +483,24 @@ CREATE TRIGGER quarantined_records_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON
 
 CREATE TABLE signaldelta.security_identifiers (
 	entity_id TEXT NOT NULL,
-	kind TEXT NOT NULL CONSTRAINT ck_security_identifiers_kind CHECK (kind in ('ticker','name')),
+	kind TEXT NOT NULL CONSTRAINT ck_security_identifiers_kind CHECK (kind in ('ticker','name','figi','share_class_figi','exchange')),
 	value TEXT NOT NULL,
 	source TEXT NOT NULL,
 	valid_from DATE,
 	valid_to DATE,
-	updated_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
-	CONSTRAINT pk_security_identifiers PRIMARY KEY (entity_id, kind, value, source),
+	ingest_time TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	identifier_id TEXT DEFAULT (gen_random_uuid())::text NOT NULL,
+	share_class TEXT DEFAULT '' NOT NULL,
+	is_primary BOOLEAN DEFAULT false NOT NULL,
+	as_of DATE,
+	superseded_at TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT pk_security_identifiers PRIMARY KEY (identifier_id),
 	CONSTRAINT fk_security_identifiers_entity_id FOREIGN KEY(entity_id) REFERENCES signaldelta.securities (entity_id)
 );
 
-COMMENT ON TABLE signaldelta.security_identifiers IS 'Dated tickers and names of an entity; an open end says that the source gives no date.';
+COMMENT ON TABLE signaldelta.security_identifiers IS 'Dated tickers, names, FIGIs and exchanges of an entity, by share class. An open end says that the source gives no date; superseded_at, that the source says something else since.';
+
+CREATE INDEX ix_security_identifiers_entity_id_source ON signaldelta.security_identifiers (entity_id, source);
 
 CREATE INDEX ix_security_identifiers_kind_value ON signaldelta.security_identifiers (kind, value);
 

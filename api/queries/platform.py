@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from psycopg import Connection
@@ -18,17 +18,28 @@ _COUNTED = ("securities", "labeled_event_datasets", "backtest_snapshots", "backt
 _ESTIMATED = ("raw_records", "quarantined_records", "iald_signals", "labeled_events", "score_samples")
 
 
+# What the sources say now of identifiers `i`; what they said before is kept beside it.
+_STANDS = "i.superseded_at IS NULL"
+_OF_DAY = """(%(day)s::date IS NULL OR (coalesce(i.valid_from <= %(day)s, NOT EXISTS (
+  SELECT FROM security_identifiers d WHERE (d.entity_id, d.kind, d.value) = (i.entity_id, i.kind, i.value)
+    AND d.valid_from IS NOT NULL AND d.superseded_at IS NULL)) AND coalesce(%(day)s < i.valid_to, true)))"""
+
+
 def securities_page(
     connection: Connection[Row], filters: Mapping[str, Any], after: str | None, limit: int
 ) -> list[Row]:
-    """Return securities by entity_id. `q`: part of a present or former name or ticker, or the CIK."""
+    """Return securities by entity_id. `q`: part of a present or former name or ticker, or the CIK.
+
+    With `day` a ticker is asked for as of that day: of an entity that says since when it has the ticker, only its
+    dates count.
+    """
     conditions = {
         "asset_class": "asset_class = %(asset_class)s",
         "cik": "cik = %(cik)s",
         "ticker": "EXISTS (SELECT FROM security_identifiers i WHERE i.entity_id = s.entity_id AND i.kind = 'ticker'"
-        " AND i.value = upper(%(ticker)s))",
+        f" AND i.value = upper(%(ticker)s) AND {_STANDS} AND {_OF_DAY})",
         "q": "(name ILIKE %(like)s OR primary_ticker ILIKE %(like)s OR EXISTS (SELECT FROM security_identifiers i"
-        " WHERE i.entity_id = s.entity_id AND i.value ILIKE %(like)s))",
+        f" WHERE i.entity_id = s.entity_id AND i.value ILIKE %(like)s AND {_STANDS} AND {_OF_DAY}))",
     }
     text = str(filters.get("q") or "")
     like = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
@@ -36,7 +47,7 @@ def securities_page(
         connection,
         f"""SELECT * FROM securities s WHERE entity_id > %(after)s {asked(conditions, filters)}
             ORDER BY entity_id LIMIT %(limit)s""",
-        {**filters, "like": like, "after": after or "", "limit": limit},
+        {**filters, "like": like, "day": filters.get("day"), "after": after or "", "limit": limit},
     )
 
 
@@ -45,13 +56,14 @@ def security(connection: Connection[Row], entity_id: str) -> Row | None:
     return one(connection, "SELECT * FROM securities WHERE entity_id = %(id)s", {"id": entity_id})
 
 
-def identifiers(connection: Connection[Row], entity_id: str) -> list[Row]:
-    """Return the dated tickers and names of an entity."""
+def identifiers(connection: Connection[Row], entity_id: str, day: date | None = None) -> list[Row]:
+    """Return the dated identifiers of an entity: all of them, or those that held on `day`."""
     return rows(
         connection,
-        """SELECT kind, value, source, valid_from, valid_to FROM security_identifiers WHERE entity_id = %(id)s
-           ORDER BY kind, valid_from NULLS FIRST, value, source""",
-        {"id": entity_id},
+        f"""SELECT kind, value, source, valid_from, valid_to, share_class, is_primary FROM security_identifiers i
+            WHERE entity_id = %(id)s AND {_STANDS} AND {_OF_DAY}
+            ORDER BY kind, valid_from NULLS FIRST, value, source, share_class""",
+        {"id": entity_id, "day": day},
     )
 
 

@@ -27,13 +27,17 @@ SignalId = Annotated[str, Field(examples=["S001"])]
 
 
 class Identifier(Schema):
-    """A dated ticker or name; an open end says that the source gives no date."""
+    """A dated ticker, name, FIGI or exchange, half-open; an open end says that the source gives no date."""
 
     kind: str = Field(examples=["ticker"])
     value: str = Field(examples=["AAPL"])
     source: str = Field(examples=["edgar/submissions"])
     valid_from: Day | None
     valid_to: Day | None
+    share_class: str = Field(
+        description="FIGI of the share class; empty where no source says.", examples=["BBG001S5N8V8"]
+    )
+    is_primary: bool = Field(description="Whether it is of the issuer's primary share class.")
 
 
 class SecuritySummary(Schema):
@@ -47,10 +51,12 @@ class SecuritySummary(Schema):
     fiscal_year_end: str | None = Field(examples=["0928"])
     primary_ticker: str | None = Field(examples=["AAPL"])
     currency: str = Field(examples=["USD"])
+    listed_on: Day | None
+    delisted_on: Day | None = Field(description="The last day of trading.")
 
 
 class Security(SecuritySummary):
-    """One entity with its dated tickers and names."""
+    """One entity with its dated identifiers. With `as_of`, `primary_ticker` is that of the day where it is dated."""
 
     identifiers: list[Identifier]
 

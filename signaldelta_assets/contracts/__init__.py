@@ -5,6 +5,7 @@ Plain frozen values that check themselves when made. Nothing here knows where a 
 
 from .context import PUBLISHER_ETHEREUM, PUBLISHER_SEC, PUBLISHERS, Pool, Security, SecurityContext
 from .labels import LabeledEvent, TimePrecision
+from .listings import Holder, Listing, Spell, TickerBook
 from .quarantine import QuarantinedRecord
 from .raw import CollectionMode, RawRecord
 from .scores import Contributor, FamilyDelta, FamilyShapley, ScoreSample
@@ -20,7 +21,9 @@ __all__ = [
     "FamilyDelta",
     "FamilyShapley",
     "FrontierEntry",
+    "Holder",
     "LabeledEvent",
+    "Listing",
     "Pool",
     "QuarantinedRecord",
     "RawRecord",
@@ -28,6 +31,8 @@ __all__ = [
     "Security",
     "SecurityContext",
     "SignalEvent",
+    "Spell",
+    "TickerBook",
     "TimePrecision",
     "merge_frontier",
     "require_utc",

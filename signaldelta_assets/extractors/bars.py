@@ -1,8 +1,9 @@
 """Daily bars as series on the session grid (signals.md 4.5), and from a condition to events.
 
-Each (entity, ticker, vintage) is a series of its own: returns never cross vintages. Where an entity has several, the
-one with most bars in the trailing `walk` sessions speaks at a session, ties by ticker and vintage; no later bar enters
-that choice. The context's primary ticker, where it names one, comes first: one issuer, one primary share class.
+Each (entity, share class, vintage) is a series of its own: returns never cross vintages, and a change of ticker does
+not end a series. Where an entity has several, the one with most bars in the trailing `walk` sessions speaks at a
+session, ties by class and vintage; no later bar enters that choice. The class that was the primary one on the day of
+the session comes first: one issuer, one primary share class. Where no source names classes, a ticker stands for its.
 Dropped sessions: zero or missing volume, stale repeats of the bar before, days on which the exchange did not trade.
 Rolling figures are taken over whole windows, never updated along a series, so that they have the same bits in any run.
 """
@@ -13,7 +14,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +29,7 @@ from .scales import Floats
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+_SERIES = ["entity_id", "share_class", "vintage"]
 NEVER = np.iinfo(np.int64).max
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -80,14 +82,14 @@ def _utc(micros: int) -> datetime:
 
 @dataclass(frozen=True)
 class Series:
-    """One vintage of one ticker on consecutive sessions; arrays of length n, NaN (k: NEVER) where no bar counts.
+    """One vintage of one share class on consecutive sessions; arrays of length n, NaN (k: NEVER) where no bar counts.
 
     `position` is the first session's number; `row` points into the prepared bars, -1 where there is none; `r` is the
     log return on the last counting close, at most `max_gap` sessions back; `dv` the dollar volume in 1e6.
     """
 
     entity_id: str
-    ticker: str
+    share_class: str
     vintage: str
     position: int
     days: pd.DatetimeIndex
@@ -200,7 +202,23 @@ def median(window: Floats, least: int) -> Floats:
     return np.where(n >= least, middle, np.nan)
 
 
-def _columns(frame: pd.DataFrame, counts: Counter[str]) -> pd.DataFrame:
+def _classes(bars: pd.DataFrame, context: SecurityContext) -> list[str]:
+    """Return the share class of each bar."""
+    known: dict[tuple[str, str, date], str] = {}
+    found = []
+    for entity, ticker, session in zip(bars["entity_id"], bars["ticker"], bars["session"], strict=True):
+        security = context.get(entity)
+        if security is None or not security.listings:
+            found.append(ticker)
+            continue
+        key = (entity, ticker, date.fromisoformat(session))
+        if key not in known:
+            known[key] = security.class_of(ticker, key[2])
+        found.append(known[key])
+    return found
+
+
+def _columns(frame: pd.DataFrame, context: SecurityContext, counts: Counter[str]) -> pd.DataFrame:
     names = ("ticker", "session", "vintage", "open", "high", "low", "close", "volume", "adjusted")
     payloads = frame["payload"].tolist()
     bars = pd.DataFrame({name: [payload.get(name) for payload in payloads] for name in names})
@@ -215,8 +233,9 @@ def _columns(frame: pd.DataFrame, counts: Counter[str]) -> pd.DataFrame:
         bars["position"] = days.get_indexer(pd.DatetimeIndex(bars["day"]))
     else:
         bars["position"] = pd.Series(dtype="int64")
-    bars = bars.sort_values(["entity_id", "ticker", "vintage", "day"], kind="stable")
-    same = bars.groupby(["entity_id", "ticker", "vintage"], sort=False)
+    bars["share_class"] = _classes(bars, context)
+    bars = bars.sort_values([*_SERIES, "day", "ticker"], kind="stable")
+    same = bars.groupby(_SERIES, sort=False)
     prices = ["open", "high", "low", "close", "volume"]
     stale = (bars[prices] == same[prices].shift()).all(axis=1)
     for reason, refused in (
@@ -224,6 +243,8 @@ def _columns(frame: pd.DataFrame, counts: Counter[str]) -> pd.DataFrame:
         ("no_price", ~(bars["close"] > 0)),
         ("no_volume", ~(bars["volume"] > 0)),
         ("stale_repeat", stale),
+        # A download that has one class under its former and its present ticker.
+        ("class_twice", bars.duplicated([*_SERIES, "day"])),
     ):
         refused = refused.reindex(bars.index).fillna(False)
         counts[reason] += int((refused & bars["is_trigger"]).sum())
@@ -231,16 +252,18 @@ def _columns(frame: pd.DataFrame, counts: Counter[str]) -> pd.DataFrame:
     return bars
 
 
-def read_series(records: pd.DataFrame, params: SignalParams, counts: Counter[str]) -> tuple[list[Series], Bars]:
-    """Return the series of the frame's `daily_bar` rows, ordered by entity, ticker, vintage, and the bars."""
+def read_series(
+    records: pd.DataFrame, context: SecurityContext, params: SignalParams, counts: Counter[str]
+) -> tuple[list[Series], Bars]:
+    """Return the series of the frame's `daily_bar` rows, ordered by entity, share class, vintage, and the bars."""
     frame = first_available(records[records["source_type"] == "daily_bar"], counts).reset_index(drop=True)
-    bars = _columns(frame, counts)
+    bars = _columns(frame, context, counts)
     if bars.empty:
         return [], Bars.of(frame)
     all_days = sessions(bars["day"].min().date(), bars["day"].max().date())
     splits = by_entity(rows(first_available(records[records["source_type"] == "split"], Counter())))
     found = []
-    for (entity, ticker, vintage), own in bars.groupby(["entity_id", "ticker", "vintage"], sort=True):
+    for (entity, share_class, vintage), own in bars.groupby(_SERIES, sort=True):
         first, last = int(own["position"].min()), int(own["position"].max())
         n = last - first + 1
         at = own["position"].to_numpy() - first
@@ -253,13 +276,20 @@ def read_series(records: pd.DataFrame, params: SignalParams, counts: Counter[str
         applied = []
         for split in [] if bool(own["adjusted"].iloc[0]) else splits.get(str(entity), []):
             place = int(days.searchsorted(pd.Timestamp(split.payload["execution_date"])))
-            if split.payload["ticker"] == ticker and 0 < place < n:
+            if _class_of(context, split) == share_class and 0 < place < n:
                 applied.append((place, split))
         found.append(
-            Series(str(entity), str(ticker), str(vintage), first, days, close, volume, k, row,
+            Series(str(entity), str(share_class), str(vintage), first, days, close, volume, k, row,
                    split_factors(n, applied), tuple(applied), params["max_gap_sessions"])
         )  # fmt: skip
     return found, Bars.of(frame)
+
+
+def _class_of(context: SecurityContext, split: Record) -> str:
+    security, ticker = context.get(split.entity_id), str(split.payload["ticker"])
+    return (
+        ticker if security is None else security.class_of(ticker, date.fromisoformat(split.payload["execution_date"]))
+    )
 
 
 def _late(series: Series, reach: int) -> Bools:
@@ -344,11 +374,12 @@ def _speaks(series: Series, at: int, group: list[Series], primary: str | None, w
         place = now - one.position
         if 0 <= place < len(one.k) and one.k[place] <= k:
             trailing = one.k[max(place - walk, 0) : place + 1]
-            ranked.append((one.ticker != primary, -int(np.count_nonzero(trailing <= k)), one.ticker, one.vintage))
+            seen = -int(np.count_nonzero(trailing <= k))
+            ranked.append((one.share_class != primary, seen, one.share_class, one.vintage))
     return min(ranked) == (
-        series.ticker != primary,
+        series.share_class != primary,
         -int(np.count_nonzero(series.k[max(at - walk, 0) : at + 1] <= k)),
-        series.ticker,
+        series.share_class,
         series.vintage,
     )
 
@@ -368,8 +399,9 @@ def _event(
     edge = bars.edge(used)
     splits = [record for place, record in series.known_splits(firing.at) if firing.at - reach <= place <= firing.at]
     day = str(series.days[firing.at].date())
+    last = read[int(used[-1])]
     return params.event(
-        read[int(used[-1])],
+        last,
         [day],
         strength=firing.strength,
         direction=firing.direction,
@@ -377,7 +409,7 @@ def _event(
         # The ids name the bars of the return itself; the frontier covers the whole window.
         inputs=[*(read[int(row)] for row in used[-2:-1]), *splits],
         edge=merge_frontier([*edge, *frontier(splits)]) if splits else edge,
-        attributes={**firing.figures, "session": day, "ticker": series.ticker, "vintage": series.vintage},
+        attributes={**firing.figures, "session": day, "ticker": last.payload["ticker"], "vintage": series.vintage},
     )
 
 
@@ -393,18 +425,20 @@ def bar_events(
     `measure` gives a series' figures per session; `reach`: how many sessions before a session they look back on.
     """
     out = Extraction()
-    found, bars = read_series(records, params, out.counts)
+    found, bars = read_series(records, context, params, out.counts)
     is_trigger = bars.frame["is_trigger"].to_numpy(bool)
     fired: list[tuple[Series, Firing]] = []
     groups: dict[str, list[Series]] = {}
     for series in found:
         groups.setdefault(series.entity_id, []).append(series)
     for entity, group in groups.items():
-        primary = getattr(context.get(entity), "primary_ticker", None)
+        security = context.get(entity)
         for series in group:
             for firing in _fires(series, params, measure, reach):
                 if not is_trigger[series.row[firing.at]]:
                     continue
+                day = series.days[firing.at].date()
+                primary = security.primary_class_on(day) if security is not None else None
                 if _speaks(series, firing.at, group, primary, params["walk"]):
                     fired.append((series, firing))
                 else:

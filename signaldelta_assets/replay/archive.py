@@ -78,7 +78,12 @@ class FeedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """One ticker's daily bars from ONE download. Rows: (date, open, high, low, close, volume), ascending by date."""
+    """One ticker's bars from ONE download. Rows: (start, open, high, low, close, volume), ascending.
+
+    `start` is the session of a daily bar, and of an hourly one the moment in UTC at which its hour starts. `named_on`
+    is the day whose tickers the download speaks in; None where every bar stands under the ticker of its own day, as the
+    vendor keeps them.
+    """
 
     ticker: str
     vintage: str
@@ -86,6 +91,22 @@ class Bars:
     rows: Sequence[tuple[date, float, float, float, float, float]]
     vintages: tuple[str, ...]
     dropped: int = 0
+    named_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedLine:
+    """One share class of an issuer: its tickers with the first day of each, oldest first, and its last day of trading.
+
+    A first day is None where it was not recorded; nothing of the line is shown before `since` then. `fields` are the
+    vendor's other fields, as recorded.
+    """
+
+    fields: Mapping[str, Any]
+    tickers: Sequence[tuple[str, date | None]]
+    since: date
+    delisted: date | None
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +173,10 @@ class MarketShelf(Protocol):
     """The market-data vendor's side of an archive."""
 
     def bars(self, ticker: str, vintage: str | None = None) -> Bars | None: ...
+    def hours(self, ticker: str, vintage: str | None = None) -> Bars | None: ...
     def splits(self) -> Sequence[Mapping[str, Any]]: ...
+    def dividends(self) -> Sequence[Mapping[str, Any]]: ...
+    def lines(self) -> Sequence[ListedLine]: ...
     def earnings(self) -> Sequence[Mapping[str, Any]]: ...
     def inventory(self) -> dict[str, Any]: ...
 

@@ -15,7 +15,7 @@ from pyarrow import json
 from signaldelta_assets.errors import SignalDeltaError
 from signaldelta_assets.versioning import canonical_json, new_ulid
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
-from signaldelta_assets.warehouse.stores import backtests, documents, labels, raw, signals
+from signaldelta_assets.warehouse.stores import backtests, documents, labels, raw, reference, signals
 from signaldelta_assets.warehouse.stores.reading import TIME, Window
 
 from .manifest import SCHEMA, read_manifest, snapshot_hash
@@ -110,8 +110,11 @@ def freeze_snapshot(
     def others() -> list[Part]:
         document = canonical_json(documents.get_document(warehouse, definitions_hash, "signal_definitions")).decode()
         coverage = raw.read_coverage(warehouse, as_of, window)
+        members = raw.read_members(warehouse, as_of, coverage)
+        dated = reference.read_dated_identifiers(warehouse, members["entity_id"].to_pylist(), as_of)
         return [
-            keep("entities", "all", raw.read_members(warehouse, as_of, coverage)),
+            keep("entities", "all", members),
+            keep("identifiers", "all", pa.Table.from_pylist(dated, schema=PARTS["identifiers"])),
             keep("coverage", "all", coverage),
             keep("definitions", "all", pa.table({"document_hash": [definitions_hash], "document": [document]})),
         ]

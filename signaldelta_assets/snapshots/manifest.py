@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from signaldelta_assets.errors import DocumentError
 from signaldelta_assets.versioning import hash_document
 
-from .parts import PARTS
+from .parts import ADDED_LATER, PARTS
 
 SCHEMA = "signaldelta.snapshot/1"
 # What differs between two freezings of the same content, and so is no part of its name: ids and clocks.
@@ -31,7 +31,9 @@ class _Model(BaseModel):
 class Part(_Model):
     """One file: its kind, the stretch of it (a month, or "all"), rows, bytes, and both hashes."""
 
-    kind: Literal["signal_events", "signal_frontier", "labeled_events", "entities", "coverage", "definitions"]
+    kind: Literal[
+        "signal_events", "signal_frontier", "labeled_events", "entities", "coverage", "definitions", "identifiers"
+    ]
     stretch: str
     rows: int = Field(ge=0)
     size_bytes: int = Field(gt=0)
@@ -69,7 +71,7 @@ def read_manifest(document: Mapping[str, Any]) -> Manifest:
         path = ".".join(map(str, first["loc"]))
         raise SnapshotManifestError(path, first["msg"], first.get("input")) from error
     found = {part.kind for part in manifest.parts}
-    missing = sorted(set(PARTS) - found)
+    missing = sorted(set(PARTS) - set(ADDED_LATER) - found)
     if missing:
         raise SnapshotManifestError("parts", f"every kind: {', '.join(sorted(PARTS))}", f"without {missing}")
     return manifest

@@ -100,7 +100,24 @@ PARTS: dict[str, pa.Schema] = {
     ),
     # One row: the signal definitions as canonical JSON.
     "definitions": _schema({"document_hash": pa.string(), "document": pa.string()}),
+    # By entity_id, kind, valid_from, value, source, share_class: the dated identifiers of the members, as they were
+    # known at the snapshot's as_of. An end after that moment was not known, and is null.
+    "identifiers": _schema(
+        {
+            "entity_id": pa.string(),
+            "kind": pa.string(),
+            "value": pa.string(),
+            "source": pa.string(),
+            "valid_from": pa.date32(),
+            "valid_to": pa.date32(),
+            "share_class": pa.string(),
+            "is_primary": pa.bool_(),
+        },
+        nullable=("valid_to",),
+    ),
 }
+# Kinds that snapshots frozen before they existed do not have: those read as parts without rows.
+ADDED_LATER = ("identifiers",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from signaldelta_assets.warehouse import ArtifactStore, IntegrityError
 
 from .manifest import Manifest, read_manifest, snapshot_hash
-from .parts import PARTS, SUFFIX, read_parquet
+from .parts import ADDED_LATER, PARTS, SUFFIX, read_parquet
 
 _AT_ONCE = 2
 
@@ -58,6 +58,8 @@ def read_kind(kind: str, files: Sequence[SnapshotFile], columns: Sequence[str] =
     # Files beside one another; Arrow's own threads would cut one file at a time.
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         tables = list(pool.map(read, (file for file in files if file.kind == kind)))
+    if not tables and kind in ADDED_LATER:
+        return PARTS[kind].empty_table().select(columns or PARTS[kind].names)
     if not tables:
         raise IntegrityError(f"snapshot part {kind!r}: expected at least one file, found none")
     return pa.concat_tables(tables).combine_chunks()

@@ -274,22 +274,36 @@ securities = _table(
     Column("currency", Text, nullable=False, server_default="USD"),
     Column("first_seen_at", UTC_TIME, nullable=False, server_default=NOW),
     Column("updated_at", UTC_TIME, nullable=False, server_default=NOW),
+    Column("listed_on", Date),
+    Column("delisted_on", Date),
     group="reference",
     why="One row per entity: issuer CIK, or chain and contract address.",
 )
 
 security_identifiers = _table(
     "security_identifiers",
-    Column("entity_id", Text, ForeignKey(securities.c.entity_id), primary_key=True),
-    Column("kind", Text, CheckConstraint("kind in ('ticker','name')", name="kind"), primary_key=True),
-    Column("value", Text, primary_key=True),
-    Column("source", Text, primary_key=True),
+    Column("entity_id", Text, ForeignKey(securities.c.entity_id), nullable=False),
+    Column(
+        "kind",
+        Text,
+        CheckConstraint("kind in ('ticker','name','figi','share_class_figi','exchange')", name="kind"),
+        nullable=False,
+    ),
+    Column("value", Text, nullable=False),
+    Column("source", Text, nullable=False),
     Column("valid_from", Date),
     Column("valid_to", Date),
-    Column("updated_at", UTC_TIME, nullable=False, server_default=NOW),
+    _ingest_time(),
+    Column("identifier_id", Text, primary_key=True, server_default=text("(gen_random_uuid())::text")),
+    Column("share_class", Text, nullable=False, server_default=""),
+    Column("is_primary", Boolean, nullable=False, server_default=text("false")),
+    Column("as_of", Date),
+    Column("superseded_at", UTC_TIME),
     Index(None, "kind", "value"),
+    Index(None, "entity_id", "source"),
     group="reference",
-    why="Dated tickers and names of an entity; an open end says that the source gives no date.",
+    why="Dated tickers, names, FIGIs and exchanges of an entity, by share class. An open end says that the source "
+    "gives no date; superseded_at, that the source says something else since.",
 )
 
 pools = _table(

@@ -67,6 +67,7 @@ def test_every_collector_fills_its_window_and_nothing_else(run: Run, warehouse: 
     found = records(warehouse, "*")
     assert Counter(row["source_type"] for row in found).keys() == {
         "filing_index", "index_entry", "ownership", "form_8k", "xbrl_facts", "daily_bar", "earnings_actual",
+        "hourly_bar",
     }  # fmt: skip
     for row in found:
         assert start <= row["partition_date"] <= end

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signaldelta_assets.contracts import Security, SecurityContext
+from signaldelta_assets.contracts import Listing, Security, SecurityContext
 from signaldelta_assets.extractors import run_extractor
 from signaldelta_assets.extractors.bars import after_refractory, deviation, median, started, windows
 from signaldelta_assets.timeline import sessions
@@ -161,6 +161,29 @@ def test_primary_share_class_speaks() -> None:
     records = [*series(jumps={100: 0.2}), *series(jumps={100: 0.2}, ticker="ACM.B")]
     context = SecurityContext({ACME: Security(ACME, "Acme", primary_ticker="ACM.B")})
     made = run_extractor("S059", frame(records), context, definitions(), date(2020, 1, 1), date(2026, 1, 1))
+    assert [event.attributes["ticker"] for event in made.events] == ["ACM.B"]
+
+
+def test_a_change_of_ticker_does_not_end_a_series() -> None:
+    records = [row for i, row in enumerate(series(jumps={100: 0.2})) if i < 80]
+    records += [row for i, row in enumerate(series(jumps={100: 0.2}, ticker="NEW")) if i >= 80]
+    assert fired("S059", records) == []  # two series, each too short
+    listings = (Listing(ACME, "ACM", date(2010, 1, 4), DAYS[80], "CLASS", True),
+                Listing(ACME, "NEW", DAYS[80], None, "CLASS", True))  # fmt: skip
+    context = SecurityContext({ACME: Security(ACME, "Acme", listings=listings, primary_ticker="NEW")})
+    made = run_extractor("S059", frame(records), context, definitions(), date(2020, 1, 1), date(2026, 1, 1))
+    assert [(event.key[0], event.attributes["ticker"]) for event in made.events] == [(str(DAYS[100]), "NEW")]
+
+
+def test_the_primary_class_is_that_of_the_session() -> None:
+    """The primary class has another ticker since; another class trades under its former one today."""
+    records = [*series(jumps={100: 0.2}), *series(jumps={100: 0.2}, ticker="ACM.B")]
+    later = DAYS[130]
+    listings = (Listing(ACME, "ACM.B", date(2010, 1, 4), later, "FIRST", True),
+                Listing(ACME, "ACM", date(2010, 1, 4), later, "SECOND"),
+                Listing(ACME, "ACM", later, None, "FIRST", True))  # fmt: skip
+    context = SecurityContext({ACME: Security(ACME, "Acme", listings=listings, primary_ticker="ACM")})
+    made = run_extractor("S059", frame(records), context, definitions(), date(2020, 1, 1), DAYS[120])
     assert [event.attributes["ticker"] for event in made.events] == ["ACM.B"]
 
 

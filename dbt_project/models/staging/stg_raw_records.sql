@@ -9,6 +9,9 @@
 -- depends_on: {{ source('signaldelta', 'raw_records__ethereum_pairs') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__ethereum_pool_events') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__ethereum_blocks') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__polygon_hourly_bars') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__polygon_dividends') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__polygon_tickers') }}
 select
     raw_record_id,
     source_type,

@@ -1,3 +1,4 @@
+-- depends_on: {{ source('signaldelta', 'securities__polygon_tickers') }}
 select
     entity_id,
     asset_class,

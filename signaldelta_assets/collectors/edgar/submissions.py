@@ -271,7 +271,7 @@ def _security(main: SubmissionsFile, entity: UniverseEntity) -> SecurityRow:
         identifiers=(
             *(Identifier("name", name, source, *span) for name, span in spans.items()),
             *(Identifier("ticker", ticker, source) for ticker in main.tickers),
-            *(Identifier("ticker", ticker, "universe") for ticker in entity.tickers if ticker not in main.tickers),
+            *(Identifier("ticker", ticker, "universe") for ticker in entity.tickers),
         ),
     )
 

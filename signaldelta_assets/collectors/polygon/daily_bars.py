@@ -23,14 +23,17 @@ from ..base import (
     register_collector,
 )
 from ..transport import Fetched, UpstreamError
-from ..universe import UniverseEntity
+from .identity import TickerDesk, named_on
 from .paging import pages
-from .parsers import bars, split
+from .parsers import VendorPage, bars, split
 
 BARS, SPLITS = "daily_bar", "split"
 _MODULES = (
     "signaldelta_assets.collectors.polygon.parsers",
+    "signaldelta_assets.collectors.polygon.fields",
     "signaldelta_assets.collectors.polygon.paging",
+    "signaldelta_assets.collectors.polygon.identity",
+    "signaldelta_assets.contracts.listings",
     "signaldelta_assets.timeline.sessions",
 )
 
@@ -45,19 +48,20 @@ class DailyBarsCollector(Collector):
     schedule = Schedule("30 17 * * 1-5")
     upstream = POLYGON
     modules = _MODULES
-    # Unadjusted bars say nothing without the splits of their day.
-    after = ("polygon/splits",)
+    # Unadjusted bars say nothing without the splits of their day, and a ticker little without its dates.
+    after = ("polygon/splits", "polygon/tickers")
     # Ask for split-adjusted bars instead. What was answered is in the payload.
     adjusted = False
 
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
         """Yield one batch per ticker."""
-        wanted = [(entity, ticker) for entity in context.universe for ticker in entity.tickers]
-        for done, (entity, ticker) in enumerate(wanted, 1):
+        desk = TickerDesk(context)
+        wanted = desk.tickers(window)
+        for done, ticker in enumerate(wanted, 1):
             batch = Batch(done=done, total=len(wanted), text=ticker)
             path = f"/v2/aggs/ticker/{ticker}/range/1/day/{window.start}/{window.end}"
             try:
-                self._ticker(context, window, entity, ticker, path, batch)
+                self._ticker(context, window, desk, ticker, path, batch)
             except UpstreamError as error:
                 context.upstream_failed(error)
             except RecordError as error:
@@ -66,7 +70,7 @@ class DailyBarsCollector(Collector):
             yield batch
 
     def _ticker(
-        self, context: CollectContext, window: Window, entity: UniverseEntity, ticker: str, path: str, batch: Batch
+        self, context: CollectContext, window: Window, desk: TickerDesk, ticker: str, path: str, batch: Batch
     ) -> None:
         params = {"adjusted": str(self.adjusted).lower(), "sort": "asc", "limit": "50000"}
         for fetched, page in pages(context, path, params):
@@ -79,14 +83,15 @@ class DailyBarsCollector(Collector):
                         payloads.append(bar)
             except RecordError as error:
                 raise DocumentRecordError(error, fetched) from error
-            batch.records += _bar_records(context, window, entity, fetched, payloads, batch)
+            batch.records += _bar_records(context, window, desk, fetched, page, payloads, batch)
 
 
 def _bar_records(
     context: CollectContext,
     window: Window,
-    entity: UniverseEntity,
+    desk: TickerDesk,
     fetched: Fetched,
+    page: VendorPage,
     payloads: list[dict[str, Any]],
     batch: Batch,
 ) -> Iterator[RawRecord]:
@@ -104,6 +109,13 @@ def _bar_records(
         if close > fetched.observed_time:
             # What was received is the session so far.
             context.counts["session_not_closed"] += 1
+            continue
+        try:
+            entity = desk.entity(key, payload["ticker"], named_on(page.document, day))
+        except RecordError as error:
+            batch.quarantined.append(context.refuse(error, BARS, fetched, fetched.url, day))
+            continue
+        if entity is None:
             continue
         yield context.record(
             fetched,
@@ -125,10 +137,11 @@ class SplitsCollector(Collector):
     schedule = Schedule("0 7 * * 1-5")
     upstream = POLYGON
     modules = _MODULES
+    after = ("polygon/tickers",)
 
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
         """Yield one batch per page."""
-        entities = {ticker: entity for entity in context.universe for ticker in entity.tickers}
+        desk = TickerDesk(context)
         params = {
             "execution_date.gte": window.start.isoformat(),
             "execution_date.lte": window.end.isoformat(),
@@ -141,14 +154,7 @@ class SplitsCollector(Collector):
             for done, (fetched, page) in enumerate(pages(context, path, params), 1):
                 batch = Batch(done=done, total=done, text=f"page {done}")
                 for number, row in enumerate(page.rows):
-                    entity = entities.get(str(row.get("ticker"))) if isinstance(row, dict) else None
-                    if entity is None:
-                        context.counts["not_in_universe"] += 1
-                        continue
-                    try:
-                        batch.records.append(_split_record(context, entity, fetched, split(row, f"splits:{number}")))
-                    except RecordError as error:
-                        batch.quarantined.append(context.refuse(error, SPLITS, fetched, fetched.url))
+                    self._row(context, desk, fetched, row, f"splits:{number}", batch)
                 yield batch
         except UpstreamError as error:
             context.upstream_failed(error)
@@ -156,16 +162,24 @@ class SplitsCollector(Collector):
             url = context.transport.public_url(POLYGON, path)
             yield Batch(quarantined=[context.refuse(error, SPLITS, None, url)])
 
-
-def _split_record(
-    context: CollectContext, entity: UniverseEntity, fetched: Fetched, payload: dict[str, Any]
-) -> RawRecord:
-    day = date.fromisoformat(payload["execution_date"])
-    return context.record(
-        fetched,
-        source_type=SPLITS,
-        entity_id=entity.entity_id,
-        natural_key=f"{payload['ticker']}|{payload['execution_date']}",
-        event_time=datetime.combine(day, time(0), NEW_YORK),
-        payload=payload,
-    )
+    def _row(
+        self, context: CollectContext, desk: TickerDesk, fetched: Fetched, row: Any, record: str, batch: Batch
+    ) -> None:
+        try:
+            payload = split(row, record)
+            day = date.fromisoformat(payload["execution_date"])
+            entity = desk.entity(record, payload["ticker"], day)
+        except RecordError as error:
+            batch.quarantined.append(context.refuse(error, SPLITS, fetched, fetched.url))
+            return
+        if entity is not None:
+            batch.records.append(
+                context.record(
+                    fetched,
+                    source_type=SPLITS,
+                    entity_id=entity.entity_id,
+                    natural_key=f"{payload['ticker']}|{payload['execution_date']}",
+                    event_time=datetime.combine(day, time(0), NEW_YORK),
+                    payload=payload,
+                )
+            )

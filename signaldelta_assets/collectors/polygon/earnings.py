@@ -7,10 +7,11 @@ from datetime import date, datetime
 from typing import Any
 
 from signaldelta_assets.errors import RecordError
+from signaldelta_assets.timeline import NEW_YORK
 
 from ..base import POLYGON, Batch, CollectContext, Collector, Schedule, Window, register_collector
 from ..transport import Fetched, UpstreamError
-from ..universe import UniverseEntity
+from .identity import TickerDesk, named_on
 from .paging import pages
 from .parsers import earnings
 
@@ -31,13 +32,17 @@ class EarningsCollector(Collector):
     upstream = POLYGON
     modules = (
         "signaldelta_assets.collectors.polygon.parsers",
+        "signaldelta_assets.collectors.polygon.fields",
         "signaldelta_assets.collectors.polygon.paging",
+        "signaldelta_assets.collectors.polygon.identity",
+        "signaldelta_assets.contracts.listings",
     )
+    after = ("polygon/tickers",)
 
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
         """Yield one batch per page."""
-        entities = {ticker: entity for entity in context.universe for ticker in entity.tickers}
-        tickers = sorted(entities)
+        desk = TickerDesk(context)
+        tickers = desk.tickers(window)
         for start in range(0, len(tickers), _TICKERS):
             group = tickers[start : start + _TICKERS]
             done = start + len(group)
@@ -52,7 +57,7 @@ class EarningsCollector(Collector):
                 for fetched, page in pages(context, _PATH, params):
                     batch = Batch(done=done, total=len(tickers), text=f"{group[0]} to {group[-1]}")
                     for number, row in enumerate(page.rows):
-                        self._row(context, window, entities, fetched, number, row, batch)
+                        self._row(context, window, desk, fetched, number, row, batch)
                     yield batch
             except UpstreamError as error:
                 context.upstream_failed(error)
@@ -64,7 +69,7 @@ class EarningsCollector(Collector):
         self,
         context: CollectContext,
         window: Window,
-        entities: dict[str, UniverseEntity],
+        desk: TickerDesk,
         fetched: Fetched,
         number: int,
         row: Any,
@@ -78,14 +83,20 @@ class EarningsCollector(Collector):
         except RecordError as error:
             batch.quarantined.append(context.refuse(error, SOURCE, fetched, fetched.url))
             return
-        entity = entities.get(row["ticker"])
-        if payload is None or entity is None:
-            context.counts["not_reported_yet" if payload is None else "not_in_universe"] += 1
+        if payload is None:
+            context.counts["not_reported_yet"] += 1
             return
         released = None if payload["released_at"] is None else datetime.fromisoformat(payload["released_at"])
         day = date.fromisoformat(payload["date"])
         if day not in window:
             context.counts["outside_window"] += 1
+            return
+        try:
+            entity = desk.entity(name, payload["ticker"], named_on(row, _announced(released, day)))
+        except RecordError as error:
+            batch.quarantined.append(context.refuse(error, SOURCE, fetched, fetched.url, day))
+            return
+        if entity is None:
             return
         fiscal = f"{payload['fiscal_period'] or ''}{payload['fiscal_year'] or ''}"
         batch.records.append(
@@ -99,3 +110,8 @@ class EarningsCollector(Collector):
                 payload=payload,
             )
         )
+
+
+def _announced(released: datetime | None, day: date) -> date:
+    """Return the day in New York, whose tickers are meant: an evening release is on the next day in UTC."""
+    return day if released is None else released.astimezone(NEW_YORK).date()

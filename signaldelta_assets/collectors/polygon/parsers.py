@@ -1,22 +1,24 @@
 """Polygon's answers to values: pages in, payloads out. Pure.
 
-Numbers are JSON numbers as received. `t` of a daily bar is midnight New York of its session in milliseconds; `date`
-and `time` of an earnings row are one moment in UTC, and an absent time leaves a day of New York.
+Numbers are JSON numbers as received. `t` of a daily bar is midnight New York of its session in milliseconds, of an
+hourly bar the start of the hour. `date` and `time` of an earnings row are one moment in UTC, and an absent time leaves
+a day of New York.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import orjson
 
 from signaldelta_assets.errors import RecordError
 from signaldelta_assets.timeline import NEW_YORK
+
+from .fields import an_object, day, milliseconds, number, optional_day, price, text
 
 _TIME = re.compile(r"\d{2}:\d{2}:\d{2}")
 # The vendor's placeholder where it knows the day only: nothing is released at midnight UTC to the second.
@@ -49,28 +51,15 @@ def parse_page(body: bytes, record: str) -> VendorPage:
 
 def bars(page: VendorPage, ticker: str, record: str) -> Iterator[dict[str, Any] | RecordError]:
     """Yield the `daily_bar` payload of each bar, or the RecordError of one that is none."""
-    if page.document.get("ticker") not in (ticker, None):
-        raise RecordError(record, "ticker", ticker, page.document.get("ticker"))
-    adjusted = page.document.get("adjusted")
-    if not isinstance(adjusted, bool):
-        raise RecordError(record, "adjusted", "true or false", adjusted)
-    # One download is one vintage. An archive names the download that it replays; the live service is one vintage.
-    vintage = (page.document.get("signaldelta") or {}).get("vintage") or (
-        "polygon/adjusted" if adjusted else "polygon/unadjusted"
-    )
-    for number, row in enumerate(page.rows):
-        where = f"{record}:{number}"
+    adjusted, vintage = _series(page, ticker, record)
+    for place, row in enumerate(page.rows):
+        where = f"{record}:{place}"
         try:
+            session = _session(where, row).isoformat()
             yield {
                 "ticker": ticker,
-                "session": _session(where, row).isoformat(),
-                "open": _price(where, row, "o"),
-                "high": _price(where, row, "h"),
-                "low": _price(where, row, "l"),
-                "close": _price(where, row, "c"),
-                "volume": _number(where, row, "v"),
-                "vwap": _number(where, row, "vw", optional=True),
-                "transactions": _number(where, row, "n", optional=True),
+                "session": session,
+                **_prices(where, row),
                 "adjusted": adjusted,
                 "vintage": vintage,
             }
@@ -78,40 +67,93 @@ def bars(page: VendorPage, ticker: str, record: str) -> Iterator[dict[str, Any] 
             yield error
 
 
-def split(row: dict[str, Any], record: str) -> dict[str, Any]:
-    """Return the `split` payload of a row. Raises RecordError."""
+def hours(page: VendorPage, ticker: str, record: str) -> Iterator[dict[str, Any] | RecordError]:
+    """Yield the `hourly_bar` payload of each bar, or the RecordError of one that is none.
+
+    `start` and `end` are an hour apart, in UTC; `session` is the day in New York. Rows that say the same of an hour are
+    one bar; rows that say different things of it are none, for nothing tells which of them is right.
+    """
+    adjusted, vintage = _series(page, ticker, record)
+    found: dict[str, dict[str, Any] | RecordError] = {}
+    for place, row in enumerate(page.rows):
+        where = f"{record}:{place}"
+        try:
+            start = milliseconds(where, row)
+            if (start.second, start.microsecond) != (0, 0) or start.minute % 30:
+                raise RecordError(where, "t", "a full or half hour", start.isoformat())
+            payload = {
+                "ticker": ticker,
+                "start": start.isoformat(),
+                "end": (start + timedelta(hours=1)).isoformat(),
+                "session": start.astimezone(NEW_YORK).date().isoformat(),
+                **_prices(where, row),
+                "adjusted": adjusted,
+                "vintage": vintage,
+            }
+        except RecordError as error:
+            yield error
+            continue
+        known = found.setdefault(payload["start"], payload)
+        if known != payload:
+            found[payload["start"]] = RecordError(
+                f"{record}:{payload['start']}", "t", "one bar of each hour", "several"
+            )
+    yield from found.values()
+
+
+def dividend(row: Any, record: str) -> dict[str, Any]:
+    """Return the `dividend` payload of a row: amount per share in `currency`. Raises RecordError."""
+    row = an_object(row, record)
+    frequency = number(record, row, "frequency", optional=True)
     return {
-        "ticker": _text(record, row, "ticker"),
-        "execution_date": _day(record, row, "execution_date"),
-        "split_from": _price(record, row, "split_from"),
-        "split_to": _price(record, row, "split_to"),
+        "ticker": text(record, row, "ticker"),
+        "cash_amount": price(record, row, "cash_amount"),
+        "currency": row.get("currency") or "USD",
+        "dividend_type": row.get("dividend_type") or None,
+        "frequency": None if frequency is None else int(frequency),
+        "declaration_date": optional_day(record, row, "declaration_date"),
+        "ex_dividend_date": day(record, row, "ex_dividend_date"),
+        "record_date": optional_day(record, row, "record_date"),
+        "pay_date": optional_day(record, row, "pay_date"),
+        "vendor_id": row.get("id") or None,
+    }
+
+
+def split(row: Any, record: str) -> dict[str, Any]:
+    """Return the `split` payload of a row. Raises RecordError."""
+    row = an_object(row, record)
+    return {
+        "ticker": text(record, row, "ticker"),
+        "execution_date": day(record, row, "execution_date"),
+        "split_from": price(record, row, "split_from"),
+        "split_to": price(record, row, "split_to"),
     }
 
 
 def earnings(row: dict[str, Any], record: str) -> dict[str, Any] | None:
     """Return the `earnings_actual` payload of a row, None where nothing has been reported yet. Raises RecordError."""
-    actual = _number(record, row, "actual_eps", optional=True)
+    actual = number(record, row, "actual_eps", optional=True)
     if actual is None:
         return None
-    day, clock = _day(record, row, "date"), row.get("time") or None
+    announced, clock = day(record, row, "date"), row.get("time") or None
     if clock is not None and not _TIME.fullmatch(str(clock)):
         raise RecordError(record, "time", "HH:MM:SS", clock)
     clock = None if clock == _NO_TIME else clock
     try:
-        released = None if clock is None else datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=UTC)
+        released = None if clock is None else datetime.fromisoformat(f"{announced}T{clock}").replace(tzinfo=UTC)
     except ValueError:
         raise RecordError(record, "time", "HH:MM:SS", clock) from None
     vendor_id = row.get("benzinga_id") or row.get("id")
-    year = _number(record, row, "fiscal_year", optional=True)
+    year = number(record, row, "fiscal_year", optional=True)
     return {
-        "ticker": _text(record, row, "ticker"),
-        "date": day,
+        "ticker": text(record, row, "ticker"),
+        "date": announced,
         "time": clock,
         "released_at": None if released is None else released.isoformat(),
         "fiscal_period": row.get("fiscal_period") or None,
         "fiscal_year": None if year is None else int(year),
         "actual_eps": actual,
-        "estimated_eps": _number(record, row, "estimated_eps", optional=True),
+        "estimated_eps": number(record, row, "estimated_eps", optional=True),
         "date_status": row.get("date_status") or None,
         "currency": row.get("currency") or "USD",
         "vendor_id": None if vendor_id is None else str(vendor_id),
@@ -119,41 +161,32 @@ def earnings(row: dict[str, Any], record: str) -> dict[str, Any] | None:
     }
 
 
+def _series(page: VendorPage, ticker: str, record: str) -> tuple[bool, str]:
+    """Return whether a page of bars is split adjusted, and its vintage."""
+    if page.document.get("ticker") not in (ticker, None):
+        raise RecordError(record, "ticker", ticker, page.document.get("ticker"))
+    adjusted = page.document.get("adjusted")
+    if not isinstance(adjusted, bool):
+        raise RecordError(record, "adjusted", "true or false", adjusted)
+    # One download is one vintage. An archive names the download that it replays; the live service is one vintage.
+    vintage = (page.document.get("signaldelta") or {}).get("vintage")
+    return adjusted, vintage or ("polygon/adjusted" if adjusted else "polygon/unadjusted")
+
+
+def _prices(record: str, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "open": price(record, row, "o"),
+        "high": price(record, row, "h"),
+        "low": price(record, row, "l"),
+        "close": price(record, row, "c"),
+        "volume": number(record, row, "v"),
+        "vwap": number(record, row, "vw", optional=True),
+        "transactions": number(record, row, "n", optional=True),
+    }
+
+
 def _session(record: str, row: Any) -> date:
-    stamp = row.get("t") if isinstance(row, dict) else None
-    if not isinstance(stamp, int) or isinstance(stamp, bool):
-        raise RecordError(record, "t", "milliseconds of the epoch", stamp)
-    moment = datetime.fromtimestamp(stamp / 1000, UTC).astimezone(NEW_YORK)
+    moment = milliseconds(record, row).astimezone(NEW_YORK)
     if (moment.hour, moment.minute, moment.second) != (0, 0, 0):
         raise RecordError(record, "t", "midnight New York of a session", moment.isoformat())
     return moment.date()
-
-
-def _number(record: str, row: dict[str, Any], field: str, *, optional: bool = False) -> float | int | None:
-    value = row.get(field)
-    if value is None and optional:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise RecordError(record, field, "a finite number", value)
-    return value
-
-
-def _price(record: str, row: dict[str, Any], field: str) -> float | int:
-    value = _number(record, row, field)
-    if value is None or value <= 0:
-        raise RecordError(record, field, "a number above 0", value)
-    return value
-
-
-def _text(record: str, row: dict[str, Any], field: str) -> str:
-    value = row.get(field)
-    if not isinstance(value, str) or not value:
-        raise RecordError(record, field, "a non-empty text", value)
-    return value
-
-
-def _day(record: str, row: dict[str, Any], field: str) -> str:
-    try:
-        return date.fromisoformat(str(row.get(field))).isoformat()
-    except ValueError:
-        raise RecordError(record, field, "a date YYYY-MM-DD", row.get(field)) from None

@@ -19,7 +19,7 @@ from .submissions import SUBMISSION_FOLDERS
 _NO_ENDPOINT = {
     "insider_parsed": ("**/*", "rows parsed by others, no document"),
     "finnhub": ("insider_transactions*", "rows parsed by others, no document"),
-    "polygon/rest_mocks": ("**/*.json", "the vendor's own test mocks: only its splits are answered"),
+    "polygon/rest_mocks": ("**/*.json", "the vendor's own test mocks: only splits, dividends and tickers are answered"),
     "sec/form345_2024q3": ("*", "quarterly data set, not one of the endpoints"),
     "reference/sp500_constituents": ("*", "reference table"),
     "reference/sp500_history": ("*", "reference table"),
@@ -94,16 +94,27 @@ def _entities(edgar: dict[str, Any], market: dict[str, Any]) -> list[dict[str, A
             feeds[f"filings:{row['form']}"] = feeds.get(f"filings:{row['form']}", 0) + 1
     for cik in edgar["companyfacts"]:
         entity(cik)["feeds"]["companyfacts"] = 1
-    by_ticker = {ticker: row for row in found.values() for ticker in row["tickers"]}
+    priced = {row["ticker"] for row in market["prices"]}
+    for line in market["lines"]:
+        # An issuer of which there is a price and no submissions file: its listing says who it is.
+        if line["cik"] is not None and priced & set(line["tickers"]):
+            row = entity(int(line["cik"]))
+            row["name"] = row["name"] or line["name"]
+            row["tickers"] = list(dict.fromkeys([*row["tickers"], *line["tickers"]]))
+    by_ticker: dict[str, list[dict[str, Any]]] = {}
+    for row in found.values():
+        for ticker in row["tickers"]:
+            by_ticker.setdefault(ticker, []).append(row)
     spare: dict[str, dict[str, Any]] = {}
     for feed, tickers in (
         ("prices", [row["ticker"] for row in market["prices"]]),
+        ("hourly", [row["ticker"] for row in market["hourly"]]),
         ("earnings", market["earnings"]["tickers"]),
     ):
         for ticker in tickers:
             blank: dict[str, Any] = {"cik": None, "name": None, "tickers": [ticker], "feeds": {}}
-            row = by_ticker.get(ticker) or spare.setdefault(ticker, blank)
-            row["feeds"][feed] = 1
+            for row in by_ticker.get(ticker) or [spare.setdefault(ticker, blank)]:
+                row["feeds"][feed] = 1
     return [found[cik] for cik in sorted(found)] + [spare[ticker] for ticker in sorted(spare)]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,20 @@ class EarningsTables:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def _tables(self) -> Iterator[tuple[Path, Iterator[dict[str, Any]]]]:
+    def _tables(self) -> Iterator[tuple[Path, Iterable[dict[str, Any]]]]:
+        """Yield the tables. A recorded one has the tickers of the day it was made, its last announcement at the least;
+        each row says so, for the vendor's own rows have the ticker of their day."""
+        for path, results in self._rows():
+            if path.parent.name == "benzinga_simulated":
+                yield path, results
+                continue
+            table = list(results)
+            made = max((result["date"] for result in table if "actual_eps" in result), default=None)
+            for result in table:
+                result["signaldelta"]["named_on"] = max(made or result["date"], result["date"])
+            yield path, table
+
+    def _rows(self) -> Iterator[tuple[Path, Iterator[dict[str, Any]]]]:
         folder = self._root / "earnings"
         for path in listing(folder / "benzinga_simulated", "*.json*"):
             yield path, iter(json.loads(read(path)))

@@ -1,4 +1,4 @@
-"""The market-data shelf of a recorded archive: daily bars of several downloads, splits.
+"""The market-data shelf of a recorded archive: daily bars of several downloads, splits, dividends.
 
 One download is one vintage. A ticker is served from one vintage only, whatever range is asked for: a collector that
 asks day by day must not be handed a series glued together from downloads with different adjustments.
@@ -15,9 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..archive import Bars, Tally
+from ..archive import Bars, ListedLine, Tally
 from .earnings import EarningsTables
 from .files import listing, read, rows, stem
+from .hourly import HourlyFiles
+from .listings import listed_lines
 
 # Known downloads: how their prices were adjusted, in the order that breaks ties of coverage. Yahoo's `Close` is split
 # adjusted (as the vendor's `adjusted=true` is); with auto-adjustment dividends are taken out as well.
@@ -42,6 +44,7 @@ class RecordedMarket:
         self._series: dict[tuple[str, str], tuple[list[Row], int]] = {}
         self._coverages: dict[tuple[str, str], tuple[int, str, str]] = {}
         self._earnings = EarningsTables(root)
+        self._hourly = HourlyFiles(root)
 
     @cached_property
     def _files(self) -> dict[str, dict[str, Path]]:
@@ -93,7 +96,13 @@ class RecordedMarket:
             return None
         chosen = vintage or names[0]
         kept, dropped = self._load(chosen, ticker)
-        return Bars(ticker, chosen, VINTAGES.get(chosen, "unknown"), kept, tuple(names), dropped)
+        # Only the simulated files stand under the ticker of each day; a download has the one of its own day.
+        named_on = kept[-1][0] if kept and chosen != "daily_raw_simulated" else None
+        return Bars(ticker, chosen, VINTAGES.get(chosen, "unknown"), kept, tuple(names), dropped, named_on)
+
+    def hours(self, ticker: str, vintage: str | None = None) -> Bars | None:
+        """Return the hourly bars of `ticker`, chosen like its daily ones."""
+        return self._hourly.bars(ticker, vintage)
 
     def splits(self) -> Sequence[Mapping[str, Any]]:
         """Return split records in the vendor's shape: its own recorded mock, and `reference/splits*.csv`."""
@@ -112,6 +121,23 @@ class RecordedMarket:
                 )
         return found
 
+    def dividends(self) -> Sequence[Mapping[str, Any]]:
+        """Return dividend records in the vendor's shape: its own recorded mock, and simulated ones."""
+        found: list[Mapping[str, Any]] = []
+        for path in listing(self._root / "polygon/rest_mocks/v3/reference", "dividends*.json*"):
+            found += json.loads(read(path)).get("results", [])
+        for path in listing(self._root / "reference", "dividends_simulated.json*"):
+            found += json.loads(read(path))
+        return found
+
+    def lines(self) -> Sequence[ListedLine]:
+        """Return the share classes of which listings are known."""
+        return self._lines
+
+    @cached_property
+    def _lines(self) -> list[ListedLine]:
+        return listed_lines(self._root)
+
     def earnings(self) -> Sequence[Mapping[str, Any]]:
         """Return every served announcement in the vendor's Benzinga shape."""
         return self._earnings.results
@@ -128,13 +154,24 @@ class RecordedMarket:
         tally = Tally()
         folders = (self._root / "prices").iterdir() if (self._root / "prices").is_dir() else ()
         for folder in sorted(folders):
-            if folder.is_dir() and not folder.name.startswith("daily_"):
+            if folder.is_dir() and not folder.name.startswith(("daily_", "hourly_")):
                 count = len(listing(folder, "*.csv*"))
-                tally.add(f"prices/{folder.name}", count, "intraday bars: only daily aggregates are answered")
+                tally.add(f"prices/{folder.name}", count, "only daily and hourly aggregates are answered")
+        hourly = self._hourly.inventory(tally)
         self._earnings.unserved(tally)
         return {
             "prices": prices,
+            "hourly": hourly,
             "splits": len(self.splits()),
+            "dividends": len(self.dividends()),
+            "lines": [
+                {
+                    "cik": line.fields.get("cik"),
+                    "name": line.fields.get("name"),
+                    "tickers": [t for t, _ in line.tickers],
+                }
+                for line in self.lines()
+            ],
             "earnings": self._earnings.inventory(),
             "unserved": tally.to_list(),
         }

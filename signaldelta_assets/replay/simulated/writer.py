@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from ...versioning import canonical_json
-from . import chain, days, edgar, facts, market
+from . import chain, days, edgar, facts, listings, market
 from .cast import make_entity
 from .plan import SimulationPlan
 from .story import Story, tell
@@ -34,6 +34,9 @@ def simulate(plan: SimulationPlan, root: Path) -> dict[str, Any]:
         ticker = story.entity.ticker
         bars = market.daily_bars(plan, story, common)
         out.text(f"prices/daily_raw_simulated/{ticker}.csv", market.bars_csv(bars))
+        hourly = listings.hourly(plan, story.entity, bars)
+        if hourly is not None:
+            out.text(f"prices/hourly_raw_simulated/{ticker}.csv", hourly)
         split = market.split_of(plan, story)
         if split:
             splits.append(f"{ticker},{split[0]},1,{split[1]}")
@@ -47,6 +50,12 @@ def simulate(plan: SimulationPlan, root: Path) -> dict[str, Any]:
             f"sec/companyfacts/as_served/CIK{story.entity.cik:010d}.json", facts.company_facts(plan, story, papers)
         )
         announcements += market.earnings(plan, story)
+    changed = listings.changes(plan)
+    _changes(out, plan, common, changed)
+    lines = listings.lines(plan, [story.entity for story in stories])
+    paid = [row for line in lines for row in listings.dividends(plan, line)]
+    out.text("reference/tickers_simulated.json", json.dumps(listings.reference(plan, lines)))
+    out.text("reference/dividends_simulated.json", json.dumps(paid))
     out.text("reference/splits_simulated.csv", "\n".join(splits) + "\n")
     out.text("reference/company_tickers/company_tickers_simulated.json", edgar.tickers(stories))
     out.text("earnings/benzinga_simulated/earnings.json", json.dumps(announcements, separators=(",", ":")))
@@ -54,9 +63,20 @@ def simulate(plan: SimulationPlan, root: Path) -> dict[str, Any]:
     _litigation(out, releases)
     pools = [chain.make_pool(plan, number) for number in range(plan.pools)]
     _chain(out, plan, pools)
-    document = _document(plan, stories, releases, pools)
+    document = _document(plan, stories, releases, pools) | {"listings": listings.planted(changed)}
     out.raw("plan.json", canonical_json(document))
     return document
+
+
+def _changes(out: _Output, plan: SimulationPlan, common: dict[date, float], changed: list[listings.Line]) -> None:
+    """Write the prices of the issuers whose tickers change, each session under the ticker it had."""
+    found: dict[str, list[market.Bar]] = {}
+    for line in changed:
+        bars = market.daily_bars(plan, Story(line.entity), common)
+        for ticker, own in listings.by_ticker(line, bars).items():
+            found.setdefault(ticker, []).extend(own)
+    for ticker, bars in found.items():
+        out.text(f"prices/daily_raw_simulated/{ticker}.csv", market.bars_csv(sorted(bars)))
 
 
 class _Output:

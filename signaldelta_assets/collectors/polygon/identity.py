@@ -1,0 +1,73 @@
+"""From a vendor's ticker to the entity it meant on the day of a record. Every market collector asks here.
+
+A ticker without a date is never joined on where a source gives dates. Without any, the universe's own list and EDGAR's
+list of today stand in, counted as `ticker_undated`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from signaldelta_assets.contracts import Listing, TickerBook
+from signaldelta_assets.errors import RecordError
+from signaldelta_assets.warehouse.stores import reference
+
+from ..base import CollectContext, Window
+from ..universe import UniverseEntity
+
+
+class TickerDesk:
+    """The tickers of one run's universe, and whom each meant when."""
+
+    def __init__(self, context: CollectContext) -> None:
+        self._counts = context.counts
+        self._entities = {entity.entity_id: entity for entity in context.universe}
+        said = [Listing(entity.entity_id, ticker) for entity in context.universe for ticker in entity.tickers]
+        known = reference.read_ticker_book(context.warehouse).listings.values()
+        self.book = TickerBook.of([*said, *(one for own in known for one in own)])
+
+    def tickers(self, window: Window) -> list[str]:
+        """Return the tickers that entities of the universe may have had in the window, in order."""
+        found = []
+        for ticker, listings in self.book.listings.items():
+            own = [one for one in listings if one.entity_id in self._entities]
+            dated = {one.entity_id for one in own if one.is_dated}
+            if any(
+                (one.valid_from is None or one.valid_from <= window.end)
+                and (one.valid_to is None or one.valid_to > window.start)
+                and (one.is_dated or one.entity_id not in dated)
+                for one in own
+            ):
+                found.append(ticker)
+        return found
+
+    def entity(self, record: str, ticker: str, day: date) -> UniverseEntity | None:
+        """Return the entity that `ticker` meant on `day`; None, with a count, where it is none of the universe.
+
+        Raises RecordError where several may be meant: a guess would give one issuer's records to another.
+        """
+        holder = self.book.holder(ticker, day)
+        if holder.basis == "ambiguous":
+            self._counts["ticker_ambiguous"] += 1
+            found = f"{ticker} on {day}: {', '.join(holder.claimants)}"
+            raise RecordError(record, "ticker", "one entity that had the ticker on that day", found)
+        entity = None if holder.entity_id is None else self._entities.get(holder.entity_id)
+        if holder.basis == "not_held":
+            self._counts["ticker_not_held"] += 1
+        elif entity is None:
+            self._counts["not_in_universe"] += 1
+        else:
+            self._counts[f"ticker_{holder.basis}"] += 1
+        return entity
+
+
+def named_on(row: Mapping[str, Any], day: date) -> date:
+    """Return the day whose tickers a page or row speaks in: that of the record, as the vendor keeps them.
+
+    A replayed download may be of another kind, in which all days stand under the ticker of the day it was made. It
+    then says so in the member that replay adds.
+    """
+    said = (row.get("signaldelta") or {}).get("named_on")
+    return day if said is None else date.fromisoformat(said)
