@@ -59,7 +59,8 @@ def _openai(settings: Settings) -> Iterator[Classifier]:
                         {"role": "system", "content": request.document["system"]},
                         {"role": "user", "content": request.document["text"]},
                     ],
-                    **request.parameters,
+                    temperature=request.parameters["temperature"],
+                    max_tokens=request.parameters["max_tokens"],
                 )
             except openai.OpenAIError as error:
                 raise LlmError(request, _reason(error)) from error
@@ -95,7 +96,7 @@ def _anthropic(settings: Settings) -> Iterator[Classifier]:
                     model=request.model,
                     system=request.document["system"],
                     messages=[{"role": "user", "content": request.document["text"]}],
-                    **request.parameters,
+                    max_tokens=request.parameters["max_tokens"],
                 )
             except anthropic.AnthropicError as error:
                 raise LlmError(request, _reason(error)) from error

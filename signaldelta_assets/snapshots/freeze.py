@@ -111,7 +111,7 @@ def freeze_snapshot(
         document = canonical_json(documents.get_document(warehouse, definitions_hash, "signal_definitions")).decode()
         coverage = raw.read_coverage(warehouse, as_of, window)
         members = raw.read_members(warehouse, as_of, coverage)
-        dated = reference.read_dated_identifiers(warehouse, members["entity_id"].to_pylist(), as_of)
+        dated = reference.read_dated_identifiers(warehouse, map(str, members["entity_id"].to_pylist()), as_of)
         return [
             keep("entities", "all", members),
             keep("identifiers", "all", pa.Table.from_pylist(dated, schema=PARTS["identifiers"])),
