@@ -1,6 +1,7 @@
 """Collects `edgar/form_144`: one record per Form 144 or 144/A document, in the name of the issuer.
 
-Before 2023-04-13 the form could be filed on paper, or as text: of such filings there is the row of the filing index alone.
+Before 2023-04-13 the form could be filed on paper, or as text: such filings have the row of the filing index and no
+more.
 """
 
 from __future__ import annotations
