@@ -24,6 +24,9 @@ SOURCE_ASSETS: dict[str, tuple[str, ...]] = {
         "raw/edgar/form_8k",
         "raw/edgar/companyfacts",
         "raw/edgar/litigation",
+        "raw/edgar/current",
+        "raw/edgar/roles",
+        "raw/edgar/form_144",
         "raw/polygon/daily_bars",
         "raw/polygon/earnings",
     ),
@@ -33,6 +36,7 @@ SOURCE_ASSETS: dict[str, tuple[str, ...]] = {
     "securities": ("raw/edgar/submissions",),
     "iald_signals": (
         "signals/insider/events",
+        "signals/ownership/events",
         "signals/disclosure/events",
         "signals/reporting/events",
         "signals/earnings/events",

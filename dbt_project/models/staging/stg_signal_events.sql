@@ -1,4 +1,5 @@
 -- Every extractor writes this one table; naming the other writers puts them all into the lineage.
+-- depends_on: {{ source('signaldelta', 'iald_signals__ownership_events') }}
 -- depends_on: {{ source('signaldelta', 'iald_signals__disclosure_events') }}
 -- depends_on: {{ source('signaldelta', 'iald_signals__reporting_events') }}
 -- depends_on: {{ source('signaldelta', 'iald_signals__earnings_events') }}
