@@ -28,6 +28,7 @@ from tests.extractors.make import (
     frame,
     index,
     line,
+    record,
 )
 
 START, END = date(2023, 9, 1), date(2024, 3, 1)
@@ -35,7 +36,7 @@ ITEMS = ["1.01", "1.02", "2.02", "2.03", "2.05", "3.01", "3.03", "4.01", "4.02",
 TEXT = (
     "Item 5.02 Departure of Directors\nMr. {} resigned.\nItem 1.01 Entry\nA {} contract.\nItem 4.01 Auditor\nresigned."
 )
-FILINGS = ("S001", "S002", "S003", "S004", "S006", "S016", "S017", "S018", "S019", "S022", "S023", "S024", "S025",
+FILINGS = ("S001", "S002", "S003", "S004", "S006", "S011", "S016", "S017", "S018", "S019", "S022", "S023", "S024", "S025",
            "S028", "S033", "S034", "S035", "S036", "S039", "S040", "S041")  # fmt: skip
 BARS = ("S059", "S060", "S064", "S065", "S069")
 CHAIN = ("S044", "S045", "S049", "S050", "S054")
@@ -73,7 +74,27 @@ def filings(seed: int, n: int = 70) -> list[dict[str, Any]]:
             trade = line(code, int(rng.integers(1, 4)) * 20_000, 10.0, str(when.date() - timedelta(days=1)))
             kind_ = "4" if rng.random() < 0.8 else "4/A"
             made.append(form4(name, when, [trade], [str(int(rng.integers(1, 9)))], document_type=kind_, **more))
-    return made + stated(seed, n // 5) + periodic(seed) + contests(seed, 14) + both_ways(seed, n // 4)
+    return made + stated(seed, n // 5) + declared(seed, n // 5) + periodic(seed) + contests(seed, 14) + both_ways(seed, n // 4)
+
+
+def declared(seed: int, n: int) -> list[dict[str, Any]]:
+    """Return roles of the same issuers: initial schedules and amendments, some seen first in the feed, some late."""
+    rng = np.random.default_rng([seed, 6])
+    made: list[dict[str, Any]] = []
+    for i in range(n):
+        when = datetime(2023, 6, 1, tzinfo=UTC) + timedelta(minutes=int(rng.integers(0, 270 * 24 * 60)))
+        more: dict[str, Any] = {"entity": (ACME, OTHER)[int(rng.integers(2))]}
+        form = str(rng.choice(["SC 13D", "SCHEDULE 13D", "SCHEDULE 13D/A", "SCHEDULE 13G"]))
+        payload: dict[str, Any] = {"form": form, "filers": [{"cik": "9", "name": "X"}], "percent": None}
+        if rng.random() < 0.3:
+            seen = when + timedelta(minutes=int(rng.integers(1, 5 * 24 * 60)))
+            made.append(
+                record("filing_role", f"r-{i:03d}", when, payload, form=form, mode="live", observed=seen, **more)
+            )
+            more |= {"mode": "live", "observed": seen + timedelta(minutes=20)}
+        payload = payload | {"percent": str(rng.choice(["5.1", "9.9", "25"]))} if i % 2 else payload
+        made.append(record("filing_role", f"r-{i:03d}", when, payload, form=form, **more))
+    return made
 
 
 def _now_and_then_live(rng: np.random.Generator, when: datetime) -> dict[str, Any]:

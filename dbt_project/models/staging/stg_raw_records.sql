@@ -4,6 +4,9 @@
 -- depends_on: {{ source('signaldelta', 'raw_records__edgar_form_8k') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__edgar_companyfacts') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__edgar_litigation') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__edgar_current') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__edgar_roles') }}
+-- depends_on: {{ source('signaldelta', 'raw_records__edgar_form_144') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__polygon_daily_bars') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__polygon_earnings') }}
 -- depends_on: {{ source('signaldelta', 'raw_records__ethereum_pairs') }}
