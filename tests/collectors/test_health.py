@@ -9,11 +9,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from signaldelta_assets.collectors import Window, registered_collectors, run_collector
+from signaldelta_assets.collectors import (
+    Batch,
+    CollectContext,
+    Collector,
+    Schedule,
+    Window,
+    registered_collectors,
+    run_collector,
+)
+from signaldelta_assets.collectors.base import POLYGON
 from signaldelta_assets.collectors.pulse import EVERY_SECONDS, Pulse
 from signaldelta_assets.errors import DocumentError
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
@@ -30,25 +39,31 @@ def warehouse(fresh_postgres_url: str) -> Iterator[Warehouse]:
         yield opened
 
 
-# A run over a collector that does its work, then stands still; its pulse is as quick as the test is patient.
-CHILD = """
-import sys, time
-from datetime import date
-from pathlib import Path
-from signaldelta_assets.collectors import Batch, Collector, Schedule, Window, pulse, run_collector
-from signaldelta_assets.collectors.base import POLYGON
-from signaldelta_assets.warehouse import ArtifactStore, Warehouse
-from tests.collectors.conftest import UNIVERSE, settings_for
-pulse.EVERY_SECONDS = 0.1
-
 class Standing(Collector):
-    name, source_types, schema_version = "test/standing", ("filing_index",), "1"
-    schedule, upstream, modules = Schedule("0 0 * * *", "UTC"), POLYGON, ()
+    """A collector that does its work, then stands still."""
 
-    def collect(self, context, window):
+    name = "test/standing"
+    source_types = ("filing_index",)
+    schema_version = "1"
+    schedule = Schedule("0 0 * * *", "UTC")
+    upstream = POLYGON
+    modules: ClassVar[tuple[str, ...]] = ()
+
+    def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
         yield Batch()
         time.sleep(120)
 
+
+# Its pulse is as quick as the test is patient.
+CHILD = """
+import sys
+from datetime import date
+from pathlib import Path
+from signaldelta_assets.collectors import Window, pulse, run_collector
+from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+from tests.collectors.conftest import UNIVERSE, settings_for
+from tests.collectors.test_health import Standing
+pulse.EVERY_SECONDS = 0.1
 database, archive = sys.argv[1:]
 with Warehouse(database) as warehouse:
     day = Window(date(2024, 1, 1), date(2024, 1, 1))
