@@ -140,7 +140,9 @@ class CatalogueSignal(Schema):
     status: Literal["v2.0", "wired-later", "planned"] = Field(examples=["v2.0"])
     source_type: str = Field(description="The feed it is named after.", examples=["filing_index"])
     active: bool = Field(examples=[True])
-    waits_for: str | None = Field(description="The feed or rule it waits for; null where active.", examples=[None])
+    waits_for: str | None = Field(
+        description="The feed or rule it waits for; null where active.", examples=["the options feed"]
+    )
     rule: str | None = Field(examples=["NT 10-K, NT 10-Q or NT 20-F."])
     source_types: list[str] = Field(description="All that it reads.", examples=[["filing_index"]])
     params: Document

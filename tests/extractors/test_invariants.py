@@ -74,7 +74,8 @@ def filings(seed: int, n: int = 70) -> list[dict[str, Any]]:
             trade = line(code, int(rng.integers(1, 4)) * 20_000, 10.0, str(when.date() - timedelta(days=1)))
             kind_ = "4" if rng.random() < 0.8 else "4/A"
             made.append(form4(name, when, [trade], [str(int(rng.integers(1, 9)))], document_type=kind_, **more))
-    return made + stated(seed, n // 5) + declared(seed, n // 5) + periodic(seed) + contests(seed, 14) + both_ways(seed, n // 4)
+    made += stated(seed, n // 5) + declared(seed, n // 5)
+    return made + periodic(seed) + contests(seed, 14) + both_ways(seed, n // 4)
 
 
 def declared(seed: int, n: int) -> list[dict[str, Any]]:
