@@ -16,9 +16,9 @@ from dagster._core.loader import LoadingContextForTest
 
 from signaldelta_assets.catalogue import SignalDefinitions
 from signaldelta_assets.contracts import CollectionMode, RawRecord
-from signaldelta_assets.defs.partitions import RANGE_END, RANGE_START
+from signaldelta_assets.defs.partitions import RANGE_END, RANGE_START, daily
 from signaldelta_assets.defs.platform import Platform
-from signaldelta_assets.defs.signals import asset_keys, build_assets, signals_by_domain
+from signaldelta_assets.defs.signals import asset_keys, build_assets, parents_of, signals_by_domain
 from signaldelta_assets.defs.snapshots import EVIDENCE_KEY, build_evidence
 from signaldelta_assets.defs.versions import EMPTY, signal_versions
 from signaldelta_assets.snapshots import freeze_snapshot
@@ -81,8 +81,10 @@ class Location:
         assets = [
             build_assets(found, domain, names, FIRST_DAY) for domain, names in sorted(signals_by_domain(found).items())
         ]
+        parents = {parent for name in found.active_signals() for parent in parents_of(found.signal(name))}
+        raw = [dg.AssetSpec(key, partitions_def=daily(FIRST_DAY)) for key in sorted(parents)]
         loaded = dg.Definitions(
-            assets=[*assets, build_evidence(found, FIRST_DAY)],
+            assets=[*raw, *assets, build_evidence(found, FIRST_DAY)],
             resources={"platform": Platform()},
             executor=dg.in_process_executor,
         )
@@ -154,7 +156,7 @@ def _frozen(warehouse: Warehouse, store: ArtifactStore, found: SignalDefinitions
 
 def test_a_changed_parameter_makes_its_own_signal_stale_and_no_other(warehouse: Warehouse, tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path / "artifacts")
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         before = Location(few(), instance)
         assert before.run(list(before.keys.values())).success
         assert before.run([EVIDENCE_KEY], QUARTER).success
@@ -189,7 +191,7 @@ def test_a_changed_parameter_makes_its_own_signal_stale_and_no_other(warehouse: 
 
 
 def test_a_run_extracts_the_signals_it_was_asked_for(warehouse: Warehouse, tmp_path: Path) -> None:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         location = Location(few(), instance)
         asked = [location.keys["S003"], location.keys["S016"]]
         made = location.run(asked, DAYS[1])
@@ -200,15 +202,16 @@ def test_a_run_extracts_the_signals_it_was_asked_for(warehouse: Warehouse, tmp_p
 
 
 def test_the_blocking_check_is_each_signals_own(warehouse: Warehouse, tmp_path: Path) -> None:
-    """An event whose record is gone fails the check of its signal, and the run."""
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    """An event whose record is gone fails the check of its signal, and the run; whatever rule it was made under."""
+    with dg.DagsterInstance.ephemeral() as instance:
         location = Location(few(), instance)
         keys = [location.keys["S001"], location.keys["S003"]]
         assert location.run(keys).success
         with warehouse.write("signals") as connection:
             connection.execute(
                 "INSERT INTO iald_signals SELECT (jsonb_populate_record(s, jsonb_build_object('event_id',"
-                " repeat('9', 26), 'event_key', 'planted', 'raw_record_ids', ARRAY['gone']))).* FROM iald_signals s"
+                " repeat('9', 26), 'event_key', 'planted', 'definitions_hash', repeat('0', 64), 'raw_record_ids',"
+                " ARRAY['gone']))).* FROM iald_signals s"
                 " WHERE signal_id = 'S003'"
             )
         job = location._repository.get_implicit_job_def_for_assets(keys)

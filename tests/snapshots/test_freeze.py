@@ -13,9 +13,9 @@ from signaldelta_assets.snapshots.freeze import SnapshotError
 from signaldelta_assets.snapshots.parts import SUFFIX
 from signaldelta_assets.versioning import content_hash
 from signaldelta_assets.warehouse import IntegrityError
-from signaldelta_assets.warehouse.stores import backtests
+from signaldelta_assets.warehouse.stores import backtests, documents
 from signaldelta_assets.warehouse.stores.reading import Window
-from tests.snapshots.world import DEFINITIONS_HASH, WINDOW, World
+from tests.snapshots.world import DEFINITIONS, DEFINITIONS_HASH, WINDOW, World
 from tests.warehouse.examples import put_raw, raw_record
 
 pytestmark = pytest.mark.postgres
@@ -122,8 +122,20 @@ def test_what_cannot_be_frozen_is_refused(world: World) -> None:
     ask = {"window": WINDOW, "definitions_hash": DEFINITIONS_HASH, "dataset": dataset.version}
     with pytest.raises(SnapshotError, match="expected labels ingested by"):
         freeze_snapshot(world.warehouse, world.store, as_of=early, **ask)
-    with pytest.raises(SnapshotError, match="definitions_hash"):
+    with pytest.raises(documents.UnknownDocumentError, match="no such signal_definitions"):
         freeze_snapshot(world.warehouse, world.store, **ask | {"definitions_hash": "0" * 64})
+    # Other rules of labels are another ground truth; other rules of signals are not.
+    labels_ = {name: entry | {"rule_hash": "c" * 64} for name, entry in DEFINITIONS["labels"].items()}
+    put = documents.put_document
+    other = put(world.warehouse, "signal_definitions", "active", DEFINITIONS | {"labels": labels_})
+    with pytest.raises(SnapshotError, match="'definitions_hash': expected the label rules of"):
+        freeze_snapshot(world.warehouse, world.store, **ask | {"definitions_hash": other})
+    signals_ = DEFINITIONS["signals"] | {"S001": {"rule_hash": "2" * 64}}
+    same = put(world.warehouse, "signal_definitions", "active", DEFINITIONS | {"signals": signals_})
+    made = freeze_snapshot(world.warehouse, world.store, **ask | {"definitions_hash": same})
+    found = open_snapshot(world.store, made.manifest).table("signal_events")["signal_id"].to_pylist()
+    # S001 has no events under its new rule yet, S033 has those it had.
+    assert set(found) == {"S033"} and len(found) == sum(event.signal_id == "S033" for event in world.events)
 
 
 @pytest.mark.parametrize(
