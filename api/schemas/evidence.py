@@ -37,7 +37,7 @@ class Identifier(Schema):
     share_class: str = Field(
         description="FIGI of the share class; empty where no source says.", examples=["BBG001S5N8V8"]
     )
-    is_primary: bool = Field(description="Whether it is of the issuer's primary share class.")
+    is_primary: bool = Field(description="Whether it is of the issuer's primary share class.", examples=[True])
 
 
 class SecuritySummary(Schema):

@@ -212,6 +212,27 @@ class TestLists:
         assert found(q="_%") == list(ENTITIES[:2]) and found(q="%%") == []
         assert client.get(f"/api/v2/securities/{ENTITIES[0]}").json()["identifiers"][0]["valid_from"] is None
 
+    def test_a_ticker_is_whose_it_was_on_the_day(self, client: httpx.Client, filled: Warehouse) -> None:
+        with filled.write("reference") as connection, connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO security_identifiers (entity_id, kind, value, source, valid_from, valid_to, is_primary)"
+                " VALUES (%s, 'ticker', %s, 'test', %s, %s, true)",
+                [(ENTITIES[0], "PASS", "2001-01-02", "2020-03-02"), (ENTITIES[0], "NEXT", "2020-03-02", None),
+                 (ENTITIES[1], "PASS", "2021-05-03", None)],
+            )  # fmt: skip
+
+        def holders(**parameters: Any) -> list[str]:
+            answer = client.get("/api/v2/securities", params={"ticker": "PASS", **parameters})
+            return [row["entity_id"] for row in answer.json()["data"]]
+
+        assert holders() == list(ENTITIES[:2])
+        assert [holders(as_of=day) for day in ("2020-03-01", "2020-03-02", "2021-05-03")] == [
+            [ENTITIES[0]], [], [ENTITIES[1]]
+        ]  # fmt: skip
+        former = client.get(f"/api/v2/securities/{ENTITIES[0]}", params={"as_of": "2020-03-01"}).json()
+        assert former["primary_ticker"] == "PASS"
+        assert "NEXT" not in [one["value"] for one in former["identifiers"]]
+
     def test_keyset_pages_are_the_whole_list(self, client: httpx.Client) -> None:
         run = first_run(client)["run_id"]
         for path in ("backtests", f"backtests/{run}/alerts", "documents", "securities", "scores/latest"):

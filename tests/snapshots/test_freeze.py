@@ -64,11 +64,23 @@ def test_the_same_content_is_the_same_snapshot(world: World) -> None:
 def test_what_comes_later_never_enters_an_earlier_moment(world: World) -> None:
     moment = world.warehouse.quiesce()
     first = world.freeze(moment)
+    members = open_snapshot(world.store, first.manifest).table("entities")["entity_id"].to_pylist()
     put_raw(world.warehouse, [raw_record(500, entity_id="0000000009"), raw_record(501)])
     world.write_events([replace(world.events[0], strength_norm=0.2), *world.events[2:]])
     world.write_labels(world.labels[1:])
     with world.warehouse.write("reference") as connection:
         connection.execute("INSERT INTO securities (entity_id, asset_class, name) VALUES ('0000000002','equity','B')")
+        for entity in members:
+            connection.execute(
+                "INSERT INTO securities (entity_id, asset_class, name) VALUES (%s, 'equity', 'x')"
+                " ON CONFLICT DO NOTHING",
+                (entity,),
+            )
+            connection.execute(
+                "INSERT INTO security_identifiers (entity_id, kind, value, source, valid_from)"
+                " VALUES (%s, 'ticker', 'LATE', 'test', '2020-01-02')",
+                (entity,),
+            )
     again = world.freeze(moment)
     assert (again.snapshot_hash, again.created) == (first.snapshot_hash, False)
     now = world.freeze()
