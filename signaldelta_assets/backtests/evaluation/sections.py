@@ -111,6 +111,8 @@ def missing(name: str, sample: Sample) -> str:
         return "no uncensored alert"
     if name == "recall":
         return "no uncensored event"
+    if name == LEAD and total["events_matched"]:
+        return "every lead is shorter than the error of its event's time"
     if name in (LEAD, "kaplan_meier"):
         return "no matched event" if total["events"] else "no uncensored event"
     if not total["points"]:

@@ -267,24 +267,24 @@ def _with_errors(tables: dict[str, pa.Table], seconds: float) -> dict[str, pa.Ta
 
 
 def test_interpolated_events_are_reported_apart(tables: dict[str, pa.Table]) -> None:
+    """Of the 24 events one of type X is matched."""
     plain, none, long = _run(tables), _run(_with_errors(tables, 0)), _run(_with_errors(tables, 10**9))
     assert "by_time_precision" not in plain.evaluation
     name = "leads shorter than the error of the event's time"
-    whole = {key: run.evaluation["overall"]["all_evidence"] for key, run in (("plain", plain), ("long", long))}
-    assert name not in whole["plain"]["left_out"]
-    apart = long.evaluation["by_time_precision"]
-    assert set(apart) == {"interpolated", "second"}
-    short = apart["interpolated"]["leads_shorter_than_error"]
-    assert short == apart["interpolated"]["matched"] == whole["long"]["left_out"][name] > 0
-    assert apart["interpolated"]["lead_time_hours"] is None and apart["second"]["lead_time_hours"] is not None
-    # What is left for lead times are the exact events; nothing else moves.
-    assert whole["long"]["lead_time_hours"]["median"] == apart["second"]["lead_time_hours"]["median"]
+    whole, cut = (run.evaluation["overall"]["all_evidence"] for run in (plain, long))
+    assert name not in whole["left_out"] and cut["left_out"][name] == 1
+    assert whole["lead_time_hours"] is not None and cut["lead_time_hours"] is None
+    assert cut["reasons"]["lead_time_hours"] == "every lead is shorter than the error of its event's time"
     for figure in ("precision", "recall", "auc", "brier", "n_events", "n_alerts"):
-        assert whole["long"][figure] == whole["plain"][figure]
-    told = none.evaluation["by_time_precision"]
-    assert sum(row["events"] for row in told.values()) == whole["plain"]["n_events"]
+        assert cut[figure] == whole[figure]
+    apart, told = long.evaluation["by_time_precision"], none.evaluation["by_time_precision"]
+    assert set(apart) == {"interpolated", "second"}
+    own = apart["interpolated"]
+    assert (own["matched"], own["leads_shorter_than_error"], own["lead_time_hours"]) == (1, 1, None)
+    assert sum(row["events"] for row in told.values()) == whole["n_events"]
     assert told["interpolated"]["leads_shorter_than_error"] == 0
-    assert none.evaluation["overall"]["all_evidence"]["lead_time_hours"] == whole["plain"]["lead_time_hours"]
+    assert told["interpolated"]["lead_time_hours"]["median"] == whole["lead_time_hours"]["median"]
+    assert none.evaluation["overall"]["all_evidence"]["lead_time_hours"] == whole["lead_time_hours"]
 
 
 def test_too_small_a_dataset_is_told_before_anything_is_scored(
