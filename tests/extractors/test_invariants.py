@@ -36,8 +36,8 @@ ITEMS = ["1.01", "1.02", "2.02", "2.03", "2.05", "3.01", "3.03", "4.01", "4.02",
 TEXT = (
     "Item 5.02 Departure of Directors\nMr. {} resigned.\nItem 1.01 Entry\nA {} contract.\nItem 4.01 Auditor\nresigned."
 )
-FILINGS = ("S001", "S002", "S003", "S004", "S006", "S011", "S016", "S017", "S018", "S019", "S022", "S023", "S024", "S025",
-           "S028", "S033", "S034", "S035", "S036", "S039", "S040", "S041")  # fmt: skip
+FILINGS = ("S001", "S002", "S003", "S004", "S006", "S011", "S016", "S017", "S018", "S019", "S022", "S023", "S024",
+           "S025", "S028", "S033", "S034", "S035", "S036", "S039", "S040", "S041")  # fmt: skip
 BARS = ("S059", "S060", "S064", "S065", "S069")
 CHAIN = ("S044", "S045", "S049", "S050", "S054")
 # Seeds of random chains in which every one of these signals fires.
