@@ -111,6 +111,8 @@ def _told(rng: np.random.Generator, entity: str, form: str, period: date, filed:
     kind, owner = "4" if rng.random() < 0.8 else "4/A", str(int(rng.integers(40, 43)))
     late, other = _now_and_then_live(rng, when), _now_and_then_live(rng, when)
     report = index(name, when, form, report=str(period), filed=str(filed), is_xbrl=is_xbrl, entity=entity, **late)
+    if filed < date(2023, 1, 1):
+        return [report]
     return [report, form4(f"o-{name}", when, [trade], [owner], document_type=kind, entity=entity, **other)]
 
 
@@ -122,7 +124,9 @@ def periodic(seed: int) -> list[dict[str, Any]]:
         for year in range(2019, 2024):
             for end in ("03-31", "06-30", "09-30", "12-31"):
                 form, period = "10-K" if end == "12-31" else "10-Q", date.fromisoformat(f"{year}-{end}")
-                filed = period + timedelta(days=35 + int(rng.integers(-2, 3)) + 25 * int(rng.random() < 0.2))
+                filed = period + timedelta(
+                    days=35 + int(rng.integers(-2, 3)) + 25 * int(rng.random() < (0.7 if year == 2023 else 0.1))
+                )
                 made += _told(rng, entity, form, period, filed)
                 if rng.random() < 0.5:
                     made += _told(rng, entity, f"{form}/A", period, filed + timedelta(days=int(rng.integers(1, 150))))
