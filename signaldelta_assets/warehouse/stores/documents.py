@@ -62,7 +62,9 @@ def rule_hashes(warehouse: Warehouse, definitions_hash: str, section: str) -> di
     are not stored: nothing would say which events are theirs.
     """
     document = get_document(warehouse, definitions_hash, "signal_definitions")
-    return {name: str(entry["rule_hash"]) for name, entry in sorted(document.get(section, {}).items())}
+    rules = sorted(document.get(section, {}).items())
+    # Definitions that were stored before rules had hashes hold none: no event is theirs.
+    return {name: str(entry["rule_hash"]) for name, entry in rules if "rule_hash" in entry}
 
 
 def document_name(warehouse: Warehouse, document_hash: str) -> str:
