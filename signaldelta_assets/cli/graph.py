@@ -10,10 +10,10 @@ from html import escape
 
 import dagster as dg
 
-COLUMNS = (("raw",), ("signals", "labels"), ("snapshots", "scores"), ("backtests",), ("staging",), ("marts",))
+COLUMNS = (("raw",), ("signals", "labels", "llm"), ("snapshots", "scores"), ("backtests",), ("staging",), ("marts",))
 COLOURS = {
     "raw": "#cfe3f5", "signals": "#d8efd3", "labels": "#fbe3c4", "snapshots": "#e6dbf3",
-    "scores": "#f7d3dc", "backtests": "#f3efc2", "staging": "#e5e7ea", "marts": "#d5d9de",
+    "llm": "#e8e0d0", "scores": "#f7d3dc", "backtests": "#f3efc2", "staging": "#e5e7ea", "marts": "#d5d9de",
 }  # fmt: skip
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 190, 24, 60, 8, 24
 
