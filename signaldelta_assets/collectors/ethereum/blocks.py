@@ -37,7 +37,7 @@ class BlocksCollector(Collector):
 
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
         """Yield one batch per day."""
-        node, days = Node(context), list(window.days())
+        node, days = Node(context, window), list(window.days())
         sources = (PAIR, *PoolEventsCollector.source_types)
         for done, day in enumerate(days, 1):
             batch = Batch(done=done, total=len(days), text=str(day))

@@ -17,7 +17,7 @@ from typing import Any
 
 from signaldelta_assets.errors import RecordError
 
-from ..base import ETHEREUM, CollectContext
+from ..base import ETHEREUM, CollectContext, Window
 from ..transport import Fetched, UpstreamError
 from .parsers import Header, parse_decimals, parse_header, parse_quantity
 from .protocol import (
@@ -47,11 +47,12 @@ class Answer:
 
 
 class Node:
-    """One node during one run."""
+    """One node during one run over a window of days."""
 
-    def __init__(self, context: CollectContext) -> None:
+    def __init__(self, context: CollectContext, window: Window) -> None:
         self._transport, self._limits, self._counts = context.transport, context.chain, context.counts
         self._context = context
+        self._midnights = [_midnight(day) for day in (*window.days(), window.end + timedelta(days=1))]
         # Headers that the search for days has seen: numbers ascending, and their times.
         self._seen: list[int] = []
         self._moments: dict[int, datetime] = {}
@@ -122,46 +123,61 @@ class Node:
     # --- days ---------------------------------------------------------------------------------------------------
 
     def blocks_of(self, day: date) -> tuple[int, int] | None:
-        """Return the first and last final block of a UTC day, None where no block of it is final yet."""
-        midnight = datetime.combine(day, time(0), UTC)
-        first = self._first_at(midnight)
+        """Return the first and last final block of a UTC day, None where no block of it is final yet.
+
+        The first time, all days of the window are looked up together. Raises UpstreamError.
+        """
+        self._look_up(self._midnights)
+        first, after = (self._first_at(_midnight(at)) for at in (day, day + timedelta(days=1)))
         if first is None:
             return None
-        after = self._first_at(midnight + timedelta(days=1))
         if after is None:
             self._counts["days_not_complete"] += 1
         last = self.final if after is None else after - 1
         return (first, last) if first <= last else None
 
     def _first_at(self, moment: datetime) -> int | None:
-        """Return the first final block at or after `moment`, None where there is none yet.
-
-        Times never fall, so the place between two headers is guessed by the share of the time and tried with a probe
-        at either side; where that does not halve what is left, the middle is tried besides.
-        """
         if self._moment(self.final) < moment:
             return None
-        above, below = self._bracket(moment)
-        if below is None:
-            self._reach(above, moment)
-            above, below = self._bracket(moment)
-        if below is None:
-            # The first block of all.
-            return above
-        halved = True
-        while above - below > 1:
-            left, start, end = above - below, self._moments[below], self._moments[above]
-            guess = below + int(left * ((moment - start) / (end - start)))
-            reach = max(isqrt(left) // 2, 1)
-            # Where slots are regular the guess is right, and its neighbour shows it.
-            probes = {guess - reach, guess - 1, guess, guess + 1, guess + reach}
-            if not halved:
-                probes.add((below + above) // 2)
-            self._see([probe for probe in sorted(probes) if below < probe < above] or [(below + above) // 2])
-            above, below = self._bracket(moment)
-            assert below is not None
-            halved = above - below <= left // 2
-        return above
+        self._look_up([moment])
+        return self._bracket(moment)[0]
+
+    def _look_up(self, moments: Sequence[datetime]) -> None:
+        """See the first final block at or after each moment, and the one before it.
+
+        Times never fall, so the place between two headers is guessed by the share of the time and tried with probes
+        at either side; where that does not halve what is left, the middle is tried besides. One round asks for the
+        probes of all moments.
+        """
+        end = self._moment(self.final)
+        open_moments = [moment for moment in moments if moment <= end]
+        if open_moments and self._bracket(min(open_moments))[1] is None:
+            self._reach(self._bracket(min(open_moments))[0], min(open_moments))
+        widths: dict[datetime, int] = {}
+        while open_moments:
+            probes: set[int] = set()
+            waiting: list[datetime] = []
+            for moment in open_moments:
+                above, below = self._bracket(moment)
+                # Before the first block of all there is none.
+                if below is None or above - below == 1:
+                    continue
+                waiting.append(moment)
+                halved = above - below <= widths.get(moment, 2 * above) // 2
+                widths[moment] = above - below
+                probes |= self._probes(moment, above, below, halved)
+            self._see(sorted(probes))
+            open_moments = waiting
+
+    def _probes(self, moment: datetime, above: int, below: int, halved: bool) -> set[int]:
+        left, start, end = above - below, self._moments[below], self._moments[above]
+        guess = below + int(left * ((moment - start) / (end - start)))
+        reach = max(isqrt(left) // 2, 1)
+        # Where slots are regular the guess is right, and its neighbour shows it.
+        probes = {guess - reach, guess - 1, guess, guess + 1, guess + reach}
+        if not halved:
+            probes.add((below + above) // 2)
+        return {probe for probe in probes if below < probe < above} or {(below + above) // 2}
 
     def _bracket(self, moment: datetime) -> tuple[int, int | None]:
         """Return the nearest seen blocks at or after `moment`, and before it, None where none was seen."""
@@ -249,6 +265,10 @@ class Node:
             return parse_quantity(answer.value, call.name)
         except RecordError as error:
             raise UpstreamError(call.name, str(error)) from error
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(0), UTC)
 
 
 def _lasts(value: Any) -> bool:

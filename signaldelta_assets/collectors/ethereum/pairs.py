@@ -55,7 +55,7 @@ class PairsCollector(Collector):
 
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
         """Yield one batch per day."""
-        node, days = Node(context), list(window.days())
+        node, days = Node(context, window), list(window.days())
         for done, day in enumerate(days, 1):
             batch = Batch(done=done, total=len(days), text=str(day))
             try:
