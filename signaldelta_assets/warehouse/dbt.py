@@ -39,6 +39,7 @@ SOURCE_ASSETS: dict[str, tuple[str, ...]] = {
         "signals/transactions/events",
         "signals/governance/events",
         "signals/market/events",
+        "signals/chain/events",
     ),
     "score_samples": ("scores/live",),
     "labeled_events": (
@@ -47,6 +48,7 @@ SOURCE_ASSETS: dict[str, tuple[str, ...]] = {
         "labels/governance_collapse",
         "labels/insider_trading_disclosure",
         "labels/sec_enforcement",
+        "labels/rug_pull",
     ),
     "labeled_event_datasets": ("labels/dataset",),
     "labeled_event_dataset_members": ("labels/dataset",),
