@@ -50,6 +50,7 @@ SOURCE_ASSETS: dict[str, tuple[str, ...]] = {
         "labels/mna_announcement",
         "labels/governance_collapse",
         "labels/insider_trading_disclosure",
+        "labels/rug_pull",
         "labels/sec_enforcement",
     ),
     "labeled_event_datasets": ("labels/dataset",),

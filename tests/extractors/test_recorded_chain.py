@@ -1,10 +1,9 @@
 """The chain's rules on the recorded pools, against the counts of the design (signals.md 6).
 
 687 pools have one known quote side and at least two Syncs. S045: the design has 186 of 380 pools; two of these were
-emptied before a header showed the 300 blocks to be over. S044: 151 in the design; the cause of the difference is not
-known.
-RUG_PULL: the design's 309 are first drains that never come back; here a pool may be drained again, the window is 6,500
-blocks, and 5 drains stand too near the end of the recordings.
+emptied before a header showed the 300 blocks to be over. S044: 151 in the design, the cause of the difference is not
+known. RUG_PULL: the design's 309 are first drains that never come back; here a pool may be drained again, the window
+is 6,500 blocks, and 5 drains stand too near the end of the recordings.
 """
 
 from __future__ import annotations
