@@ -27,7 +27,7 @@ from signaldelta_assets.warehouse.stores.quarantine import OpenRefusal
 from tests.collectors.conftest import rows_of, settings_for
 
 PLAN = SimulationPlan(seed=3, entities=6, days=130, pools=1)
-WINDOW = Window(PLAN.end - timedelta(days=100), PLAN.end)
+WINDOW = Window(PLAN.end - timedelta(days=70), PLAN.end)
 DAY = date(2024, 2, 1)
 
 
