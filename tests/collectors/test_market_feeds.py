@@ -229,6 +229,18 @@ def test_recorded_hours_of_one_issuer_under_two_tickers(run: Run, warehouse: War
 
 @needs_data
 @pytest.mark.archive
+def test_a_download_speaks_in_the_tickers_of_its_own_day(run: Run, warehouse: Warehouse) -> None:
+    """Recorded daily bars of 2020 stand under META, a ticker which the issuer has since 2022."""
+    days = date(2020, 3, 2), date(2020, 3, 6)
+    run("polygon/tickers", date(2026, 1, 5), date(2026, 1, 5), (META,))
+    report = run("polygon/daily_bars", *days, (META,))
+    rows = rows_of(warehouse, "raw_records", "payload", "natural_key")
+    assert [row["payload"]["ticker"] for row in rows if "session" in row["payload"]] == ["META"] * 5
+    assert report.counts["ticker_dated"] == 5 and "ticker_not_held" not in report.counts
+
+
+@needs_data
+@pytest.mark.archive
 def test_the_recorded_rename_is_a_fact_of_its_day(run: Run, warehouse: Warehouse) -> None:
     report = run("polygon/tickers", date(2022, 6, 6), date(2022, 6, 13), (META,))
     (row,) = rows_of(warehouse, "raw_records", "event_time, payload, source_url", "event_time")

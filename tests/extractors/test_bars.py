@@ -175,6 +175,15 @@ def test_a_change_of_ticker_does_not_end_a_series() -> None:
     assert [(event.key[0], event.attributes["ticker"]) for event in made.events] == [(str(DAYS[100]), "NEW")]
 
 
+def test_a_class_under_two_tickers_on_one_day_is_one_bar() -> None:
+    records = [*series(jumps={100: 0.2}), bar(DAYS[100], 7.0, 1e6, ticker="NEW")]
+    listings = (Listing(ACME, "ACM", date(2010, 1, 4), DAYS[80], "CLASS", True),
+                Listing(ACME, "NEW", DAYS[80], None, "CLASS", True))  # fmt: skip
+    context = SecurityContext({ACME: Security(ACME, "Acme", listings=listings)})
+    made = run_extractor("S059", frame(records), context, definitions(), date(2020, 1, 1), date(2026, 1, 1))
+    assert made.counts["class_twice"] == 1 and [event.key[0] for event in made.events] == [str(DAYS[100])]
+
+
 def test_the_primary_class_is_that_of_the_session() -> None:
     """The primary class has another ticker since; another class trades under its former one today."""
     records = [*series(jumps={100: 0.2}), *series(jumps={100: 0.2}, ticker="ACM.B")]

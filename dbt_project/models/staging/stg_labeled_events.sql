@@ -2,6 +2,7 @@
 -- depends_on: {{ source('signaldelta', 'labeled_events__mna_announcement') }}
 -- depends_on: {{ source('signaldelta', 'labeled_events__governance_collapse') }}
 -- depends_on: {{ source('signaldelta', 'labeled_events__insider_trading_disclosure') }}
+-- depends_on: {{ source('signaldelta', 'labeled_events__rug_pull') }}
 -- depends_on: {{ source('signaldelta', 'labeled_events__sec_enforcement') }}
 -- The latest revision of each label, by label_key: a correction of event_time changes the label_id. A withdrawn
 -- label stays here with active = false; the marts leave it out.

@@ -29,19 +29,22 @@ class TickerDesk:
         self.book = TickerBook.of([*said, *(one for own in known for one in own)])
 
     def tickers(self, window: Window) -> list[str]:
-        """Return the tickers that entities of the universe may have had in the window, in order."""
-        found = []
-        for ticker, listings in self.book.listings.items():
-            own = [one for one in listings if one.entity_id in self._entities]
-            dated = {one.entity_id for one in own if one.is_dated}
+        """Return the tickers to ask for, in order: those that the universe's entities had in the window by their dates,
+        and those claimed for them without any.
+
+        The latter are asked for even where the entity has dates for the ticker, all outside the window: a replayed
+        download has former days under a later ticker (`named_on`). Whose a row is, is decided row by row.
+        """
+        return [
+            ticker
+            for ticker, listings in self.book.listings.items()
             if any(
-                (one.valid_from is None or one.valid_from <= window.end)
+                one.entity_id in self._entities
+                and (one.valid_from is None or one.valid_from <= window.end)
                 and (one.valid_to is None or one.valid_to > window.start)
-                and (one.is_dated or one.entity_id not in dated)
-                for one in own
-            ):
-                found.append(ticker)
-        return found
+                for one in listings
+            )
+        ]
 
     def entity(self, record: str, ticker: str, day: date) -> UniverseEntity | None:
         """Return the entity that `ticker` meant on `day`; None, with a count, where it is none of the universe.
