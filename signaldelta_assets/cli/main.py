@@ -324,7 +324,7 @@ def ablate_backtest(
 
 
 @models.command("outputs")
-def llm_outputs(task: Annotated[str | None, typer.Option(help="One task only.")] = None) -> None:
+def list_answers(task: Annotated[str | None, typer.Option(help="One task only.")] = None) -> None:
     """List the stored answers by task, protocol and model, with their tokens."""
     from signaldelta_assets.warehouse.stores import llm
 

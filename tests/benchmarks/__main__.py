@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tests.paths import ROOT
 
-from . import evaluation, foundations, joins, run, scoring, snapshot
+from . import collection, evaluation, foundations, joins, run, scoring, snapshot
 from .machine import described
 from .timing import Row
 
@@ -26,6 +26,7 @@ _BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     "Point-in-time join": joins.measure,
     "Snapshot": snapshot.measure,
     "Foundations": foundations.measure,
+    "Collection": collection.measure,
 }
 
 

@@ -22,8 +22,8 @@ from tests.paths import needs_data
 
 pytestmark = [pytest.mark.archive, needs_data]
 
-# Declared, and not asked for by the recorded filings: no text of an item 4.01, 4.02 or 3.01 is among them, and the value
-# of every trade is known. The rules' own tests ask for these.
+# Declared, and not asked for by the recorded filings: no text of an item 4.01, 4.02 or 3.01 is among them, and the
+# value of every trade is known. The rules' own tests ask for these.
 UNREAD = {
     "S001": {"value_unknown_factor"},
     "S002": {"value_unknown_factor"},

@@ -85,7 +85,7 @@ def test_an_unknown_ticker_has_no_results(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        f"{AGGS}/SIMAA/range/1/hour/2025-01-01/2025-02-01",
+        f"{AGGS}/SIMAA/range/1/minute/2025-01-01/2025-02-01",
         f"{AGGS}/SIMAA/range/1/day/2025-02-01/2025-01-01",
         f"{AGGS}/SIMAA/range/1/day/yesterday/2025-01-01",
         f"{AGGS}/SIMAA/range/1/day/2025-01-01/2025-02-01?limit=50001",
@@ -162,7 +162,9 @@ def test_vintages_are_never_spliced(tmp_path: Path, serve: Callable[[Path], http
     assert [bar["c"] for bar in other["results"]] == [2.0, 2.0]
     assert other["results"][0]["v"] == 20
     third = client.get(path, params={**KEY, "vintage": "daily_new_download"}).json()
-    assert third["signaldelta"] == {"vintage": "daily_new_download", "adjustment": "unknown", "dropped_rows": 1}
+    assert third["signaldelta"] == {
+        "vintage": "daily_new_download", "adjustment": "unknown", "dropped_rows": 1, "named_on": "2020-01-10",
+    }  # fmt: skip
     assert client.get(path, params={**KEY, "vintage": "nowhere"}).json()["resultsCount"] == 0
 
 
