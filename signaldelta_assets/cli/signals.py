@@ -52,7 +52,7 @@ def show(console: Console, signal_id: str, *, as_json: bool) -> None:
     """Print one signal; raises `DefinitionsError` where there is none."""
     definitions = load_definitions()
     one = describe(definitions, signal_id)
-    events = _events(signal_id, definitions.hash)
+    events = {} if one["rule_hash"] is None else _events(signal_id, one["rule_hash"])
     if as_json:
         _print_json(console, {**one, "definitions_hash": definitions.hash, "events_by_year": events})
         return
@@ -96,14 +96,14 @@ def _print_json(console: Console, document: dict[str, Any]) -> None:
     console.file.write(json.dumps(document, indent=2) + "\n")
 
 
-def _events(signal_id: str, definitions_hash: str) -> dict[int, int] | None:
-    """Return the events by year under these definitions; None where no database has been set up."""
+def _events(signal_id: str, rule_hash: str) -> dict[int, int] | None:
+    """Return the events by year under this rule; None where no database has been set up."""
     settings = load_settings()
     url = _database(settings)
     if url is None:
         return None
     with Warehouse(url) as warehouse:
-        return events_by_year(warehouse, signal_id, definitions_hash)
+        return events_by_year(warehouse, signal_id, rule_hash)
 
 
 def _database(settings: Settings) -> str | None:

@@ -56,8 +56,8 @@ def test_events_are_counted_by_year(postgres_url: str, monkeypatch: pytest.Monke
     window = Window(at("2023-01-01 00:00").date(), at("2025-01-01 00:00").date())
     made = run("S016", records).events
     with Warehouse(postgres_url) as warehouse:
-        signals.write_events(warehouse, made, window, ["S016"], definitions().hash)
-        signals.write_events(warehouse, made[:2], window, ["S016"], definitions().hash)
+        signals.write_events(warehouse, made, window, ["S016"], definitions().signal_hash("S016"))
+        signals.write_events(warehouse, made[:2], window, ["S016"], definitions().signal_hash("S016"))
     shown = json.loads(said("show", "S016", "--json"))
     assert shown["events_by_year"] == {"2023": 1, "2024": 1}, "a withdrawn event no longer counts"
     assert shown["rule_hash"] and shown["params"]["repeat_bonus"] == 0.2

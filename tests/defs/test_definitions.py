@@ -19,7 +19,7 @@ from tests.paths import ROOT
 pytestmark = pytest.mark.platform
 
 GOLDEN = Path(__file__).with_name("definitions.json")
-LAYERS = ["raw", "signals", "labels", "snapshots", "backtests", "scores", "staging", "marts"]
+LAYERS = ["raw", "llm", "signals", "labels", "snapshots", "backtests", "scores", "staging", "marts"]
 
 
 @pytest.fixture(scope="module")
