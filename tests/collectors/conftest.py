@@ -49,6 +49,7 @@ def settings_for(url: str, **more: Any) -> Settings:
         "edgar_www_url": f"{url}/www.sec.gov",
         "edgar_data_url": f"{url}/data.sec.gov",
         "polygon_url": f"{url}/api.polygon.io",
+        "ethereum_url": f"{url}/ethereum",
         "edgar_contact": "SignalDelta tests tests@example.com",
         "polygon_api_key": "not-a-secret",
         "polygon_requests_per_second": 1000.0,
