@@ -388,7 +388,7 @@ def test_a_batch_is_written_whole_or_not_at_all(warehouse: Warehouse, archive: A
         refused = context.refuse(RecordError("r", "f", "x"), "filing_index", None, "https://x")
         return Batch(records=[record], quarantined=[refused])
 
-    with pytest.raises(Exception, match="foreign key"):
+    with pytest.raises(Exception, match="is not in raw_documents"):
         probe(warehouse, archive, orphan)
     assert records(warehouse) == []
     assert rows_of(warehouse, "quarantined_records", "*", "record") == []

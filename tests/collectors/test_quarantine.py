@@ -12,6 +12,7 @@ import pytest
 from signaldelta_assets.collectors import (
     CollectionFailedError,
     UniverseEntity,
+    UpstreamError,
     Window,
     parse_universe,
     registered_collectors,
@@ -89,6 +90,13 @@ def test_every_collector_takes_repaired_documents_up_again(
     """Whatever the upstream sends is garbled once: refused with its bytes; whole again, it is read and resolved."""
     written: dict[str, int] = {}
     for name, collector in registered_collectors().items():
+        if name == "edgar/current" or name.startswith("ethereum/"):
+            # A page that is no feed is the site's, an answer that is no JSON-RPC the node's: the run fails by name.
+            with pytest.raises((UpstreamError, CollectionFailedError)):
+                garble(server, "")
+                go(name)
+            repair(server)
+            continue
         garble(server, "")
         try:
             broken = go(name)

@@ -190,6 +190,7 @@ def test_recorded_headers_are_found_by_the_daily_index_and_stand_under_their_sub
     """JPMorgan filed about Vicor: with the filer alone in the universe the record is Vicor's all the same."""
     universe = (UniverseEntity("0000019617", "JPMORGAN CHASE & CO", ("JPM",)),
                 UniverseEntity("0001083839", "Nuveen Quality Municipal Income Fund"))  # fmt: skip
+    run("edgar/daily_index", date(2024, 12, 3), date(2024, 12, 17), universe=universe)
     report = run("edgar/roles", date(2024, 12, 4), date(2024, 12, 11), universe=universe)
     found = records(warehouse, "filing_role")
     assert [(row["entity_id"], row["form"], row["payload"]["filers"][0]["cik"]) for row in found] == [
@@ -267,7 +268,13 @@ def collect(
                                if row["name"]])  # fmt: skip
 
     def go(
-        name: str, start: date = PLAN.start, end: date = PLAN.end, *, only: frozenset[str] | None = None, **more: Any
+        name: str,
+        start: date = PLAN.start,
+        end: date = PLAN.end,
+        *,
+        only: frozenset[str] | None = None,
+        again: bool = False,
+        **more: Any,
     ) -> CollectorRunReport:
         return run_collector(
             registered_collectors()[name],
@@ -277,6 +284,7 @@ def collect(
             Window(start, end),
             universe=tuple(entity for entity in universe if only is None or entity.cik in only),
             sleep=lambda seconds: None,
+            again=again,
         )
 
     return go
@@ -353,7 +361,8 @@ def test_without_their_texts_roles_come_from_the_feed_and_give_way_to_the_header
     seen = records(warehouse, "filing_role")
     assert report.counts["roles_from_feed"] == len(seen) > 0
     assert all(row["payload"]["percent"] is None and "getcurrent" in row["source_url"] for row in seen)
-    collect("edgar/roles", *LAST)
+    # Absent a moment ago: asked for at once here, half an hour later by itself.
+    collect("edgar/roles", *LAST, again=True)
     # The feed does not write again what the header has said.
     assert collect("edgar/current", *LAST).counts["roles_known"] == len(seen)
     structured = sum(row["form"].startswith("SCHEDULE") for row in seen)
