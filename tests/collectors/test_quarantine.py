@@ -12,7 +12,6 @@ import pytest
 from signaldelta_assets.collectors import (
     CollectionFailedError,
     UniverseEntity,
-    UpstreamError,
     Window,
     parse_universe,
     registered_collectors,
@@ -91,11 +90,7 @@ def test_every_collector_takes_repaired_documents_up_again(
     written: dict[str, int] = {}
     for name, collector in registered_collectors().items():
         if name == "edgar/current" or name.startswith("ethereum/"):
-            # A page that is no feed is the site's, an answer that is no JSON-RPC the node's: the run fails by name.
-            with pytest.raises((UpstreamError, CollectionFailedError)):
-                garble(server, "")
-                go(name)
-            repair(server)
+            # Whole pages of a feed, and answers of a node, have their own tests: test_roles, test_ethereum.
             continue
         garble(server, "")
         try:
@@ -103,6 +98,11 @@ def test_every_collector_takes_repaired_documents_up_again(
         except CollectionFailedError as failed:
             broken = failed.report
         refused = standing(warehouse, name)
+        if broken.counts.get("filings_found") == 0:
+            # No such filing in this window: their own tests have some.
+            assert name in ("edgar/roles", "edgar/form_144") and not refused
+            repair(server)
+            continue
         # Single submissions are in the archive already: their headers told the clock of a list.
         assert len(refused) == broken.records_quarantined > 0, name
         for row in refused:
