@@ -150,7 +150,9 @@ def _has_no_orphans(deployment: Deployment) -> None:
 
 def test_no_name_of_this_machine_is_in_what_is_hashed(undisturbed: tuple[Deployment, dict[str, Any]]) -> None:
     deployment, _ = undisturbed
-    sources = {url.split("/")[2] for (url,) in deployment.rows("SELECT DISTINCT source_url FROM raw_records")}
-    assert sources <= {"www.sec.gov", "data.sec.gov", "api.polygon.io"}
+    urls = [url for (url,) in deployment.rows("SELECT DISTINCT source_url FROM raw_records")]
+    # A node is named by its chain.
+    sources = {url.split("/")[2] if "://" in url else url.partition("/")[0] for url in urls}
+    assert sources == {"www.sec.gov", "data.sec.gov", "api.polygon.io", "ethereum:1"}
     observed = deployment.rows("SELECT DISTINCT observed_time FROM raw_records")
     assert [str(moment) for (moment,) in observed] == ["2025-07-01 00:00:00+00:00"]

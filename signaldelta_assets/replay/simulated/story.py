@@ -345,8 +345,15 @@ def _outsiders(plan: SimulationPlan, story: Story) -> None:
             day = days.on_or_before(plan.start + timedelta(days=chance.integer(7, plan.days)))
             accepted = days.office_time(day, chance)
             who = (chance.pick(story.entity.people),) if form == "144" else ()
+            if form == "SC TO-T" and _agreed_before(story, day):
+                continue
             story.outsiders.append(Report(form, accepted, day, people=who))
             story.noise.append((signal, form, accepted))
+
+
+def _agreed_before(story: Story, day: date) -> bool:
+    """True where a bid would make a deal's announcement of whatever agreement was told in the weeks before it."""
+    return any("1.01" in report.items and 0 <= (day - report.accepted.date()).days <= 21 for report in story.reports)
 
 
 def _herding(story: Story) -> None:

@@ -79,7 +79,8 @@ def test_the_manifest_names_everything_and_the_artifacts_are_there(world: World,
     manifest = check_manifest(run.manifest)
     assert manifest.spec == spec.document and manifest.spec_hash == spec.hash
     assert {item.kind for item in manifest.inputs} == {
-        "signal_events", "signal_frontier", "labeled_events", "entities", "coverage", "definitions"}  # fmt: skip
+        "signal_events", "signal_frontier", "labeled_events", "entities", "identifiers", "coverage",
+        "definitions"}  # fmt: skip
     assert sorted(output.name for output in manifest.outputs) == [
         "alerts", "evaluation", "events", "matches", "samples", "scores"]  # fmt: skip
     scores = _artifact(world, run, "scores")
