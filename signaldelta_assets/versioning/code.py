@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,12 @@ def source_files(module: str) -> list[tuple[str, Path]]:
     return [(f"{module}/{path.relative_to(root).as_posix()}", path) for path in sorted(root.rglob("*.py"))]
 
 
+@functools.lru_cache(maxsize=64)
+def _parsed(source: str) -> ast.Module:
+    """Read once for all the rules of a module. Nobody changes the tree."""
+    return ast.parse(source)
+
+
 def code_version(
     modules: Sequence[str], parameters: Any = None, *, registered_as: Mapping[str, str] | None = None
 ) -> str:
@@ -53,13 +60,14 @@ def code_version(
     return hash_document({"files": hashes, "parameters": parameters})
 
 
+@functools.lru_cache(maxsize=512)
 def source_of(source: str, name: str) -> str:
     """Return the lines of a module that decide what the class registered under `name` does; blank lines are left out.
 
     Left out are top-level classes whose decorator is called with other names only, ``@register("S001", "S002")``,
     unless what is kept refers to them. Functions, constants and plain classes of the module always count.
     """
-    tree = ast.parse(source)
+    tree = _parsed(source)
     others = [
         node for node in tree.body if isinstance(node, ast.ClassDef) and _names(node) and name not in _names(node)
     ]

@@ -1,5 +1,6 @@
 """Every dbt model as an asset: staging and marts, built and tested by `dbt build`, below the assets they read."""
 
+import functools
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,10 @@ SIGNALS_KEY = dg.AssetKey(["signals"])
 class Translator(DagsterDbtTranslator):
     """Keys are [layer, model]; the group is the layer, as everywhere. The source of signals is every signal's asset."""
 
+    @functools.cached_property
+    def _signals(self) -> list[dg.AssetDep]:
+        return [dg.AssetDep(key) for key in sorted(asset_keys(load_definitions()).values())]
+
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
         """Return the spec of one dbt node; a source keeps the key its meta names."""
         spec = super().get_asset_spec(manifest, unique_id, project)
@@ -38,7 +43,7 @@ class Translator(DagsterDbtTranslator):
         layer = node["fqn"][1]
         deps = [dep for dep in spec.deps if dep.asset_key != SIGNALS_KEY]
         if len(deps) < len(list(spec.deps)):
-            deps += [dg.AssetDep(key) for key in sorted(asset_keys(load_definitions()).values())]
+            deps += self._signals
         return spec.replace_attributes(
             deps=deps,
             key=dg.AssetKey([layer, node["name"]]),
