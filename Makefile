@@ -3,8 +3,10 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-# The demo on the simulated archive and on a recorded one keep separate state.
-STATE := .signaldelta/$(if $(ARCHIVE),recorded,simulated)
+# What is asked of a recorded archive (signaldelta_assets/cli/plans.py): recorded, equities or pools.
+PLAN ?= recorded
+# The demo on the simulated archive and each plan on a recorded one keep separate state.
+STATE := .signaldelta/$(if $(ARCHIVE),$(PLAN),simulated)
 ENVIRONMENT := SIGNALDELTA_HOME=$${SIGNALDELTA_HOME:-$(STATE)}
 
 .PHONY: setup demo up down test test-fast lint format lock bench determinism study golden schema clean
@@ -21,7 +23,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	touch $@
 
 demo: setup
-	@$(ENVIRONMENT) $(BIN)/signaldelta demo $(if $(ARCHIVE),--archive "$(ARCHIVE)")
+	@$(ENVIRONMENT) $(BIN)/signaldelta demo $(if $(ARCHIVE),--archive "$(ARCHIVE)" --plan $(PLAN))
 
 up: setup
 	@$(ENVIRONMENT) $(BIN)/signaldelta up $(if $(ARCHIVE),--archive "$(ARCHIVE)")

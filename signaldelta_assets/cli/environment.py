@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import httpx
@@ -46,10 +47,14 @@ def prepare(settings: Settings) -> dict[str, str]:
     }
 
 
-def replay_environment(settings: Settings, base_url: str) -> dict[str, str]:
-    """Return the variables that point every collector at a replay server, and write the archive's universe."""
+def replay_environment(settings: Settings, base_url: str, feeds: Collection[str] = ()) -> dict[str, str]:
+    """Return the variables that point every collector at a replay server, and write the archive's universe.
+
+    feeds: of the archive's entities only those that it has all of these of.
+    """
     with httpx.Client(base_url=base_url, timeout=120, headers={"User-Agent": CONTACT}) as client:
         offered = client.get("/__replay__/universe").raise_for_status().json()["entities"]
+        offered = [row for row in offered if set(feeds) <= set(row.get("feeds", ()))]
         listed = client.get("/www.sec.gov/files/company_tickers.json")
     universe, unknown = resolve_tickers(offered, listed.json() if listed.is_success else {})
     if unknown:

@@ -31,6 +31,8 @@ app.add_typer(models, name="llm")
 app.add_typer(collectors.app, name="collectors")
 console = Console()
 
+# The names of `plans.PLANS`, which is imported only when the command runs.
+PlanName = Literal["recorded", "equities", "pools"]
 ARCHIVE_HELP = "A recorded archive's folder; the simulated archive where none is given."
 
 
@@ -66,11 +68,12 @@ def env() -> None:
 @app.command()
 def demo(
     archive: Annotated[Path | None, typer.Option(help=ARCHIVE_HELP)] = None,
+    plan: Annotated[PlanName, typer.Option(help="What is asked of a recorded archive.")] = "recorded",
 ) -> None:
     """Run the main job end to end: collect, extract, label, freeze, score, backtest, dbt; print the result."""
     from .demo import run_demo
 
-    run_demo(archive, console)
+    run_demo(archive, plan, console)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from typing import Any
 from signaldelta_assets.backtests import BacktestSpec, run_backtest
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.cli.backtests import opened, store_spec
-from signaldelta_assets.cli.demo import QUESTIONS, Plan, Question, model_document, protocol_document
+from signaldelta_assets.cli.plans import QUESTIONS, Plan, Question, model_document, protocol_document
 from signaldelta_assets.collectors import Window as CollectionWindow
 from signaldelta_assets.collectors import registered_collectors, run_collector
 from signaldelta_assets.contracts import SecurityContext
@@ -68,7 +68,7 @@ def protocol(question: Question, first: date, last: date) -> dict[str, Any]:
     The minimum is that of a question about one event type, as far as small archives have events.
     """
     # The window of the snapshot starts where its first quarter does: here all four are the archive's first day.
-    window = Plan(first, last, first - HISTORY, first - HISTORY, 4, (first.isoformat(),) * QUARTERS_IN_SNAPSHOT)
+    window = Plan(first, last, (), 4 * 3600, (first.isoformat(),) * QUARTERS_IN_SNAPSHOT, ())
     document = protocol_document(question, window)
     document["bootstrap"]["replicates"] = 200
     document["nulls"]["draws"] = 50

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from signaldelta_assets.catalogue import load_definitions
-from signaldelta_assets.cli.demo import QUESTIONS, model_document
+from signaldelta_assets.cli.plans import QUESTIONS, model_document
 from signaldelta_assets.replay import simulate
 from signaldelta_assets.warehouse import ArtifactStore
 from tests.platform import pipeline
