@@ -100,6 +100,7 @@ def _content(material: Material) -> dict[str, Any]:
         "by_month": pictures.by_month(strict, primary, level),
         "months": sections.months(strict),
         "types": sections.by_event_type(evaluation),
+        "precisions": sections.time_precision(evaluation),
         "circularity": pictures.circularity(overall),
         "differences": sections.differences(overall),
         "folds": sections.folds(strict),

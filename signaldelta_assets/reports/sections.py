@@ -166,6 +166,25 @@ def by_event_type(evaluation: Document) -> Table | None:
                  ("type", "evidence", "entities", "events", *heads), rows, words=2)  # fmt: skip
 
 
+def time_precision(evaluation: Document) -> Table | None:
+    """Return what is known of the events by how exact their times are; None where every time is exact."""
+    apart = evaluation.get("by_time_precision")
+    if not apart:
+        return None
+    rows = []
+    for precision, found in apart.items():
+        leads, error = found["lead_time_hours"], found["largest_error_seconds"]
+        rows.append(
+            (precision, count(found["events"]), hours(error / 3600) if error else "none",
+             NOTHING if found["recall"] is None else figure("share", found["recall"]), count(found["matched"]),
+             count(found["leads_shorter_than_error"]),
+             NOTHING if leads is None else " / ".join(hours(leads[name]) for name in ("q25", "median", "q75")))
+        )  # fmt: skip
+    return Table("Events by how exactly their time is known, all evidence; a lead shorter than the error is none",
+                 ("time", "events", "largest error", "recall", "matched", "leads left out", "lead quartiles"),
+                 rows)  # fmt: skip
+
+
 def months(section: Document) -> Table:
     """Return counts, base rate and the main figures of each month."""
     rows = []

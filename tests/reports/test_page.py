@@ -227,3 +227,21 @@ def test_the_markdown_has_the_verdict_and_the_main_figures(whole: Material) -> N
     assert len(table) == 7 and all(line.count("|") == 5 for line in table)
     strict = whole.evaluation["overall"]["without_circular_evidence"]
     assert any(line.startswith("| Precision |") and f"{strict['precision'] * 100:.0f}" in line for line in table)
+
+
+def test_events_of_interpolated_times_stand_apart(whole: Material) -> None:
+    assert "how exactly their time is known" not in _text(check_page(report_html(whole)))
+    apart = {
+        "interpolated": {
+            "events": 1234, "matched": 30, "recall": 0.25, "leads_shorter_than_error": 7,
+            "lead_time_hours": {"q25": 0.1, "median": 0.5, "q75": 50.0}, "largest_error_seconds": 191.0,
+        },
+        "second": {
+            "events": 0, "matched": 0, "recall": None, "leads_shorter_than_error": 0, "lead_time_hours": None,
+            "largest_error_seconds": 0.0,
+        },
+    }  # fmt: skip
+    text = _text(check_page(report_html(replace(whole, evaluation={**whole.evaluation, "by_time_precision": apart}))))
+    _, _, table = text.partition("how exactly their time is known")
+    assert "1 234 3.2 min 25 % 30 7 6 min / 30 min / 50 h (2.1 d)" in table.replace("\u202f", " ")
+    assert "second 0 none n/a 0 0 n/a" in table
