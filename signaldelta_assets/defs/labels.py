@@ -9,6 +9,7 @@ from signaldelta_assets.contracts import SecurityContext
 from signaldelta_assets.labels import required_label_window, run_classifier
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.versioning import code_version
+from signaldelta_assets.warehouse import IntegrityError, Warehouse
 from signaldelta_assets.warehouse.stores import documents, labels, raw, reference, signals
 from signaldelta_assets.warehouse.stores.reading import Window
 from signaldelta_assets.warehouse.tables import labeled_event_datasets, labeled_events
@@ -21,6 +22,7 @@ from .versions import partition_versions, range_version
 
 AUTHORITY_CHECK = "labels_have_authority"
 BALANCE_CHECK = "enough_events_per_type"
+INTACT_CHECK = "members_are_intact"
 
 DATASET_KEY = dg.AssetKey(["labels", "dataset"])
 
@@ -136,7 +138,13 @@ def build_dataset(definitions: SignalDefinitions, event_types: list[str], first_
                 BALANCE_CHECK,
                 asset=DATASET_KEY,
                 description="Warns of event types with fewer than 30 events: insufficient for evaluation.",
-            )
+            ),
+            dg.AssetCheckSpec(
+                INTACT_CHECK,
+                asset=DATASET_KEY,
+                blocking=True,
+                description="The members and their labels, read back, are by every hash those that were frozen.",
+            ),
         ],
     )
     def dataset(context: dg.AssetExecutionContext, platform: Platform, config: Frozen) -> dg.MaterializeResult:
@@ -149,6 +157,7 @@ def build_dataset(definitions: SignalDefinitions, event_types: list[str], first_
                 definitions_hash=definitions.hash,
                 include_interpolated=config.include_interpolated,
             )
+            intact = check_intact(warehouse, frozen.dataset_id)
         distribution = dict(frozen.event_type_distribution)
         thin = {name: distribution.get(name, 0) for name in event_types if distribution.get(name, 0) < 30}
         return dg.MaterializeResult(
@@ -169,11 +178,24 @@ def build_dataset(definitions: SignalDefinitions, event_types: list[str], first_
                     passed=not thin,
                     severity=dg.AssetCheckSeverity.WARN,
                     metadata=dict(thin),
-                )
+                ),
+                intact,
             ],
         )
 
     return dataset
+
+
+def check_intact(warehouse: Warehouse, dataset_id: str) -> dg.AssetCheckResult:
+    """Return what reading a frozen dataset back shows: failed, with the error, where a member is not what it was."""
+    error = ""
+    try:
+        labels.verify_dataset(warehouse, dataset_id)
+    except IntegrityError as found:
+        error = str(found)
+    return dg.AssetCheckResult(
+        check_name=INTACT_CHECK, asset_key=DATASET_KEY, passed=not error, metadata={"error": error} if error else {}
+    )
 
 
 @dg.definitions

@@ -113,7 +113,7 @@ def percent(level: float) -> str:
 
 
 def hours(value: float) -> str:
-    """Return a duration: ``96 h (4.0 d)``, ``504 h (21 d)``; below two days in hours alone, below an hour in minutes."""
+    """Return a duration: ``96 h (4.0 d)``, ``504 h (21 d)``; below two days hours alone, below one hour minutes."""
     if 0 < value < 1:
         return f"{fixed(value * 60, 1).removesuffix('.0')}{THIN}min"
     text = f"{value:.10g}{THIN}h" if value == int(value) else fixed(value, 1) + f"{THIN}h"

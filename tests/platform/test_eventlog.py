@@ -1,0 +1,65 @@
+"""The event log that writes what a run plans at once holds the rows that Dagster's own would hold."""
+
+from __future__ import annotations
+
+import dagster as dg
+import psycopg
+import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, DagsterEventType
+from dagster._core.events.log import EventLogEntry
+from dagster_postgres import PostgresEventLogStorage
+
+from signaldelta_assets.eventlog import BatchingEventLogStorage
+from signaldelta_assets.warehouse import sqlalchemy_url
+from signaldelta_assets.warehouse.postgres import plain_url
+
+pytestmark = [pytest.mark.platform, pytest.mark.postgres]
+
+
+def _entry(event: DagsterEvent, place: int) -> EventLogEntry:
+    return EventLogEntry(
+        error_info=None, level=10, user_message="", run_id="run", timestamp=1.7e9 + place, step_key=event.step_key,
+        job_name="job", dagster_event=event,
+    )  # fmt: skip
+
+
+def _planned(asset: str, day: str) -> DagsterEvent:
+    data = AssetMaterializationPlannedData(dg.AssetKey(["raw", asset]), partition=day, partitions_subset=None)
+    return DagsterEvent.build_asset_materialization_planned_event("job", asset, data)
+
+
+def _events() -> list[EventLogEntry]:
+    """Two assets over five days, and a planned check among them."""
+    events = [_planned(asset, f"2025-01-{day:02d}") for asset in ("bars", "filings") for day in range(1, 6)]
+    check = AssetCheckEvaluationPlanned(
+        asset_key=dg.AssetKey(["raw", "bars"]), check_name="sound", partitions_subset=None
+    )
+    other = DagsterEvent(DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value, "job", event_specific_data=check)
+    return [_entry(event, place) for place, event in enumerate([*events[:3], other, *events[3:]])]
+
+
+def test_a_batch_of_plans_is_the_same_rows_as_one_by_one(fresh_postgres_url: str) -> None:
+    def rows(kind: type[PostgresEventLogStorage], schema: str) -> tuple[list[object], list[object]]:
+        with psycopg.connect(plain_url(fresh_postgres_url), autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {schema}")
+            storage = kind(sqlalchemy_url(fresh_postgres_url, "psycopg2", options=f"-csearch_path={schema}"))
+            if kind is BatchingEventLogStorage:
+                storage.store_event_batch(_events())
+            else:
+                for event in _events():
+                    storage.store_event(event)
+            log = connection.execute(
+                "SELECT run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition"
+                f" FROM {schema}.event_logs ORDER BY asset_key, partition, dagster_event_type"
+            ).fetchall()
+            # The last event of each asset by its id, which counts in another order.
+            assets = connection.execute(
+                "SELECT a.asset_key, last_run_id, last_materialization_timestamp, a.asset_details,"
+                f" a.last_materialization FROM {schema}.asset_keys AS a ORDER BY 1"
+            ).fetchall()
+        return list(log), list(assets)
+
+    together, apart = rows(BatchingEventLogStorage, "together"), rows(PostgresEventLogStorage, "apart")
+    assert together == apart
+    assert (len(together[0]), len(together[1])) == (11, 2)
