@@ -8,11 +8,13 @@ import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, DagsterEventType
 from dagster._core.events.log import EventLogEntry
+from dagster._core.instance.ref import InstanceRef
 from dagster_postgres import PostgresEventLogStorage
 
 from signaldelta_assets.eventlog import BatchingEventLogStorage
 from signaldelta_assets.warehouse import sqlalchemy_url
 from signaldelta_assets.warehouse.postgres import plain_url
+from tests.paths import ROOT
 
 pytestmark = [pytest.mark.platform, pytest.mark.postgres]
 
@@ -63,3 +65,13 @@ def test_a_batch_of_plans_is_the_same_rows_as_one_by_one(fresh_postgres_url: str
     together, apart = rows(BatchingEventLogStorage, "together"), rows(PostgresEventLogStorage, "apart")
     assert together == apart
     assert (len(together[0]), len(together[1])) == (11, 2)
+
+
+def test_it_is_the_one_that_the_deployment_uses(monkeypatch: pytest.MonkeyPatch, fresh_postgres_url: str) -> None:
+    with psycopg.connect(plain_url(fresh_postgres_url), autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA dagster")
+    url = sqlalchemy_url(fresh_postgres_url, "psycopg2", options="-csearch_path=dagster")
+    monkeypatch.setenv("SIGNALDELTA_DAGSTER_URL", url)
+    monkeypatch.setenv("SIGNALDELTA_DAGSTER_STATE", "/nowhere")
+    reference = InstanceRef.from_dir(str(ROOT))
+    assert isinstance(reference.event_storage, BatchingEventLogStorage)
