@@ -13,7 +13,7 @@ from signaldelta_assets.backtests import ablation_table, base_spec, plan_ablatio
 from signaldelta_assets.versioning import canonical_json, code_version
 
 from .backtests import RUN_KEY
-from .describe import OWNERS
+from .describe import OWNERS, told
 from .partitions import backtest_ablations, backtest_specs
 from .platform import Platform
 
@@ -88,7 +88,7 @@ def build_ablation() -> dg.AssetsDefinition:
                 warehouse,
                 store,
                 plan,
-                progress=lambda done, total, text: context.log.info(f"{done}/{total} {text}"),
+                progress=told(context.log.info),
             )
         data = canonical_json(document)
         table_hash = store.put_bytes(data, SUFFIX)

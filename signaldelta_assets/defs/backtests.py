@@ -11,7 +11,7 @@ from signaldelta_assets.versioning import code_version
 from signaldelta_assets.warehouse.stores import backtests, documents
 from signaldelta_assets.warehouse.tables import backtest_runs
 
-from .describe import OWNERS, check_result, table_metadata
+from .describe import OWNERS, check_result, table_metadata, told
 from .partitions import backtest_specs
 from .platform import Platform
 from .snapshots import SNAPSHOT_KEY
@@ -76,7 +76,7 @@ def build_run() -> dg.AssetsDefinition:
                 store,
                 spec,
                 dagster_run_id=context.run_id,
-                progress=lambda done, total, text: context.log.info(f"{done}/{total} {text}"),
+                progress=told(context.log.info),
             )
             snapshot = backtests.get_snapshot(warehouse, spec.snapshot_hash)
             report = write_report(warehouse, store, result.run_id, platform.settings().reports_dir)

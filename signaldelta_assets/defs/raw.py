@@ -7,7 +7,7 @@ from signaldelta_assets.settings import load_settings
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.tables import raw_records
 
-from .describe import OWNERS, check_result, table_metadata
+from .describe import OWNERS, check_result, table_metadata, told
 from .partitions import RANGE_END, RANGE_START, DayWindow, daily, day_window
 from .platform import Platform, database_url
 from .versions import own_versions_hook, partition_versions, range_version
@@ -112,7 +112,7 @@ def build_asset(collector: Collector, first_day: str) -> dg.AssetsDefinition:
                 settings,
                 Window(window.first, window.last),
                 dagster_run_id=context.run_id,
-                progress=lambda done, total, text: context.log.info(f"{done}/{total} {text}"),
+                progress=told(context.log.info),
             )
             found = versions(warehouse, list(context.partition_keys))
             failures = _integrity(warehouse, collector, window, settings.fixed_clock is not None)

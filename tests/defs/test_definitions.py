@@ -12,6 +12,7 @@ import pytest
 
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.cli.graph import asset_graph_svg
+from signaldelta_assets.defs.describe import told
 from signaldelta_assets.warehouse.dbt import SOURCE_ASSETS
 from tests.defs.golden import definitions_document
 from tests.paths import ROOT
@@ -163,3 +164,12 @@ def test_importing_any_module_does_no_io_and_reads_no_setting() -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip().endswith("imported")
+
+
+def test_progress_is_told_at_most_once_a_second_and_at_the_end() -> None:
+    lines: list[str] = []
+    moments = iter([0.0, 0.1, 0.9, 1.0, 1.5, 1.6])
+    progress = told(lines.append, lambda: next(moments))
+    for done in range(1, 7):
+        progress(done, 6, "entities")
+    assert lines == ["1/6 entities", "4/6 entities", "6/6 entities"]
