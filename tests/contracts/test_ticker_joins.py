@@ -22,7 +22,8 @@ UNDATED = {
 # What may ask the identifiers of the database for tickers.
 IDENTIFIERS = {
     "signaldelta_assets/warehouse/stores/reference.py": "the security master itself, to a dated book",
-    "signaldelta_assets/warehouse/tables.py": "the table",
+    "signaldelta_assets/warehouse/tables/__init__.py": "the table",
+    "signaldelta_assets/warehouse/tables/reference.py": "the table",
     "api/queries/platform.py": "who had a ticker, on a day where one is asked for",
 }
 FOLDERS = ("signaldelta_assets/collectors", "signaldelta_assets/extractors", "signaldelta_assets/labels",

@@ -182,7 +182,8 @@ def test_nothing_that_decides_a_score_may_read_an_answer() -> None:
         if path.suffix in (".py", ".sql") and "llm_outputs" in path.read_text()
     }
     assert naming == {
-        "signaldelta_assets/warehouse/tables.py",
+        "signaldelta_assets/warehouse/tables/__init__.py",
+        "signaldelta_assets/warehouse/tables/llm.py",
         "signaldelta_assets/warehouse/stores/llm.py",
         "signaldelta_assets/defs/llm.py",
     }
