@@ -57,6 +57,13 @@ class Filing:
         """The CIKs under which EDGAR keeps this filing."""
         return frozenset(party.cik for party in self.parties)
 
+    @property
+    def companies(self) -> frozenset[int]:
+        """The CIKs of those that it is about: not of the holders, bidders and insiders who filed it."""
+        return frozenset(
+            party.cik for party in self.parties if party.role not in ("reporting-owner", "filed-by", "filed-for")
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class FilingDocument:

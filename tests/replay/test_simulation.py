@@ -450,3 +450,10 @@ def test_draws_have_the_moments_they_promise(seed: int) -> None:
     assert 10.5 < statistics.median(leads) < 13.7
     assert Counter(chance.sample(range(5), 5)) == Counter(range(5))
     assert {chance.integer(1, 3) for _ in range(200)} == {1, 2, 3}
+
+
+def test_the_universe_is_companies_and_none_of_those_who_file_about_them(usual: SimulatedArchive) -> None:
+    owners = {cik for filing in usual.edgar.filings().values() for cik in filing.ciks - filing.companies}
+    entities = usual.universe()["entities"]
+    assert len(owners) > 500 and all(entity["tickers"] and entity["name"] for entity in entities)
+    assert not owners & {entity["cik"] for entity in entities}

@@ -89,7 +89,8 @@ def _entities(edgar: dict[str, Any], market: dict[str, Any]) -> list[dict[str, A
         entity(row["cik"]).update(name=row["name"], tickers=row["tickers"])
         entity(row["cik"])["feeds"]["submissions"] = 1 + len(row["pages"])
     for row in edgar["filings"]:
-        for cik in row["ciks"]:
+        # Whoever only files about others is no entity of ours: hundreds of insiders, asked after in vain.
+        for cik in row["companies"]:
             feeds = entity(cik)["feeds"]
             feeds[f"filings:{row['form']}"] = feeds.get(f"filings:{row['form']}", 0) + 1
     for cik in edgar["companyfacts"]:

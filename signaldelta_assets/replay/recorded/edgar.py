@@ -112,6 +112,7 @@ class RecordedEdgar:
                     "form": filing.form,
                     "filed": filing.filed.isoformat() if filing.filed else None,
                     "ciks": sorted(filing.ciks),
+                    "companies": sorted(filing.companies),
                     "source": filing.source,
                 }
                 for filing in self._all.values()
