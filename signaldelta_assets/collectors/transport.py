@@ -215,7 +215,7 @@ class Transport:
         """
         host = self._upstreams[upstream]
         for base in (host.base_url, host.public_url):
-            if link.startswith(f"{base}/"):
+            if link.startswith(f"{base}/") and not link.startswith(f"{base}//"):
                 parts = urlsplit(link[len(base) :])
                 return parts.path, {k: v for k, v in parse_qsl(parts.query) if k.lower() not in _SECRETS}
         raise UpstreamError(urlsplit(link)._replace(query="").geturl(), f"a link out of {host.public_url}")

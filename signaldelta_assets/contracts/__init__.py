@@ -10,7 +10,7 @@ from .quarantine import QuarantinedRecord
 from .raw import CollectionMode, RawRecord
 from .scores import Contributor, FamilyDelta, FamilyShapley, ScoreSample
 from .signals import FrontierEntry, SignalEvent, merge_frontier
-from .values import require_utc
+from .values import has_nul, require_utc
 
 __all__ = [
     "PUBLISHERS",
@@ -34,6 +34,7 @@ __all__ = [
     "Spell",
     "TickerBook",
     "TimePrecision",
+    "has_nul",
     "merge_frontier",
     "require_utc",
 ]

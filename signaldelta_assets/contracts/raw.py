@@ -8,8 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 from ..errors import RecordError
-from ..versioning import canonical_json, content_ulid, sha256_hex
-from .values import require_text, require_utc
+from ..versioning import content_ulid, sha256_hex
+from .values import require_canonical, require_text, require_utc
+
+# What an index entry of PostgreSQL can hold is 2,704 bytes, over three such texts.
+_LONGEST_KEY = 500
 
 
 class CollectionMode(StrEnum):
@@ -55,13 +58,15 @@ class RawRecord:
         for text_field in ("source_type", "entity_id", "natural_key", "collector", "collector_version",
                            "collector_run_id", "schema_version", "source_url"):  # fmt: skip
             require_text(name, text_field, getattr(self, text_field))
+        if len(self.natural_key) > _LONGEST_KEY:
+            raise RecordError(name[:100], "natural_key", f"at most {_LONGEST_KEY} characters", self.natural_key)
         if len(self.body_hash) != 64:
             raise RecordError(name, "body_hash", "a SHA-256 in hexadecimal", self.body_hash)
         event_time = require_utc(name, "event_time", self.event_time, nullable=True)
         observed_time = require_utc(name, "observed_time", self.observed_time)
-        text = canonical_json(self.payload)
+        text = require_canonical(name, "payload", self.payload)
         digest = sha256_hex(text)
-        key = canonical_json([self.source_type, self.entity_id, self.natural_key, digest])
+        key = require_canonical(name, "natural_key", [self.source_type, self.entity_id, self.natural_key, digest])
         put = object.__setattr__
         put(self, "event_time", event_time)
         put(self, "observed_time", observed_time)

@@ -35,6 +35,7 @@ class CompanyFactsCollector(Collector):
     modules = (
         "signaldelta_assets.collectors.edgar.parsers.companyfacts",
         "signaldelta_assets.collectors.edgar.parsers.values",
+        "signaldelta_assets.collectors.reading",
     )
     after = ("edgar/submissions",)
 

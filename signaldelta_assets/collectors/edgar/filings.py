@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
+from signaldelta_assets.errors import RecordError
 from signaldelta_assets.warehouse.stores import collection, completeness, feeds
 
 from ..base import EDGAR_WWW, Batch, CollectContext, Window
@@ -48,7 +49,22 @@ def archive_path(cik: str, accession: str, name: str) -> str:
 def get_submission(context: CollectContext, cik: str, accession: str) -> tuple[Fetched, Submission] | None:
     """Return a full submission, None where EDGAR has none. Raises RecordError and UpstreamError."""
     fetched = get_submission_body(context, cik, accession)
-    return None if fetched is None else (fetched, parse_submission(fetched.body, accession))
+    return None if fetched is None else (fetched, read_submission(fetched, accession))
+
+
+def read_submission(fetched: Fetched, accession: str, *, header_suffices: bool = False) -> Submission:
+    """Return the submission of a document received, see `parse_submission`.
+
+    Raises RecordError, also where it says that it was accepted or filed after it was received: what is to come cannot
+    have been read. An evening's filing bears the date of the next business day.
+    """
+    submission = parse_submission(fetched.body, accession, header_suffices=header_suffices)
+    accepted, received = submission.accepted_at, fetched.observed_time
+    if accepted is not None and accepted > received:
+        raise RecordError(accession, "ACCEPTANCE-DATETIME", f"a moment before {received.isoformat()}", accepted)
+    if submission.filed > received.date() + timedelta(days=_FILED_AFTER):
+        raise RecordError(accession, "FILED AS OF DATE", f"a day not after {received.date()}", submission.filed)
+    return submission
 
 
 def get_submission_body(context: CollectContext, cik: str, accession: str, filed: date | None = None) -> Fetched | None:

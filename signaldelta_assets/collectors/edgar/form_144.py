@@ -14,8 +14,8 @@ from signaldelta_assets.errors import RecordError
 
 from ..base import EDGAR, Batch, CollectContext, Collector, Schedule, Window, register_collector
 from ..transport import Fetched
-from .filings import Candidate, collect_filings, get_submission_body
-from .parsers import form_144_payload, parse_submission
+from .filings import Candidate, collect_filings, get_submission_body, read_submission
+from .parsers import form_144_payload
 from .parsers.form144 import FORMS
 from .parsers.xml import xml_document
 
@@ -71,7 +71,7 @@ class Form144Collector(Collector):
 
 
 def _record(context: CollectContext, fetched: Fetched, filing: Candidate) -> RawRecord | None:
-    submission = parse_submission(fetched.body, filing.accession)
+    submission = read_submission(fetched, filing.accession)
     body = xml_document(submission)
     if body is None:
         if submission.filed < _XML_SINCE:

@@ -8,8 +8,8 @@ from functools import partial
 from signaldelta_assets.errors import RecordError
 
 from ..base import EDGAR, Batch, CollectContext, Collector, Schedule, Window, register_collector
-from .filings import Candidate, collect_filings, get_submission_body
-from .parsers import form_8k_payload, parse_submission
+from .filings import Candidate, collect_filings, get_submission_body, read_submission
+from .parsers import form_8k_payload
 
 SOURCE = "form_8k"
 FORMS = ("8-K", "8-K/A")
@@ -48,7 +48,7 @@ class Form8KCollector(Collector):
             context.counts["documents_absent"] += 1
             return
         try:
-            submission = parse_submission(fetched.body, filing.accession)
+            submission = read_submission(fetched, filing.accession)
             # Headers of the 1990s carry no acceptance time: the filing index's stands in, as far as it is known.
             accepted = submission.accepted_at or filing.accepted_at
             records = [

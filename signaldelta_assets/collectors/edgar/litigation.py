@@ -38,6 +38,7 @@ class LitigationCollector(Collector):
         "signaldelta_assets.collectors.edgar.parsers.litigation",
         "signaldelta_assets.collectors.edgar.parsers.text",
         "signaldelta_assets.collectors.edgar.parsers.values",
+        "signaldelta_assets.collectors.edgar.parsers.xml",
     )
 
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:

@@ -18,8 +18,8 @@ from signaldelta_assets.errors import RecordError
 
 from ..base import EDGAR, EDGAR_WWW, Batch, CollectContext, Collector, Schedule, Window, register_collector
 from ..transport import ALWAYS_FINAL, Fetched
-from .filings import Candidate, archive_path, collect_filings, get_submission_body
-from .parsers import ownership_payload, parse_submission
+from .filings import Candidate, archive_path, collect_filings, get_submission_body, read_submission
+from .parsers import ownership_payload
 from .parsers.ownership import ownership_document
 
 SOURCE = "ownership"
@@ -78,7 +78,7 @@ def _read(fetched: Fetched, filing: Candidate, *, whole: bool) -> tuple[dict[str
     if not whole:
         accepted = filing.accepted_at
         return ownership_payload(fetched.body, filing.accession, accepted, "submissions", filing.filed), accepted
-    submission = parse_submission(fetched.body, filing.accession)
+    submission = read_submission(fetched, filing.accession)
     accepted, source = submission.accepted_at, "header"
     if accepted is None:
         accepted, source = filing.accepted_at, "submissions"
@@ -119,7 +119,7 @@ def _listed_xml(context: CollectContext, filing: Candidate) -> str | None:
     try:
         items = orjson.loads(listing.body)["directory"]["item"]
         names = [item["name"] for item in items if item["name"].lower().endswith(".xml")]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         context.counts["listings_unreadable"] += 1
         return None
     return names[0] if len(names) == 1 else None

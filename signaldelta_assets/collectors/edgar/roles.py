@@ -16,8 +16,8 @@ from signaldelta_assets.errors import RecordError
 
 from ..base import EDGAR, Batch, CollectContext, Collector, Schedule, Window, register_collector
 from ..transport import Fetched
-from .filings import Candidate, collect_filings, get_submission_body
-from .parsers import ROLE_FORMS, parse_submission, role_payloads
+from .filings import Candidate, collect_filings, get_submission_body, read_submission
+from .parsers import ROLE_FORMS, role_payloads
 
 SOURCE = "filing_role"
 
@@ -77,7 +77,7 @@ def role_records(
 
     A header without documents will do: the recorded ones have none. Raises RecordError.
     """
-    submission = parse_submission(fetched.body, accession, header_suffices=True)
+    submission = read_submission(fetched, accession, header_suffices=True)
     accepted = submission.accepted_at or accepted_at
     return [
         context.record(

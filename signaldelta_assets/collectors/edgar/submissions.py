@@ -50,6 +50,7 @@ class SubmissionsCollector(Collector):
     modules = (
         "signaldelta_assets.collectors.edgar.parsers.submissions",
         "signaldelta_assets.collectors.edgar.parsers.values",
+        "signaldelta_assets.collectors.reading",
         "signaldelta_assets.timeline.clock",
         "signaldelta_assets.timeline.edgar",
     )

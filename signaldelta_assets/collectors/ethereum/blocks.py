@@ -32,6 +32,7 @@ class BlocksCollector(Collector):
         "signaldelta_assets.collectors.ethereum.node",
         "signaldelta_assets.collectors.ethereum.parsers",
         "signaldelta_assets.collectors.ethereum.protocol",
+        "signaldelta_assets.collectors.reading",
     )
     after = ("ethereum/pairs", "ethereum/pool_events")
 

@@ -39,6 +39,7 @@ class PairsCollector(Collector):
         "signaldelta_assets.collectors.ethereum.node",
         "signaldelta_assets.collectors.ethereum.parsers",
         "signaldelta_assets.collectors.ethereum.protocol",
+        "signaldelta_assets.collectors.reading",
     )
 
     @cached_property

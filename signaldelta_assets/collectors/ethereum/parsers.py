@@ -23,7 +23,11 @@ TOPIC_BURN = "0xdccd412f0b1252819cb1fd330b93224ca42612892bb3f4f789976e6d81936496
 
 _HASH = re.compile(r"0x[0-9a-f]{64}")
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
-_QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,15})")
+_QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,12})")
+# What JSON holds as one number for every reader (RFC 8785): 53 bits.
+_LARGEST_WHOLE = 2**53 - 1
+# Times before the year 2100; the first block of all has the time 0.
+_TIMES = range(4_102_444_800)
 # The contract keeps reserves in 112 bits.
 _RESERVE_LIMIT = 2**112
 
@@ -84,18 +88,19 @@ def parse_header(block: Any, number: int) -> Header:
     time: dict[str, Any] = {"precision": "second", "error_seconds": 0, "source": "header"}
     if about is not None:
         about = _object(record, about)
-        time["source"] = str(about.get("source") or "header")
+        source = about.get("source") or "header"
+        if not isinstance(source, str):
+            raise RecordError(record, "signaldelta.source", "a text", source)
+        time["source"] = source
         if about.get("exact") is not True:
             error = about.get("error_seconds")
-            if isinstance(error, bool) or not isinstance(error, int) or error < 0:
+            if isinstance(error, bool) or not isinstance(error, int) or not 0 <= error <= _LARGEST_WHOLE:
                 raise RecordError(record, "signaldelta.error_seconds", "whole seconds of an interpolated time", error)
             time |= {"precision": "interpolated", "error_seconds": error}
     stamp = _quantity(record, row, "timestamp")
-    try:
-        moment = datetime.fromtimestamp(stamp, UTC)
-    except (ValueError, OverflowError, OSError):
-        raise RecordError(record, "timestamp", "seconds of the epoch", row.get("timestamp")) from None
-    return Header(number, _hash(record, row, "hash"), moment, time)
+    if stamp not in _TIMES:
+        raise RecordError(record, "timestamp", "seconds of the epoch, before the year 2100", row.get("timestamp"))
+    return Header(number, _hash(record, row, "hash"), datetime.fromtimestamp(stamp, UTC), time)
 
 
 def is_removed(log: Any) -> bool:
@@ -144,6 +149,8 @@ def pair_created(log: LogEntry) -> dict[str, Any]:
     token0, token1 = (
         _address_of(log, name, int(topic, 16)) for name, topic in zip(_TOKENS, log.topics[1:], strict=True)
     )
+    if log.words[1] > _LARGEST_WHOLE:
+        raise RecordError(log.record, "data", "the number of a pair", log.words[1])
     if token0 >= token1:
         raise RecordError(log.record, "token0", "an address below that of token1", f"{token0} {token1}")
     return {
@@ -271,5 +278,5 @@ def _hash(record: str, row: dict[str, Any], field: str) -> str | None:
 def _quantity(record: str, row: dict[str, Any], field: str) -> int:
     value = row.get(field)
     if not isinstance(value, str) or not _QUANTITY.fullmatch(value.lower()):
-        raise RecordError(record, field, "a number in hexadecimal without leading zeros", value)
+        raise RecordError(record, field, "a number of up to 52 bits in hexadecimal without leading zeros", value)
     return int(value, 16)

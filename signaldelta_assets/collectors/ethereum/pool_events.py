@@ -34,6 +34,7 @@ class PoolEventsCollector(Collector):
         "signaldelta_assets.collectors.ethereum.node",
         "signaldelta_assets.collectors.ethereum.parsers",
         "signaldelta_assets.collectors.ethereum.protocol",
+        "signaldelta_assets.collectors.reading",
     )
     after = ("ethereum/pairs",)
 

@@ -16,6 +16,8 @@ import orjson
 from signaldelta_assets.errors import RecordError
 from signaldelta_assets.versioning import canonical_json, sha256_hex
 
+from ..reading import read_json
+
 SELECTOR_DECIMALS = "0x313ce567"
 # No provider agrees with another on codes: the words are what tells (EIP-1474 knows -32005 "limit exceeded" alone).
 _RATE = re.compile(r"\brate\b|too many requests|request count|compute units|throughput|per second", re.IGNORECASE)
@@ -122,10 +124,7 @@ def read_answers(body: bytes, record: str) -> dict[str, Any]:
 
     One error for the whole batch, which some nodes send in place of a list, stands under the empty name.
     """
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RecordError(record, "body", "a JSON document", error) from error
+    document = read_json(body, record)
     answers: dict[str, Any] = {}
     for item in document if isinstance(document, list) else [document]:
         if not isinstance(item, dict) or not ("result" in item or "error" in item):

@@ -38,6 +38,7 @@ class DividendsCollector(Collector):
         "signaldelta_assets.collectors.polygon.parsers",
         "signaldelta_assets.collectors.polygon.fields",
         "signaldelta_assets.collectors.polygon.paging",
+        "signaldelta_assets.collectors.reading",
         "signaldelta_assets.collectors.polygon.identity",
         "signaldelta_assets.contracts.listings",
     )

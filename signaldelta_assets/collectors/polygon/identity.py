@@ -6,7 +6,6 @@ list of today stand in, counted as `ticker_undated`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -16,6 +15,7 @@ from signaldelta_assets.warehouse.stores import reference
 
 from ..base import CollectContext, Window
 from ..universe import UniverseEntity
+from .fields import optional_day, replayed
 
 
 class TickerDesk:
@@ -66,11 +66,11 @@ class TickerDesk:
         return entity
 
 
-def named_on(row: Mapping[str, Any], day: date) -> date:
+def named_on(row: dict[str, Any], day: date) -> date:
     """Return the day whose tickers a page or row speaks in: that of the record, as the vendor keeps them.
 
     A replayed download may be of another kind, in which all days stand under the ticker of the day it was made. It
-    then says so in the member that replay adds.
+    then says so in the member that replay adds. Raises RecordError.
     """
-    said = (row.get("signaldelta") or {}).get("named_on")
+    said = optional_day("signaldelta", replayed(row, "signaldelta"), "named_on")
     return day if said is None else date.fromisoformat(said)

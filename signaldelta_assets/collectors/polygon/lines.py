@@ -14,11 +14,10 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
-import orjson
-
 from signaldelta_assets.errors import RecordError
 
-from .fields import an_object, day, optional_day, text
+from ..reading import json_object
+from .fields import an_object, day, optional_day, optional_text, ticker_of
 
 # The vendor's type codes (v3/reference/tickers/types) of what is no share of the issuer's equity.
 _NO_SHARES = frozenset(
@@ -60,13 +59,9 @@ class TickerSpell:
 
 def reference_object(body: bytes, record: str) -> dict[str, Any]:
     """Return `results` of an answer about one ticker. Raises RecordError."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RecordError(record, "body", "a JSON document", error) from error
-    if not isinstance(document, dict) or document.get("status") != "OK":
-        found = document.get("status") if isinstance(document, dict) else type(document).__name__
-        raise RecordError(record, "status", "OK", found)
+    document = json_object(body, record)
+    if document.get("status") != "OK":
+        raise RecordError(record, "status", "OK", document.get("status"))
     return an_object(document.get("results"), record)
 
 
@@ -79,22 +74,30 @@ def line(row: Any, record: str) -> Line:
     cik, delisted = row.get("cik") or None, str(row.get("delisted_utc") or "")
     if cik is not None and not (str(cik).isascii() and str(cik).isdigit() and len(str(cik)) <= 10):
         raise RecordError(record, "cik", "a CIK of 1 to 10 digits", cik)
-    listed = optional_day(record, row, "list_date")
+    listed, currency = optional_day(record, row, "list_date"), optional_text(record, row, "currency_name")
     if delisted:
         delisted = day(record, {"delisted_utc": delisted[:10]}, "delisted_utc")
     return Line(
-        ticker=text(record, row, "ticker"),
-        name=str(row.get("name") or ""),
+        ticker=ticker_of(record, row),
+        name=optional_text(record, row, "name") or "",
         cik=None if cik is None else str(cik).zfill(10),
-        composite_figi=row.get("composite_figi") or None,
-        share_class_figi=row.get("share_class_figi") or None,
-        kind=row.get("type") or None,
-        exchange=row.get("primary_exchange") or None,
-        currency=str(row["currency_name"]).upper() if row.get("currency_name") else None,
+        composite_figi=_figi(record, row, "composite_figi"),
+        share_class_figi=_figi(record, row, "share_class_figi"),
+        kind=optional_text(record, row, "type"),
+        exchange=optional_text(record, row, "primary_exchange"),
+        currency=None if currency is None else currency.upper(),
         active=active,
         delisted=date.fromisoformat(delisted) if delisted and not active else None,
         list_date=None if listed is None else date.fromisoformat(listed),
     )
+
+
+def _figi(record: str, row: dict[str, Any], field: str) -> str | None:
+    """Return an identifier that becomes part of a path, None where it is absent."""
+    value = optional_text(record, row, field)
+    if value is not None and not (value.isascii() and value.isalnum()):
+        raise RecordError(record, field, "letters and digits", value)
+    return value
 
 
 def ticker_changes(results: dict[str, Any], record: str) -> list[tuple[date, str]]:
@@ -108,7 +111,7 @@ def ticker_changes(results: dict[str, Any], record: str) -> list[tuple[date, str
         if an_object(row, where).get("type") != "ticker_change":
             continue
         change = an_object(row.get("ticker_change"), where)
-        found.add((date.fromisoformat(day(where, row, "date")), text(where, change, "ticker")))
+        found.add((date.fromisoformat(day(where, row, "date")), ticker_of(where, change)))
     ordered = sorted(found)
     for (first, _), (second, _) in pairwise(ordered):
         if first == second:

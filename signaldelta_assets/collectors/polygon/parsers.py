@@ -13,14 +13,26 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import orjson
-
 from signaldelta_assets.errors import RecordError
 from signaldelta_assets.timeline import NEW_YORK
 
-from .fields import an_object, day, milliseconds, number, optional_day, price, text
+from ..reading import json_object
+from .fields import (
+    amount,
+    an_object,
+    day,
+    milliseconds,
+    number,
+    optional_day,
+    optional_text,
+    price,
+    replayed,
+    text,
+    whole,
+)
 
-_TIME = re.compile(r"\d{2}:\d{2}:\d{2}")
+_TIME = re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2}")
+_LINK = re.compile(r"https?://[!-~]{1,1990}")
 # The vendor's placeholder where it knows the day only: nothing is released at midnight UTC to the second.
 _NO_TIME = "00:00:00"
 
@@ -36,17 +48,16 @@ class VendorPage:
 
 def parse_page(body: bytes, record: str) -> VendorPage:
     """Read the envelope of any list endpoint. Raises RecordError."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RecordError(record, "body", "a JSON document", error) from error
-    if not isinstance(document, dict) or document.get("status") not in ("OK", "DELAYED"):
-        found = document.get("status") if isinstance(document, dict) else type(document).__name__
-        raise RecordError(record, "status", "OK or DELAYED", found)
+    document = json_object(body, record)
+    if document.get("status") not in ("OK", "DELAYED"):
+        raise RecordError(record, "status", "OK or DELAYED", document.get("status"))
     rows = document.get("results") or []
     if not isinstance(rows, list):
         raise RecordError(record, "results", "a list", type(rows).__name__)
-    return VendorPage(rows, document.get("next_url") or None, document)
+    link = document.get("next_url") or None
+    if link is not None and not (isinstance(link, str) and _LINK.fullmatch(link)):
+        raise RecordError(record, "next_url", "a URL of at most 2,000 characters", link)
+    return VendorPage(rows, link, document)
 
 
 def bars(page: VendorPage, ticker: str, record: str) -> Iterator[dict[str, Any] | RecordError]:
@@ -104,18 +115,17 @@ def hours(page: VendorPage, ticker: str, record: str) -> Iterator[dict[str, Any]
 def dividend(row: Any, record: str) -> dict[str, Any]:
     """Return the `dividend` payload of a row: amount per share in `currency`. Raises RecordError."""
     row = an_object(row, record)
-    frequency = number(record, row, "frequency", optional=True)
     return {
         "ticker": text(record, row, "ticker"),
         "cash_amount": price(record, row, "cash_amount"),
-        "currency": row.get("currency") or "USD",
-        "dividend_type": row.get("dividend_type") or None,
-        "frequency": None if frequency is None else int(frequency),
+        "currency": optional_text(record, row, "currency") or "USD",
+        "dividend_type": optional_text(record, row, "dividend_type"),
+        "frequency": whole(record, row, "frequency"),
         "declaration_date": optional_day(record, row, "declaration_date"),
         "ex_dividend_date": day(record, row, "ex_dividend_date"),
         "record_date": optional_day(record, row, "record_date"),
         "pay_date": optional_day(record, row, "pay_date"),
-        "vendor_id": row.get("id") or None,
+        "vendor_id": optional_text(record, row, "id"),
     }
 
 
@@ -130,8 +140,9 @@ def split(row: Any, record: str) -> dict[str, Any]:
     }
 
 
-def earnings(row: dict[str, Any], record: str) -> dict[str, Any] | None:
+def earnings(row: Any, record: str) -> dict[str, Any] | None:
     """Return the `earnings_actual` payload of a row, None where nothing has been reported yet. Raises RecordError."""
+    row = an_object(row, record)
     actual = number(record, row, "actual_eps", optional=True)
     if actual is None:
         return None
@@ -143,21 +154,19 @@ def earnings(row: dict[str, Any], record: str) -> dict[str, Any] | None:
         released = None if clock is None else datetime.fromisoformat(f"{announced}T{clock}").replace(tzinfo=UTC)
     except ValueError:
         raise RecordError(record, "time", "HH:MM:SS", clock) from None
-    vendor_id = row.get("benzinga_id") or row.get("id")
-    year = number(record, row, "fiscal_year", optional=True)
     return {
         "ticker": text(record, row, "ticker"),
         "date": announced,
         "time": clock,
         "released_at": None if released is None else released.isoformat(),
-        "fiscal_period": row.get("fiscal_period") or None,
-        "fiscal_year": None if year is None else int(year),
+        "fiscal_period": optional_text(record, row, "fiscal_period"),
+        "fiscal_year": whole(record, row, "fiscal_year"),
         "actual_eps": actual,
         "estimated_eps": number(record, row, "estimated_eps", optional=True),
-        "date_status": row.get("date_status") or None,
-        "currency": row.get("currency") or "USD",
-        "vendor_id": None if vendor_id is None else str(vendor_id),
-        "last_updated": row.get("last_updated") or None,
+        "date_status": optional_text(record, row, "date_status"),
+        "currency": optional_text(record, row, "currency") or "USD",
+        "vendor_id": optional_text(record, row, "benzinga_id") or optional_text(record, row, "id"),
+        "last_updated": optional_text(record, row, "last_updated"),
     }
 
 
@@ -169,7 +178,7 @@ def _series(page: VendorPage, ticker: str, record: str) -> tuple[bool, str]:
     if not isinstance(adjusted, bool):
         raise RecordError(record, "adjusted", "true or false", adjusted)
     # One download is one vintage. An archive names the download that it replays; the live service is one vintage.
-    vintage = (page.document.get("signaldelta") or {}).get("vintage")
+    vintage = optional_text(record, replayed(page.document, record), "vintage")
     return adjusted, vintage or ("polygon/adjusted" if adjusted else "polygon/unadjusted")
 
 
@@ -179,7 +188,7 @@ def _prices(record: str, row: dict[str, Any]) -> dict[str, Any]:
         "high": price(record, row, "h"),
         "low": price(record, row, "l"),
         "close": price(record, row, "c"),
-        "volume": number(record, row, "v"),
+        "volume": amount(record, row, "v"),
         "vwap": number(record, row, "vw", optional=True),
         "transactions": number(record, row, "n", optional=True),
     }

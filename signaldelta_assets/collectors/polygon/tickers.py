@@ -54,6 +54,7 @@ class TickersCollector(Collector):
         "signaldelta_assets.collectors.polygon.fields",
         "signaldelta_assets.collectors.polygon.parsers",
         "signaldelta_assets.collectors.polygon.paging",
+        "signaldelta_assets.collectors.reading",
     )
     after = ("edgar/submissions",)
 

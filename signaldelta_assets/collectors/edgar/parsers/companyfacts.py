@@ -9,18 +9,15 @@ of facts; and `fy` and `fp`, which are the filing's, not the fact's.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from signaldelta_assets.errors import RecordError
 
-from .values import iso_date, padded_cik
+from ...reading import json_object
+from .values import ACCESSION, filed_date, form_type, iso_date, padded_cik
 
-_ACCESSION = re.compile(r"\d{10}-\d{2}-\d{6}")
 # Beyond it a whole number is not one number for every reader of JSON (RFC 8785): it is kept as text.
 _LARGEST_WHOLE = 2**53 - 1
 
@@ -57,11 +54,7 @@ class CompanyFacts:
 
 def parse_company_facts(body: bytes, record: str) -> CompanyFacts:
     """Read a companyfacts document. Raises RecordError where it is not one."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RecordError(record, "body", "a JSON document", error) from error
-    document = _object(document, record, "body")
+    document = json_object(body, record)
     cik = padded_cik(record, "cik", document.get("cik"))
     filings: dict[str, FiledFacts] = {}
     bad: dict[str, RecordError] = {}
@@ -70,7 +63,7 @@ def parse_company_facts(body: bytes, record: str) -> CompanyFacts:
         name = f"{record}:{accession}" if isinstance(accession, str) else record
         where = f"facts.{taxonomy}.{concept}.{unit}[{place}]"
         try:
-            if not isinstance(accession, str) or not _ACCESSION.fullmatch(accession):
+            if not isinstance(accession, str) or not ACCESSION.fullmatch(accession):
                 accession = None
                 raise RecordError(record, f"{where}.accn", "an accession number", fact)
             row = _row(fact, name, where)
@@ -122,10 +115,9 @@ def _object(value: Any, record: str, name: str) -> dict[str, Any]:
 
 
 def _filing(fact: Mapping[str, Any], accession: str, name: str, where: str) -> FiledFacts:
-    form = fact.get("form")
-    if not isinstance(form, str) or not form.strip():
-        raise RecordError(name, f"{where}.form", "a form type", form)
-    return FiledFacts(accession, form, _day(name, f"{where}.filed", fact.get("filed")))
+    form = form_type(name, f"{where}.form", fact.get("form"))
+    day = _day(name, f"{where}.filed", fact.get("filed"))
+    return FiledFacts(accession, form, filed_date(name, f"{where}.filed", day).isoformat())
 
 
 def _row(fact: Mapping[str, Any], name: str, where: str) -> list[Any]:

@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from lxml import etree
-
 from signaldelta_assets.errors import RecordError
 
 from .sgml import Party
-from .values import iso_date, padded_cik
+from .values import EDGAR_SINCE, filed_date, form_type, padded_cik
+from .xml import xml_root
 
 _ATOM = "{http://www.w3.org/2005/Atom}"
-_ACCESSION = re.compile(r"urn:tag:sec\.gov,2008:accession-number=(\d{10}-\d{2}-\d{6})")
-_PARTY = re.compile(r"(.*) \((\d{1,10})\) \(([^()]+)\)", re.DOTALL)
+_ACCESSION = re.compile(r"urn:tag:sec\.gov,2008:accession-number=([0-9]{10}-[0-9]{2}-[0-9]{6})")
+_PARTY = re.compile(r"(.*) \(([0-9]{1,10})\) \(([^()]{1,60})\)", re.DOTALL)
 _FILED = re.compile(r"Filed:(?:</b>)?\s*(\S+)")
 # What the header calls the same roles. Others (depositors and securitizers of ABS-15G) keep the feed's word.
 _ROLES = {
@@ -33,8 +32,6 @@ _ROLES = {
     "Filed by": "filed-by",
     "Filed for": "filed-for",
 }
-# EDGAR opened to filers in 1993.
-_FIRST_YEAR = 1993
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +55,9 @@ def parse_current_feed(body: bytes, record: str) -> Iterator[CurrentEntry | Reco
 
     Raises RecordError where the body is no feed. Entities and the network are off.
     """
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=False, huge_tree=False)
-    try:
-        root = etree.fromstring(body.strip(), parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise RecordError(record, "body", "a well-formed Atom feed", error) from error
-    if root.tag != f"{_ATOM}feed" or root.getroottree().docinfo.doctype:
-        raise RecordError(record, "root", "an Atom feed without document type", root.tag)
+    root = xml_root(body, record)
+    if root.tag != f"{_ATOM}feed":
+        raise RecordError(record, "root", "an Atom feed", root.tag)
     for place, element in enumerate(root.iter(f"{_ATOM}entry"), 1):
         try:
             yield _entry(element, f"{record}:{place}")
@@ -78,19 +71,15 @@ def _entry(element: Any, record: str) -> CurrentEntry:
         raise RecordError(record, "id", "a tag with an accession number", _text(element, "id"))
     name = f"{record}:{accession[1]}"
     category = element.find(f"{_ATOM}category")
-    form = "" if category is None else str(category.get("term") or "").strip()
-    if not form:
-        raise RecordError(name, "category", "a form type", form)
+    form = form_type(name, "category", "" if category is None else str(category.get("term") or "").strip())
     title = _text(element, "title")
     found = _PARTY.fullmatch(title.removeprefix(f"{form} - "))
     if not title.startswith(f"{form} - ") or found is None:
         raise RecordError(name, "title", f"{form} - name (CIK) (role)", title)
     party = Party(_ROLES.get(found[3], found[3]), padded_cik(name, "title", found[2]), found[1].strip())
     filed = _FILED.search(_text(element, "summary"))
-    day = iso_date(name, "summary", filed[1] if filed else None)
-    if day is None:
-        raise RecordError(name, "summary", "Filed: YYYY-MM-DD", _text(element, "summary"))
-    return CurrentEntry(accession[1], form, party, _moment(name, _text(element, "updated")), date.fromisoformat(day))
+    day = filed_date(name, "summary", filed[1] if filed else None)
+    return CurrentEntry(accession[1], form, party, _moment(name, _text(element, "updated")), day)
 
 
 def _moment(record: str, stamp: str) -> datetime:
@@ -98,8 +87,8 @@ def _moment(record: str, stamp: str) -> datetime:
         moment = datetime.fromisoformat(stamp)
     except ValueError as error:
         raise RecordError(record, "updated", "a moment as ISO 8601 has it", stamp) from error
-    if moment.tzinfo is None or not _FIRST_YEAR <= moment.year < 9999:
-        raise RecordError(record, "updated", f"a moment with its offset, from {_FIRST_YEAR} on", stamp)
+    if moment.tzinfo is None or not EDGAR_SINCE.year <= moment.year < 9999:
+        raise RecordError(record, "updated", f"a moment with its offset, from {EDGAR_SINCE.year} on", stamp)
     return moment.astimezone(UTC)
 
 

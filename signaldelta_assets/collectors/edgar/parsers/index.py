@@ -12,10 +12,12 @@ from datetime import date
 
 from signaldelta_assets.errors import RecordError
 
-from .values import compact_date, iso_date, padded_cik
+from .values import compact_date, filed_date, form_type, padded_cik
 
 # Read from the right: a long form type or company name may run over its column, the last three never do.
-_TAIL = re.compile(r"\s(\d{1,10})\s+(\d{8}|\d{4}-\d{2}-\d{2})\s+(edgar/data/\d+/(?:\d{18}/)?([0-9-]{20})\.txt)\s*$")
+_TAIL = re.compile(
+    r"\s(\d{1,10})\s+(\d{8}|\d{4}-\d{2}-\d{2})\s+(edgar/data/\d+/(?:\d{18}/)?(\d{10}-\d{2}-\d{6})\.txt)\s*$", re.ASCII
+)
 _EXPECTED = "form, company, CIK, date and file name"
 # The line of column names is the last above the dashes, and in some files goes on in the line below it.
 _HEADER_LINES = 2
@@ -41,7 +43,7 @@ def parse_daily_index(body: bytes, record: str) -> Iterator[IndexEntry | RecordE
 
     Raises RecordError where the body is no index at all. An index without lines is a day without filings.
     """
-    lines = body.decode("latin-1").splitlines()
+    lines = body.decode("latin-1").split("\n")
     rule = next((n for n, line in enumerate(lines) if re.fullmatch(r"-{20,}\s*", line)), None)
     if rule is None or rule == 0:
         raise RecordError(record, "header", "an index with a line of dashes", body[:80])
@@ -78,9 +80,10 @@ def _entry(record: str, line: str, form_first: bool, column: int) -> IndexEntry:
         first, second = parts
     form, company = (first, second) if form_first else (second, first)
     # What begins with a stroke is the rest of a form type that ran into the name.
-    if not form or not company or company.startswith("/"):
+    if not form or not company or company.startswith("/") or "\0" in line:
         raise RecordError(record, "line", _EXPECTED, line.strip())
     cik, filed, path, accession = tail.groups()
-    day = iso_date(record, "Date Filed", filed) if "-" in filed else compact_date(record, "Date Filed", filed)
-    assert day is not None
-    return IndexEntry(form, padded_cik(record, "CIK", cik), date.fromisoformat(day), accession, path, company)
+    day = filed_date(record, "Date Filed", filed if "-" in filed else compact_date(record, "Date Filed", filed))
+    return IndexEntry(
+        form_type(record, "Form Type", form), padded_cik(record, "CIK", cik), day, accession, path, company
+    )

@@ -19,6 +19,7 @@ from signaldelta_assets.errors import RecordError
 
 from .text import decode, document_text
 from .values import folded
+from .xml import xml_root
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -36,8 +37,10 @@ _CAPTION_END = re.compile(
     r"|\bThe\s+Commission|;\s*(?:Securities\s+and\s+Exchange\s+Commission|SEC)\s+v|[\[\]]",
     re.I,
 )
-_NUMBER = re.compile(r"LR-?\s?(\d{1,6})", re.I)
-_LINK = re.compile(r"/lr-?(\d{1,6})(?:\.s?html?|\.txt)?$", re.I)
+_NUMBER = re.compile(r"LR-?\s?0*([1-9][0-9]{0,5})", re.I)
+_LINK = re.compile(r"/lr-?0*([1-9][0-9]{0,5})(?:\.s?html?|\.txt)?$", re.I)
+# What becomes part of a URL: nothing in it that means something to one.
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 _LOOKS_HTML = re.compile(rb"<(?:html|body|p|h\d)\b", re.I)
 # Where the header and the caption stand, and how long a caption is at most, in characters.
 _HEAD, _CAPTION_LENGTH = 1_500, 600
@@ -68,13 +71,9 @@ def parse_litigation_feed(body: bytes, record: str) -> Iterator[FeedItem | Recor
 
     Raises RecordError where the body is no feed. Entities and the network are off.
     """
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-    try:
-        root = etree.fromstring(body, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise RecordError(record, "rss", "an XML document", error) from error
-    if root.tag != "rss" or root.getroottree().docinfo.doctype:
-        raise RecordError(record, "rss", "an RSS feed without document type", root.tag)
+    root = xml_root(body, record)
+    if root.tag != "rss":
+        raise RecordError(record, "rss", "an RSS feed", root.tag)
     for place, item in enumerate(root.iter("item"), 1):
         try:
             yield _feed_item(item, f"{record}:{place}")
@@ -90,12 +89,12 @@ def _feed_item(item: Any, record: str) -> FeedItem:
     stamp = _text(item, "pubDate")
     try:
         published = parsedate_to_datetime(stamp)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise RecordError(record, "pubDate", "a date as RFC 2822 has it", stamp) from error
     # An offset of -0000 says that the zone is not known.
-    if published.tzinfo is None or published.year < _FIRST_YEAR:
+    if published.tzinfo is None or not _FIRST_YEAR <= published.year < 9999:
         raise RecordError(record, "pubDate", f"a moment with its zone, from {_FIRST_YEAR} on", stamp)
-    return FeedItem(number[1].lstrip("0"), _text(item, "title"), published.astimezone(UTC), _text(item, "link") or None)
+    return FeedItem(number[1], _text(item, "title"), published.astimezone(UTC), _text(item, "link") or None)
 
 
 def _text(item: Any, tag: str) -> str:
@@ -113,8 +112,8 @@ def parse_litigation_list(body: bytes, record: str) -> list[ListedRelease]:
     for link in root.iter("a"):
         path = re.sub(r"^https?://www\.sec\.gov(?=/)", "", (link.get("href") or "").strip())
         number = _LINK.search(path)
-        if number is not None and path.startswith("/") and ".." not in path:
-            found.setdefault(number[1].lstrip("0"), path)
+        if number is not None and _PATH.fullmatch(path) and ".." not in path:
+            found.setdefault(number[1], path)
     return [ListedRelease(number, found[number]) for number in sorted(found, key=lambda text: (len(text), text))]
 
 

@@ -9,7 +9,6 @@ a text is folded only where it holds something to fold.
 
 from __future__ import annotations
 
-import re
 from datetime import date, datetime
 from itertools import chain
 from typing import Any
@@ -17,11 +16,10 @@ from typing import Any
 from signaldelta_assets.errors import RecordError
 
 from .sgml import Submission
-from .values import folded, iso_date, padded_cik
+from .values import decimal, folded, iso_date, padded_cik
 from .xml import parse_xml
 
 _DOCUMENT_TYPES = frozenset({"3", "3/A", "4", "4/A", "5", "5/A"})
-_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 _BOOLEANS = {"1": True, "true": True, "0": False, "false": False, "Y": True, "N": False}
 _TABLES = {"nonDerivativeTable": "nonDerivative", "derivativeTable": "derivative"}
 _LINES = ("Transaction", "Holding")
@@ -56,8 +54,13 @@ def parse_ownership(body: bytes, record: str) -> dict[str, Any]:
             signatures.append(_signature(_texts(child), record))
         elif tag == "footnotes":
             for note in child.iterchildren("footnote"):
-                footnotes[note.get("id", "")] = _clean("".join(note.itertext()))
+                name = note.get("id", "")
+                if name in footnotes:
+                    raise RecordError(record, "footnotes", "each id once", name)
+                footnotes[name] = _clean("".join(note.itertext()))
         elif tag == "issuer":
+            if issuer:
+                raise RecordError(record, "issuer", "one issuer", _texts(child).get("issuerCik"))
             issuer = _texts(child)
         else:
             top = _texts(child) | top
@@ -161,10 +164,7 @@ def _boolean(part: Texts, name: str, record: str, prefix: str = "") -> bool | No
 
 
 def _decimal(part: Texts, name: str, record: str, prefix: str = "") -> str | None:
-    text = part.get(name)
-    if text is not None and not _DECIMAL.fullmatch(text):
-        raise RecordError(record, prefix + name, "a decimal number", text)
-    return text
+    return decimal(record, prefix + name, part.get(name))
 
 
 def _signature(part: Texts, record: str) -> dict[str, Any]:

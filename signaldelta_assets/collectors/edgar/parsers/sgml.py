@@ -13,9 +13,8 @@ from datetime import date, datetime
 from signaldelta_assets.errors import RecordError
 from signaldelta_assets.timeline import header_acceptance_to_utc
 
-from .values import compact_date, padded_cik
+from .values import ACCESSION, EDGAR_SINCE, compact_date, filed_date, form_type, padded_cik
 
-_ACCESSION = re.compile(r"\d{10}-\d{2}-\d{6}")
 _HEADER_END = re.compile(rb"</(?:SEC|IMS)-HEADER>|<DOCUMENT>")
 _ENDS = (b"</SEC-DOCUMENT>", b"</IMS-DOCUMENT>", b"-----END PRIVACY-ENHANCED MESSAGE-----")
 _HEADER_ENDS = (b"</SEC-HEADER>", b"</IMS-HEADER>")
@@ -23,7 +22,7 @@ _TEXT_START = re.compile(rb"<TEXT>\r?\n?")
 _TEXT_END = b"</TEXT>"
 _WRAPPER = re.compile(rb"\A\s*<(XML|XBRL|PDF|JSON)>\r?\n?(.*?)\r?\n?</\1>\s*\Z", re.DOTALL)
 _ACCEPTED = re.compile(r"<ACCEPTANCE-DATETIME>\s*(\S+)")
-_ITEM = re.compile(r"^ITEM INFORMATION:[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
+_ITEM = re.compile(r"^ITEM INFORMATION:(.*)$", re.MULTILINE)
 _ROLES = {
     "FILER": "filer",
     "ISSUER": "issuer",
@@ -83,34 +82,36 @@ def parse_submission(body: bytes, record: str, *, header_suffices: bool = False)
     if end is None:
         raise RecordError(record, "header", "a submission header", body[:60])
     header = body[: end.start()].decode("latin-1")
+    if "\0" in header:
+        raise RecordError(record, "header", "text without NUL characters")
     accession = _field(header, "ACCESSION NUMBER")
-    if accession is None or not _ACCESSION.fullmatch(accession):
+    if accession is None or not ACCESSION.fullmatch(accession):
         raise RecordError(record, "ACCESSION NUMBER", "an accession number", accession)
     if accession != record:
         raise RecordError(record, "ACCESSION NUMBER", f"the accession number asked for, {record}", accession)
-    form = _field(header, "CONFORMED SUBMISSION TYPE")
-    if form is None:
-        raise RecordError(record, "CONFORMED SUBMISSION TYPE", "a form type")
-    filed = compact_date(record, "FILED AS OF DATE", _field(header, "FILED AS OF DATE"))
-    if filed is None:
-        raise RecordError(record, "FILED AS OF DATE", "a date YYYYMMDD")
+    form = form_type(record, "CONFORMED SUBMISSION TYPE", _field(header, "CONFORMED SUBMISSION TYPE"))
+    label = "FILED AS OF DATE"
+    filed = filed_date(record, label, compact_date(record, label, _field(header, label)))
     stamp = _ACCEPTED.search(header)
+    accepted = header_acceptance_to_utc(stamp.group(1)) if stamp else None
+    if accepted is not None and accepted.date() < EDGAR_SINCE:
+        raise RecordError(record, "ACCEPTANCE-DATETIME", f"a moment from {EDGAR_SINCE} on", accepted)
     parties = tuple(_parties(header, record))
     return Submission(
         accession=accession,
         form=form,
-        accepted_at=header_acceptance_to_utc(stamp.group(1)) if stamp else None,
+        accepted_at=accepted,
         period=compact_date(record, "CONFORMED PERIOD OF REPORT", _field(header, "CONFORMED PERIOD OF REPORT")),
-        filed=date.fromisoformat(filed),
-        item_lines=tuple(_ITEM.findall(header)),
+        filed=filed,
+        item_lines=tuple(line.strip() for line in _ITEM.findall(header)),
         parties=parties,
-        documents=tuple(_documents(body)),
+        documents=tuple(_documents(body, record)),
     )
 
 
 def _field(header: str, label: str) -> str | None:
-    found = re.search(rf"^[ \t]*{re.escape(label)}:[ \t]*(\S.*?)[ \t\r]*$", header, re.MULTILINE)
-    return found.group(1) if found else None
+    found = re.search(rf"^[ \t]*{re.escape(label)}:[ \t]*(\S.*)$", header, re.MULTILINE)
+    return found.group(1).rstrip() if found else None
 
 
 def _parties(header: str, record: str) -> list[Party]:
@@ -131,18 +132,19 @@ def _parties(header: str, record: str) -> list[Party]:
     return parties
 
 
-def _documents(body: bytes) -> list[SubmissionDocument]:
+def _documents(body: bytes, record: str) -> list[SubmissionDocument]:
     documents: list[SubmissionDocument] = []
     position = 0
     while (start := body.find(b"<DOCUMENT>", position)) >= 0:
-        text = _TEXT_START.search(body, start)
-        if text is None:
-            break
         # The document ends with its last </TEXT> before </DOCUMENT>: a text may quote the tag itself.
-        close = body.find(b"</DOCUMENT>", text.end())
-        close = len(body) if close < 0 else close
-        end = body.rfind(_TEXT_END, text.end(), close)
-        content = body[text.end() : close if end < 0 else end]
+        close = body.find(b"</DOCUMENT>", start)
+        text = _TEXT_START.search(body, start, close) if close > 0 else None
+        end = -1 if text is None else body.rfind(_TEXT_END, text.end(), close)
+        if text is None or end < 0:
+            # What is left out here would be taken for what was never filed.
+            where = f"{record}:DOCUMENT[{len(documents) + 1}]"
+            raise RecordError(where, "TEXT", "a document whose text is there and closed", body[start : start + 200])
+        content = body[text.end() : end]
         wrapped = _WRAPPER.match(content)
         head = body[start : text.start()].decode("latin-1")
         documents.append(

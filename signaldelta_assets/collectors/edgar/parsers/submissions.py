@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import orjson
 import pandas as pd
 
 from signaldelta_assets.errors import RecordError
 
-from .values import iso_date, padded_cik
+from ...reading import json_object
+from .values import ACCESSION, EDGAR_SINCE, filed_date, form_type, iso_date, padded_cik
 
 # Upstream column -> ours. `items` and the rest may be empty text, never absent.
 _COLUMNS = {
@@ -33,8 +33,12 @@ _COLUMNS = {
     "isXBRL": "is_xbrl",
 }
 _OPTIONAL = {"items": "", "primaryDocDescription": "", "fileNumber": "", "size": 0, "isXBRL": 0, "primaryDocument": ""}
-_ACCESSION = r"\d{10}-\d{2}-\d{6}"
-_PAGE_NAME = re.compile(r"CIK\d{10}-submissions-\d{3}\.json")
+_TEXTS = tuple(ours for ours in _COLUMNS.values() if ours not in ("size", "is_xbrl"))
+_PAGE_NAME = re.compile(r"CIK[0-9]{10}-submissions-[0-9]{3}\.json")
+# As served, and as copies write it: without fraction, or without Z.
+_STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z?")
+_LONGEST_TEXT = 1_000
+_LARGEST_SIZE = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class SubmissionsFile:
 
 def parse_main(body: bytes, record: str) -> SubmissionsFile:
     """Read a main file. Raises RecordError where it is not one."""
-    document = _json(body, record)
+    document = json_object(body, record)
     filings = document.get("filings")
     if not isinstance(filings, dict) or "recent" not in filings:
         raise RecordError(record, "filings", "an object with recent and files", type(filings).__name__)
@@ -84,17 +88,17 @@ def parse_main(body: bytes, record: str) -> SubmissionsFile:
     return SubmissionsFile(
         cik=padded_cik(record, "cik", document.get("cik")),
         name=name.strip(),
-        entity_type=str(document.get("entityType") or ""),
-        sic=str(document.get("sic") or "").strip() or None,
-        fiscal_year_end=str(document.get("fiscalYearEnd") or "").strip() or None,
+        entity_type=_text(document, "entityType", record),
+        sic=_text(document, "sic", record) or None,
+        fiscal_year_end=_text(document, "fiscalYearEnd", record) or None,
         # Ticker lists repeat themselves where a company has several exchanges.
-        tickers=tuple(dict.fromkeys(t.strip() for t in document.get("tickers") or () if t and t.strip())),
+        tickers=tuple(dict.fromkeys(ticker for ticker in _tickers(document, record) if ticker)),
         former_names=tuple(
-            FormerName(str(entry["name"]), _day(entry.get("from")), _day(entry.get("to")))
-            for entry in document.get("formerNames") or ()
+            FormerName(_text(entry, "name", record), _day(entry.get("from")), _day(entry.get("to")))
+            for entry in _objects(document, "formerNames", record)
             if entry.get("name")
         ),
-        pages=tuple(_page(entry, record) for entry in filings.get("files") or ()),
+        pages=tuple(_page(entry, record) for entry in _objects(filings, "files", record)),
         rows=rows,
         bad_rows=bad,
     )
@@ -107,21 +111,36 @@ def parse_page(body: bytes, record: str) -> tuple[pd.DataFrame, tuple[RecordErro
     (naive datetime64, the stamp without its Z), primary_document, primary_document_description, file_number, size,
     is_xbrl. Raises RecordError where the body is no page.
     """
-    return _rows(_json(body, record), record)
+    return _rows(json_object(body, record), record)
 
 
-def _json(body: bytes, record: str) -> dict[str, Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RecordError(record, "body", "a JSON document", error) from error
-    if not isinstance(document, dict):
-        raise RecordError(record, "body", "a JSON object", type(document).__name__)
-    return document
+def _text(row: dict[str, Any], name: str, record: str) -> str:
+    """Return a text or number as text, stripped; empty where it is absent."""
+    value = row.get(name)
+    if not isinstance(value, str | int | None) or len(text := str(value or "").strip()) > _LONGEST_TEXT:
+        raise RecordError(record, name, f"a text of at most {_LONGEST_TEXT} characters", value)
+    return text
 
 
-def _rows(columns: dict[str, Any], record: str) -> tuple[pd.DataFrame, tuple[RecordError, ...]]:
-    count = len(columns.get("accessionNumber") or ())
+def _tickers(document: dict[str, Any], record: str) -> list[str]:
+    found = document.get("tickers") or []
+    if not isinstance(found, list):
+        raise RecordError(record, "tickers", "a list", type(found).__name__)
+    return [_text({"tickers": ticker}, "tickers", record) for ticker in found]
+
+
+def _objects(row: dict[str, Any], name: str, record: str) -> list[dict[str, Any]]:
+    found = row.get(name) or []
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise RecordError(record, name, "a list of objects", found)
+    return found
+
+
+def _rows(columns: Any, record: str) -> tuple[pd.DataFrame, tuple[RecordError, ...]]:
+    if not isinstance(columns, dict):
+        raise RecordError(record, "filings.recent", "an object of lists", type(columns).__name__)
+    first = columns.get("accessionNumber")
+    count = len(first) if isinstance(first, list) else 0
     data: dict[str, Any] = {}
     for theirs, ours in _COLUMNS.items():
         values = columns.get(theirs)
@@ -132,29 +151,46 @@ def _rows(columns: dict[str, Any], record: str) -> tuple[pd.DataFrame, tuple[Rec
             raise RecordError(record, theirs, f"a list of {count} values, as long as accessionNumber", found)
         data[ours] = pd.Series(values, dtype=object)
     frame = pd.DataFrame(data, dtype=object)
-    for column in frame.columns.difference(["size", "is_xbrl"]):
+    good: list[int] = []
+    bad: list[RecordError] = []
+    for at, values in enumerate(zip(*(data[ours] for ours in _TEXTS), data["size"], data["is_xbrl"], strict=True)):
+        try:
+            _check(f"{record}:{str(values[0])[:40]}[{at}]", *values)
+        except RecordError as error:
+            bad.append(error)
+        else:
+            good.append(at)
+    frame = frame.loc[good].reset_index(drop=True)
+    for column in _TEXTS:
         frame[column] = frame[column].fillna("").astype(str).str.strip()
     stamps = frame["accepted_text"].str.removesuffix("Z")
     frame["accepted_raw"] = pd.to_datetime(stamps, format="ISO8601", errors="coerce").astype("datetime64[us]")
-    checks = {
-        "accessionNumber": (frame["accession"].str.fullmatch(_ACCESSION), "accession", "an accession number"),
-        "form": (frame["form"] != "", "form", "a form type"),
-        "filingDate": (
-            pd.to_datetime(frame["filing_date"], format="%Y-%m-%d", errors="coerce").notna(),
-            "filing_date",
-            "a date YYYY-MM-DD",
-        ),
-    }
-    good = pd.Series(True, index=frame.index)
-    bad: list[RecordError] = []
-    for field, (fits, column, expected) in checks.items():
-        fits = fits.astype(bool)
-        bad += [
-            RecordError(f"{record}:{frame.at[at, 'accession']!s}[{at}]", field, expected, frame.at[at, column])
-            for at in frame.index[good & ~fits]
-        ]
-        good &= fits
-    return frame[good].reset_index(drop=True), tuple(bad)
+    return frame, tuple(bad)
+
+
+def _check(name: str, *values: Any) -> None:
+    *texts, size, is_xbrl = values
+    row = dict(zip(_TEXTS, texts, strict=True))
+    for column, value in row.items():
+        # A file number of digits, say, may be a number in JSON.
+        if not isinstance(value, str | int | None) or len(str(value)) > _LONGEST_TEXT:
+            raise RecordError(name, column, f"a text of at most {_LONGEST_TEXT} characters", value)
+    accession, form, filed, stamp = (
+        str(row[column] or "").strip() for column in ("accession", "form", "filing_date", "accepted_text")
+    )
+    if not ACCESSION.fullmatch(accession):
+        raise RecordError(name, "accessionNumber", "an accession number", accession)
+    form_type(name, "form", form)
+    filed_date(name, "filingDate", filed)
+    if len(filed) != 10:
+        raise RecordError(name, "filingDate", "a date YYYY-MM-DD", filed)
+    # An absent one is decided upon with the clock of the file.
+    if stamp and not (_STAMP.fullmatch(stamp) and stamp[:4] >= str(EDGAR_SINCE.year)):
+        raise RecordError(name, "acceptanceDateTime", f"a moment as ISO 8601 has it, from {EDGAR_SINCE.year} on", stamp)
+    if size is not None and not (isinstance(size, int) and 0 <= size <= _LARGEST_SIZE):
+        raise RecordError(name, "size", "a number of bytes", size)
+    if is_xbrl not in (0, 1, None):
+        raise RecordError(name, "isXBRL", "0 or 1", is_xbrl)
 
 
 def _page(entry: dict[str, Any], record: str) -> Page:
@@ -162,8 +198,9 @@ def _page(entry: dict[str, Any], record: str) -> Page:
     # The name becomes part of a URL: only EDGAR's own form of it is taken.
     if not _PAGE_NAME.fullmatch(name):
         raise RecordError(record, "filings.files.name", "CIK##########-submissions-###.json", name)
-    first = iso_date(record, "filings.files.filingFrom", entry.get("filingFrom"))
-    last = iso_date(record, "filings.files.filingTo", entry.get("filingTo"))
+    first, last = (
+        iso_date(record, f"filings.files.{end}", _text(entry, end, record)) for end in ("filingFrom", "filingTo")
+    )
     return Page(
         name,
         date.fromisoformat(first) if first else date.min,

@@ -17,31 +17,44 @@ from lxml import etree
 from signaldelta_assets.errors import RecordError
 
 from .sgml import Submission
-from .values import folded, iso_date
+from .values import decimal, folded, iso_date
 
-_AMOUNT = re.compile(r"\d+\.?\d*|\.\d+")
-_US_DATE = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4})")
+_US_DATE = re.compile(r"([0-9]{1,2})[/-]([0-9]{1,2})[/-]([0-9]{4})")
+# The encodings in which a byte below 128 is the character it is in ASCII, so that what stands in a body can be seen.
+_ENCODINGS = frozenset({"utf-8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "latin1", "windows-1252", "cp1252"})
+_DECLARATION = re.compile(rb"<\?xml\s[^>]*?\bencoding\s*=\s*[\"']([^\"']*)")
+_BOM = b"\xef\xbb\xbf"
 _FLAGS = {"Y": True, "N": False, "true": True, "false": False, "1": True, "0": False}
 
 
-def parse_xml(body: bytes, record: str) -> Any:
-    """Return the root of a document, names without namespace, no comments, no blanks that only lay it out.
+def xml_root(body: bytes, record: str) -> Any:
+    """Return the root of a document: no comments, no blanks that only lay it out. Raises RecordError.
 
-    A document type is refused outright: no SEC schema has one, and entities are where XML is turned against its
-    reader (billion laughs, external files). Raises RecordError, also where it is not well-formed.
+    A document type is refused before anything is parsed: no document of the SEC has one, and it is where XML is turned
+    against its reader (billion laughs, values given to every element, external files). An encoding that could hide one
+    is refused too.
     """
+    body = body.strip().removeprefix(_BOM)
+    declared = _DECLARATION.match(body)
+    encoding = declared[1].decode("latin-1").lower() if declared else "utf-8"
+    if encoding not in _ENCODINGS or b"\0" in body:
+        raise RecordError(record, "body", f"an encoding out of {', '.join(sorted(_ENCODINGS))}", body[:80])
+    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
+        raise RecordError(record, "body", "no document type declaration", body[:80])
     # A parser per document: lxml parsers are not for several threads.
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, recover=False, huge_tree=False,
         remove_blank_text=True, remove_comments=True, remove_pis=True,
     )  # fmt: skip
     try:
-        root = etree.fromstring(body.strip(), parser)
+        return etree.fromstring(body, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise RecordError(record, "body", "a well-formed XML document", error) from error
-    document_type = root.getroottree().docinfo.doctype
-    if document_type:
-        raise RecordError(record, "body", "no document type declaration", document_type)
+
+
+def parse_xml(body: bytes, record: str) -> Any:
+    """Return the root of a document, names without namespace; see `xml_root`."""
+    root = xml_root(body, record)
     if root.tag.startswith("{") or b"xmlns" in body:
         for element in root.iter("{*}*"):
             # Some filers' software declares a namespace; the names within it are the same.
@@ -81,10 +94,7 @@ def texts(element: Any, path: str) -> list[str]:
 
 def amount(element: Any, path: str, record: str) -> str | None:
     """Return a number that is not negative, as text."""
-    value = text(element, path)
-    if value is not None and not _AMOUNT.fullmatch(value):
-        raise RecordError(record, path, "a decimal number, not negative", value)
-    return value
+    return decimal(record, path, text(element, path))
 
 
 def flag(element: Any, path: str, record: str) -> bool | None:
