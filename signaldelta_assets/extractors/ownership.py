@@ -17,9 +17,12 @@ from typing import Any
 
 import pandas as pd
 
+from ..timeline import new_york
 from .frames import Record, by_entity, first_available, rows, was_available
 
 FORMS = ("4", "4/A")
+# Section 16 of the Exchange Act is of that day: nobody reports a trade before it.
+_SECTION_16 = date(1934, 6, 6)
 CONVERSIONS = ("M", "X")
 
 
@@ -110,13 +113,14 @@ def _read(
     owners = payload.get("owners") or []
     box = payload.get("aff10b5_one")
     trades, converted = [], Counter[date]()
+    accepted = new_york(record.event_time).date()
     for line in payload.get("non_derivative_transactions") or []:
         code, shares, when = line.get("code"), _number(line.get("shares")), _date(line.get("transaction_date"))
         if code in CONVERSIONS and shares and when and line.get("acquired_disposed") == "A":
             converted[when] += shares  # type: ignore[assignment]
         if code not in ("P", "S"):
             continue
-        trade = _trade(line, payload.get("footnotes") or {}, bool(box), patterns, shares, when)
+        trade = _trade(line, payload.get("footnotes") or {}, bool(box), patterns, shares, when, accepted)
         if isinstance(trade, str):
             tally[trade] += 1
         else:
@@ -142,6 +146,7 @@ def _trade(
     patterns: Mapping[str, re.Pattern[str]],
     shares: float | None,
     when: date | None,
+    accepted: date,
 ) -> Trade | str:
     """Return the trade of a P or S line, or the reason why it is none."""
     code, price = str(line.get("code")), _number(line.get("price"))
@@ -153,6 +158,9 @@ def _trade(
         return "no_shares"
     if when is None:
         return "no_transaction_date"
+    if not _SECTION_16 <= when <= accepted:
+        # A slip of the pen (one in some thousands has one), and no telling what was meant.
+        return "transaction_after_filing" if when > accepted else "transaction_before_section_16"
     if line.get("acquired_disposed") != ("A" if code == "P" else "D"):
         return "direction_contradicts_code"
     text = " ".join(footnotes.get(name, "") for name in line.get("footnote_ids") or [])

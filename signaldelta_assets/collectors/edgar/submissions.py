@@ -122,9 +122,15 @@ class SubmissionsCollector(Collector):
         batch.quarantined += [context.refuse(error, SOURCE, fetched, fetched.url) for error in bad]
         if rows.empty:
             return
+        rows = self._dated(context, fetched, rows, batch)
+        if rows.empty:
+            return
         filed = pd.to_datetime(rows["filing_date"], format="%Y-%m-%d")
         clock_rows = rows[["accession", "form", "accepted_raw"]].assign(filing_date=filed)
+        # By the filing date, and by the stamp on whichever clock: what the staff releases late (letters, annual reports on
+        # paper) is accepted long after the date it bears, and belongs to the day of its acceptance.
         near = filed.between(*_bounds(window.widened(_DAYS_BEFORE, _DAYS_AFTER)))
+        near |= rows["accepted_raw"].between(*_bounds(window.widened(1, 2)))
         settled = "-submissions-" in fetched.url
         decision = decide_clock(clock_rows, observed_time=fetched.observed_time, settled=settled)
         headers: dict[str, datetime] = {}
@@ -147,7 +153,10 @@ class SubmissionsCollector(Collector):
         for at, accepted, clock, precision in chosen:
             row: Mapping[str, Any] = rows.loc[at]
             day = filed[at].date() if accepted is None else accepted.date()
-            if day not in window or row["accession"] in seen:
+            if day not in window:
+                continue
+            if row["accession"] in seen:
+                context.counts["rows_repeated"] += 1
                 continue
             seen.add(row["accession"])
             if accepted is None:
@@ -167,6 +176,20 @@ class SubmissionsCollector(Collector):
                     payload=_payload(entity.cik, row, accepted, clock, precision),
                 )
             )
+
+    def _dated(self, context: CollectContext, fetched: Fetched, rows: pd.DataFrame, batch: Batch) -> pd.DataFrame:
+        """Return the rows without those of filings that were still to come when the list was received: refused."""
+        received = pd.Timestamp(fetched.observed_time).tz_localize(None)
+        filed = pd.to_datetime(rows["filing_date"], format="%Y-%m-%d")
+        # On whichever clock the stamps are; an evening's filing bears the date of the next business day.
+        ahead = (rows["accepted_raw"] > received) | (filed > received + pd.Timedelta(days=_DAYS_AFTER))
+        for at in rows.index[ahead]:
+            row = rows.loc[at]
+            name = f"{fetched.url.rsplit('/', 1)[-1]}:{row['accession']}"
+            found = f"{row['accepted_text']}, filed {row['filing_date']}"
+            error = RecordError(name, "acceptanceDateTime", f"a moment before {received.isoformat()}", found)
+            batch.quarantined.append(context.refuse(error, SOURCE, fetched, fetched.url))
+        return rows[~ahead].reset_index(drop=True)
 
     def _headers(self, context: CollectContext, entity: UniverseEntity, accessions: list[str]) -> dict[str, datetime]:
         """Return the Eastern acceptance times that the submission headers of these filings give."""

@@ -155,7 +155,7 @@ class SplitsCollector(Collector):
             for done, (fetched, page) in enumerate(pages(context, path, params), 1):
                 batch = Batch(done=done, total=done, text=f"page {done}")
                 for number, row in enumerate(page.rows):
-                    self._row(context, desk, fetched, row, f"splits:{number}", batch)
+                    self._row(context, window, desk, fetched, row, f"splits:{number}", batch)
                 yield batch
         except UpstreamError as error:
             context.upstream_failed(error)
@@ -164,11 +164,21 @@ class SplitsCollector(Collector):
             yield Batch(quarantined=[context.refuse(error, SPLITS, None, url)])
 
     def _row(
-        self, context: CollectContext, desk: TickerDesk, fetched: Fetched, row: Any, record: str, batch: Batch
+        self,
+        context: CollectContext,
+        window: Window,
+        desk: TickerDesk,
+        fetched: Fetched,
+        row: Any,
+        record: str,
+        batch: Batch,
     ) -> None:
         try:
             payload = split(row, record)
             day = date.fromisoformat(payload["execution_date"])
+            if day not in window:
+                context.counts["outside_window"] += 1
+                return
             entity = desk.entity(record, payload["ticker"], day)
         except RecordError as error:
             batch.quarantined.append(context.refuse(error, SPLITS, fetched, fetched.url))

@@ -47,6 +47,8 @@ def parse_ownership(body: bytes, record: str) -> dict[str, Any]:
     for child in root:
         tag = child.tag
         if tag in _TABLES:
+            if any(lines[f"{_TABLES[tag]}{what}"] for what in _LINES):
+                raise RecordError(record, tag, "one table of each kind", "several")
             _read_lines(child, _TABLES[tag], record, lines)
         elif tag == "reportingOwner":
             owners.append(_owner(_texts(child), record))
@@ -62,6 +64,9 @@ def parse_ownership(body: bytes, record: str) -> dict[str, Any]:
             if issuer:
                 raise RecordError(record, "issuer", "one issuer", _texts(child).get("issuerCik"))
             issuer = _texts(child)
+        elif len(child) and child.find(".//securityTitle") is not None:
+            # Lines out of a table would be lost.
+            raise RecordError(record, tag, "lines in one of the two tables", tag)
         else:
             top = _texts(child) | top
     document_type = top.get("documentType")
@@ -194,10 +199,12 @@ def _read_lines(table: Any, kind: str, record: str, lines: dict[str, list[dict[s
     """Add the lines of a table, numbered together."""
     for number, element in enumerate(table, 1):
         tag = element.tag
-        if tag in lines and tag.startswith(kind):
-            transaction = tag.endswith("Transaction")
-            where = f"{record}:{tag}[{number}]"
-            lines[tag].append(_line(element, number, where, transaction=transaction, derivative=kind == "derivative"))
+        if tag not in lines or not tag.startswith(kind):
+            # What is left out would be taken for what was never reported.
+            raise RecordError(f"{record}:{tag}[{number}]", "line", f"a {kind}Transaction or {kind}Holding", tag)
+        transaction = tag.endswith("Transaction")
+        where = f"{record}:{tag}[{number}]"
+        lines[tag].append(_line(element, number, where, transaction=transaction, derivative=kind == "derivative"))
 
 
 def _line(element: Any, number: int, where: str, *, transaction: bool, derivative: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from signaldelta_assets.errors import RecordError
 ACCESSION = re.compile(r"[0-9]{10}-[0-9]{2}-[0-9]{6}")
 _ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:Z|[+-][0-9]{2}:[0-9]{2})?")
 # A sign of plus and blanks are the only freedom; no class has 10**20 shares.
-_DECIMAL = re.compile(r"\+?(?:[0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})")
+_DECIMAL = re.compile(r"\+?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})")
 # The longest form type on record has 16 characters.
 _FORM = re.compile(r"[!-~](?:[ -~]{0,38}[!-~])?")
 # EDGAR opened to filers in 1993: what it dates earlier is a slip, and no event.
