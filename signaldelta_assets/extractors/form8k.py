@@ -27,7 +27,8 @@ EXHIBITS = "9.01"
 _ITEM = re.compile(r"\d\.\d\d")
 # A heading stands at the start of a line; "see Item 5.02" inside a sentence is a reference.
 _HEADING = re.compile(r"^[^\w\n]*items?\s*(\d)\s*\.\s*(\d\d)\b[^\w\n]*|^[^\w\n]*(signatures?)\b", re.I | re.M)
-_ANYWHERE = re.compile(r"\bitem\s*(\d)\s*\.\s*(\d\d)\b[^\w\n]*|\b(SIGNATURES?)\b")
+# Where none does: texts in HTML whose lines only the source keeps.
+_ANYWHERE = re.compile(r"\b(?i:items?)\s*(\d)\s*\.\s*(\d\d)\b[^\w\n]*|\b(SIGNATURES?)\b")
 # The official titles of the items, word by word: what is left of a heading after its number.
 _TITLE = (
     "departure of directors or principal officer; certain officers; election of director; appointment;"
@@ -141,19 +142,26 @@ def news(
             counts["amendment_restates"] += 1
 
 
+def headed_items(text: str) -> frozenset[str]:
+    """Return the items that the text has a heading of."""
+    return frozenset(f"{mark[1]}.{mark[2]}" for mark in _headings(text) if mark[1] is not None)
+
+
 def item_text(text: str, item: str) -> str | None:
     """Return the text under the heading(s) of `item`, title removed; None where no heading is found."""
-    for heading in (_HEADING, _ANYWHERE):
-        marks = list(heading.finditer(text))
-        parts = []
-        for i, mark in enumerate(marks):
-            if mark[1] is None or f"{mark[1]}.{mark[2]}" != item:
-                continue
-            stop = marks[i + 1].start() if i + 1 < len(marks) else len(text)
-            parts.append(_without_title(text[mark.end() : stop]))
-        if any(parts):
-            return "\n".join(part for part in parts if part)
-    return None
+    marks = _headings(text)
+    parts = []
+    for i, mark in enumerate(marks):
+        if mark[1] is None or f"{mark[1]}.{mark[2]}" != item:
+            continue
+        stop = marks[i + 1].start() if i + 1 < len(marks) else len(text)
+        parts.append(_without_title(text[mark.end() : stop]))
+    return "\n".join(part for part in parts if part) or None
+
+
+def _headings(text: str) -> list[re.Match[str]]:
+    marks = list(_HEADING.finditer(text))
+    return marks if any(mark[1] is not None for mark in marks) else list(_ANYWHERE.finditer(text))
 
 
 def _without_title(text: str) -> str:

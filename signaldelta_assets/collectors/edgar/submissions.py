@@ -127,8 +127,8 @@ class SubmissionsCollector(Collector):
             return
         filed = pd.to_datetime(rows["filing_date"], format="%Y-%m-%d")
         clock_rows = rows[["accession", "form", "accepted_raw"]].assign(filing_date=filed)
-        # By the filing date, and by the stamp on whichever clock: what the staff releases late (letters, annual reports on
-        # paper) is accepted long after the date it bears, and belongs to the day of its acceptance.
+        # By the filing date, and by the stamp on whichever clock: what is released late (letters of the staff, annual
+        # reports on paper) is accepted long after the date it bears, and belongs to the day of its acceptance.
         near = filed.between(*_bounds(window.widened(_DAYS_BEFORE, _DAYS_AFTER)))
         near |= rows["accepted_raw"].between(*_bounds(window.widened(1, 2)))
         settled = "-submissions-" in fetched.url

@@ -22,6 +22,7 @@ def laughs(levels: int = 12, name: bytes = b"x") -> bytes:
 
 
 _DECLARATION = rb"(<\?xml[^>]*\?>)"
+_ROOT = rb"(<(?:ownershipDocument|edgarSubmission)[^>]*>)"
 _SHARES = rb"(<(?:transactionShares>\s*<value|noOfUnitsSold)>)[^<]*"
 _TRADED = rb"(<transactionDate>\s*<value>)[^<]*"
 _ACCEPTED = rb"(<ACCEPTANCE-DATETIME>)\S+"
@@ -50,7 +51,7 @@ SUBMISSIONS: Mapping[str, Spoil] = {
     "blanks by the hundred thousand": sub(rb"(COMPANY CONFORMED NAME:)", rb"\g<1>x" + b" " * 200_000 + b"y"),
     "an external entity": sub(_DECLARATION, rb'\g<1><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'),
     "a billion laughs": sub(_DECLARATION, rb"\g<1>" + laughs()),
-    "a thousand levels": sub(rb"(<(?:ownershipDocument|edgarSubmission)[^>]*>)", rb"\g<1>" + b"<a>" * 1000 + b"</a>" * 1000),
+    "a thousand levels": sub(_ROOT, rb"\g<1>" + b"<a>" * 1000 + b"</a>" * 1000),
     "a negative number of shares": sub(_SHARES, rb"\g<1>-5000"),
     "shares without end": sub(_SHARES, rb"\g<1>" + b"9" * 500),
     "1e999 shares": sub(_SHARES, rb"\g<1>1e999"),

@@ -1,7 +1,8 @@
-"""Ways to spoil a document. Each takes its bytes and two numbers that say where and with what; same numbers, same bytes."""
+"""Ways to spoil a document. Each takes its bytes and two numbers, where and with what; same numbers, same bytes."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,22 +11,23 @@ import orjson
 
 Mutation = Callable[[bytes, int, int], bytes]
 
-# What may stand in place of any value, as text: numbers, dates, blanks, controls, words that mean something to a parser.
+# What may stand in place of any value, as text: numbers, dates, blanks, controls, words that mean something.
 HOSTILE: tuple[str, ...] = (
-    "", " ", "\t\n", "-100", "-0.01", "+5", "1e999", "1E5", "NaN", "Infinity", "-inf", "9" * 400, "0." + "1" * 400, "0x10",
-    "1,000", "1900-01-01", "2100-12-31", "0000-00-00", "9999-12-31", "99999-01-01", "2024-02-30", "20240101", "19000101",
-    "21001231", "01/01/1900", "12/31/2100", "13/45/2024", "19000101000000", "21001231235959", "20240230120000",
-    "1900-01-01T00:00:00.000Z", "2100-12-31T00:00:00+99:99", "9999-12-31T23:59:59Z", "Mon, 99 Jan 9999999999 00:00:00 +9999999",
-    "Fri, 31 Dec 9999 23:59:59 -2359", "٣٤", "１２３", "²", "\u200b", "\u202e", "\x01\x1f", "\x7f\x85\x0b\x0c", "😀" * 50,
-    "9.99", "99.99", "5.2", "Item 5.02", "<ITEMS>7.77", "Gossip about the registrant", "../../etc/passwd", "file:///etc/passwd",
-    "http://127.0.0.1:9/x", "true", "null", "None", "0000000000-00-000000", "0000320193-24-00000A", "-", ".", "a" * 3000,
-    "</TEXT>", "<DOCUMENT>", "]]>", "<![CDATA[", "&amp;&lt;", "&undefined;", "&#0;", "&#xD800;", "<!-- ", "<?xml?>", "%s{}",
+    "", " ", "\t\n", "-100", "-0.01", "+5", "1e999", "1E5", "NaN", "Infinity", "-inf", "9" * 400, "0." + "1" * 400,
+    "0x10", "1,000", "1900-01-01", "2100-12-31", "0000-00-00", "9999-12-31", "99999-01-01", "2024-02-30", "20240101",
+    "19000101", "21001231", "01/01/1900", "12/31/2100", "13/45/2024", "19000101000000", "21001231235959",
+    "20240230120000", "1900-01-01T00:00:00.000Z", "2100-12-31T00:00:00+99:99", "9999-12-31T23:59:59Z",
+    "Mon, 99 Jan 9999999999 00:00:00 +9999999", "Fri, 31 Dec 9999 23:59:59 -2359", "٣٤", "１２３", "²", "\u200b",
+    "\u202e", "\x01\x1f", "\x7f\x85\x0b\x0c", "😀" * 50, "9.99", "99.99", "5.2", "Item 5.02", "<ITEMS>7.77",
+    "Gossip about the registrant", "../../etc/passwd", "file:///etc/passwd", "http://127.0.0.1:9/x", "true", "null",
+    "None", "0000000000-00-000000", "0000320193-24-00000A", "-", ".", "a" * 3000, "</TEXT>", "<DOCUMENT>", "]]>",
+    "<![CDATA[", "&amp;&lt;", "&undefined;", "&#0;", "&#xD800;", "<!-- ", "<?xml?>", "%s{}",
 )  # fmt: skip
 
 # What may stand in place of any value of a JSON document.
 HOSTILE_JSON: tuple[Any, ...] = (
-    None, True, False, 0, -1, -0.5, 1e308, 2**53, 2**63, 2**64 - 1, 0.1, [], {}, [[]], [None], {"a": None}, [1, "x"], [{}],
-    "\x00", "a\x00b", "\ud800", *HOSTILE,
+    None, True, False, 0, -1, -0.5, 1e308, 2**53, 2**63, 2**64 - 1, 0.1, [], {}, [[]], [None], {"a": None}, [1, "x"],
+    [{}], "\x00", "a\x00b", "\ud800", *HOSTILE,
 )  # fmt: skip
 _NESTED = 900
 
@@ -225,8 +227,6 @@ def _deep() -> Any:
 
 
 def _dumped(document: Any) -> bytes:
-    import json
-
     return json.dumps(document, ensure_ascii=True).encode()
 
 

@@ -172,7 +172,9 @@ def _listed(frame: Any) -> Out:
         assert int(row["filing_date"][:4]) >= 1993
         # As the collector writes them.
         payload = row | {"size": None if row["size"] is None else int(row["size"]), "is_xbrl": bool(row["is_xbrl"])}
-        when = None if moment is None or moment != moment else moment.to_pydatetime().replace(tzinfo=UTC)
+        # What is still to come the collector refuses, which knows when it was received.
+        is_past = moment is not None and moment == moment and moment <= OBSERVED.replace(tzinfo=None)
+        when = moment.to_pydatetime().replace(tzinfo=UTC) if is_past else None
         yield _record("filing_index", row["accession"], payload, when, row["form"])
 
 

@@ -118,7 +118,9 @@ def _feed_page() -> bytes:
         f"""<entry>
 <title>{form} - {escape(name)} ({cik:010d}) ({role})</title>
 <link rel="alternate" type="text/html" href="https://www.sec.gov/Archives/edgar/data/{cik}/x-index.htm"/>
-<summary type="html"> &lt;b&gt;Filed:&lt;/b&gt; 2024-05-02 &lt;b&gt;AccNo:&lt;/b&gt; 0000000001-24-00000{n // 2} </summary>
+<summary type="html">
+ &lt;b&gt;Filed:&lt;/b&gt; 2024-05-02 &lt;b&gt;AccNo:&lt;/b&gt; 0000000001-24-00000{n // 2}
+</summary>
 <updated>2024-05-02T16:3{n}:07-04:00</updated>
 <category scheme="https://www.sec.gov/" label="form type" term="{form}"/>
 <id>urn:tag:sec.gov,2008:accession-number=0000000001-24-00000{n // 2}</id>

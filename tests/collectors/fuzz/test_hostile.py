@@ -199,7 +199,8 @@ def test_shares_that_are_no_number_of_shares_are_refused(shares: str) -> None:
     [
         (b"nonDerivativeTransaction>", b"nonDerivativeTransactions>", "line"),
         (b"nonDerivativeTable>", b"nonDerivativeTables>", "nonDerivativeTables"),
-        (b"<remarks>", b"<nonDerivativeTable><nonDerivativeHolding/></nonDerivativeTable><remarks>", "nonDerivativeTable"),
+        (b"<remarks>", b"<nonDerivativeTable><nonDerivativeHolding/></nonDerivativeTable><remarks>",
+         "nonDerivativeTable"),
         (b"<remarks>", b"<issuer><issuerCik>1</issuerCik></issuer><remarks>", "issuer"),
         (b"<remarks>", b'<footnotes><footnote id="F1">a</footnote><footnote id="F1">b</footnote></footnotes><remarks>',
          "footnotes"),
@@ -231,7 +232,7 @@ def test_a_trade_on_a_day_that_cannot_be_is_no_trade(traded: str, reason: str | 
 
 
 def test_items_that_are_none() -> None:
-    """Words that name no item are refused. A number that is in no list is kept: EDGAR gives new items without a name."""
+    """Words that name no item are refused. A number that is in no list is kept: new items have no name at first."""
     filed = date(2024, 1, 2)
     for words in ("Gossip about the Registrant", "5.2", "Item", "<ITEMS>", "2.02 and 9.01"):
         with pytest.raises(RecordError, match="ITEM INFORMATION"):

@@ -1,7 +1,7 @@
 """Any document, however spoiled, is read or refused by name: every parser over mutated documents (hypothesis).
 
-SIGNALDELTA_FUZZ_EXAMPLES says how many per kind; the default is what a test run can afford. The examples are the same in
-every run.
+SIGNALDELTA_FUZZ_EXAMPLES says how many per kind; the default is what a test run can afford. They are the same in every
+run.
 """
 
 from __future__ import annotations

@@ -343,7 +343,8 @@ def test_answers_of_a_node(desk: Desk, simulated: SimulatedArchive) -> None:
     assert good
     desk.forget()
     odd: tuple[dict[str, Any], ...] = (
-        {"blockNumber": "0xffffffffffffffff"}, {"data": "0x00"}, {"topics": ["0x" + "0" * 64]}, {"address": "0x1"}, {"topics": {}},
+        {"blockNumber": "0xffffffffffffffff"}, {"data": "0x00"}, {"topics": ["0x" + "0" * 64]}, {"address": "0x1"},
+        {"topics": {}},
     )  # fmt: skip
     spoiled = Counter[str]()
 
