@@ -6,9 +6,7 @@ Whatever else comes out (another exception, a record that cannot be named or kep
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC
 from typing import Any
 
 from signaldelta_assets.collectors.edgar.filings import read_submission
@@ -32,54 +30,23 @@ from signaldelta_assets.collectors.edgar.parsers import (
 )
 from signaldelta_assets.collectors.edgar.parsers.ownership import ownership_document, ownership_payload
 from signaldelta_assets.collectors.edgar.parsers.xml import xml_document
-from signaldelta_assets.collectors.ethereum.parsers import (
-    pair_created,
-    parse_decimals,
-    parse_header,
-    parse_log,
-    parse_quantity,
-    pool_event,
-)
-from signaldelta_assets.collectors.ethereum.protocol import RpcError, read_answers
-from signaldelta_assets.collectors.polygon import lines
-from signaldelta_assets.collectors.polygon import parsers as polygon
-from signaldelta_assets.collectors.polygon.dividends import known_at
-from signaldelta_assets.collectors.polygon.identity import named_on
 from signaldelta_assets.collectors.transport import Fetched
-from signaldelta_assets.contracts import CollectionMode, QuarantinedRecord, RawRecord
+from signaldelta_assets.contracts import QuarantinedRecord, RawRecord
 from signaldelta_assets.errors import RecordError
 
-OBSERVED = datetime(2026, 9, 1, 12, tzinfo=UTC)
+from .making import OBSERVED, Out, Reader, record_of
+from .market_readers import MARKET_READERS
+
 # Years that a moment of a record may be in; market facts can be announced for days to come.
 FIRST, LAST = 1800, 2100
-Out = Iterator[RawRecord | RecordError]
-
-
-@dataclass(frozen=True)
-class Seed:
-    """A good document: which reader takes it, the name it goes by, its bytes."""
-
-    kind: str
-    record: str
-    body: bytes
 
 
 def _fetched(body: bytes) -> Fetched:
     return Fetched("https://example.invalid/x", 200, body, "0" * 64, OBSERVED, None)
 
 
-def _record(
-    kind: str, key: str, payload: dict[str, Any], moment: datetime | None, form: str | None = None
-) -> RawRecord:
-    return RawRecord(
-        source_type=kind, entity_id="0000000001", natural_key=key, form=form, event_time=moment, observed_time=OBSERVED,
-        collection_mode=CollectionMode.BACKFILL, collector="fuzz", collector_version="0" * 64, collector_run_id="r",
-        schema_version="1", payload=payload, body_hash="0" * 64, source_url="https://example.invalid/x",
-    )  # fmt: skip
-
-
 def ownership(body: bytes, record: str) -> Out:
-    yield _record("ownership", record, ownership_payload(body, record, OBSERVED, "header", None), OBSERVED)
+    yield record_of("ownership", record, ownership_payload(body, record, OBSERVED, "header", None), OBSERVED)
 
 
 def ownership_text(body: bytes, record: str) -> Out:
@@ -87,11 +54,11 @@ def ownership_text(body: bytes, record: str) -> Out:
     payload = ownership_payload(
         ownership_document(submission), record, submission.accepted_at, "header", submission.filed
     )
-    yield _record("ownership", record, payload, submission.accepted_at, payload["document_type"])
+    yield record_of("ownership", record, payload, submission.accepted_at, payload["document_type"])
 
 
 def form_144(body: bytes, record: str) -> Out:
-    yield _record("form_144", record, parse_form_144(body, record), OBSERVED)
+    yield record_of("form_144", record, parse_form_144(body, record), OBSERVED)
 
 
 def form_144_text(body: bytes, record: str) -> Out:
@@ -100,24 +67,24 @@ def form_144_text(body: bytes, record: str) -> Out:
     if document is None:
         raise RecordError(record, "DOCUMENT", "a Form 144 as XML")
     payload = form_144_payload(submission, document, submission.accepted_at)
-    yield _record("form_144", record, payload, submission.accepted_at)
+    yield record_of("form_144", record, payload, submission.accepted_at)
 
 
 def form_8k(body: bytes, record: str) -> Out:
     submission = read_submission(_fetched(body), record)
     for cik, payload in form_8k_payload(submission):
-        yield _record("form_8k", f"{record}{cik}", payload, submission.accepted_at, submission.form)
+        yield record_of("form_8k", f"{record}{cik}", payload, submission.accepted_at, submission.form)
 
 
 def roles(body: bytes, record: str) -> Out:
     submission = read_submission(_fetched(body), record, header_suffices=True)
     for cik, payload in role_payloads(submission, submission.accepted_at):
-        yield _record("filing_role", f"{record}{cik}", payload, submission.accepted_at, submission.form)
+        yield record_of("filing_role", f"{record}{cik}", payload, submission.accepted_at, submission.form)
 
 
 def schedule(body: bytes, record: str) -> Out:
     found = parse_schedule_13(body, record)
-    yield _record("filing_role", record, {"issuer": found.issuer, "persons": list(found.persons)}, None)
+    yield record_of("filing_role", record, {"issuer": found.issuer, "persons": list(found.persons)}, None)
 
 
 def index(body: bytes, record: str) -> Out:
@@ -127,7 +94,7 @@ def index(body: bytes, record: str) -> Out:
             continue
         payload = {"company": entry.company, "form": entry.form, "file_name": entry.path, "filed": str(entry.filed)}
         assert entry.filed.year >= 1993
-        yield _record("index_entry", f"{entry.accession}|{entry.form}", payload, None, entry.form)
+        yield record_of("index_entry", f"{entry.accession}|{entry.form}", payload, None, entry.form)
 
 
 def feed(body: bytes, record: str) -> Out:
@@ -138,14 +105,16 @@ def feed(body: bytes, record: str) -> Out:
             yield entry
             continue
         payload = {"role": entry.party.role, "name": entry.party.name, "filed": str(entry.filed)}
-        yield _record("current_entry", f"{entry.accession}/{entry.party.role}", payload, entry.accepted_at, entry.form)
+        yield record_of(
+            "current_entry", f"{entry.accession}/{entry.party.role}", payload, entry.accepted_at, entry.form
+        )
         try:
             found = entry_role_payloads([entry])
         except RecordError:
             # Half a filing: the feed shows the rest on another page.
             continue
         for cik, role in found:
-            yield _record("filing_role", f"{entry.accession}{cik}", role, entry.accepted_at, entry.form)
+            yield record_of("filing_role", f"{entry.accession}{cik}", role, entry.accepted_at, entry.form)
 
 
 def litigation_feed(body: bytes, record: str) -> Out:
@@ -153,17 +122,17 @@ def litigation_feed(body: bytes, record: str) -> Out:
         if isinstance(item, RecordError):
             yield item
             continue
-        yield _record("litigation", item.number, {"title": item.title, "link": item.link}, item.published)
+        yield record_of("litigation", item.number, {"title": item.title, "link": item.link}, item.published)
 
 
 def litigation_list(body: bytes, record: str) -> Out:
     for release in parse_litigation_list(body, record):
         assert release.path.isascii() and release.path.isprintable()
-        yield _record("litigation", f"LR-{release.number}", {"path": release.path}, None)
+        yield record_of("litigation", f"LR-{release.number}", {"path": release.path}, None)
 
 
 def litigation_page(body: bytes, record: str) -> Out:
-    yield _record("litigation", f"LR-{record}", release_payload(body, record), None)
+    yield record_of("litigation", f"LR-{record}", release_payload(body, record), None)
 
 
 def _listed(frame: Any) -> Out:
@@ -175,7 +144,7 @@ def _listed(frame: Any) -> Out:
         # What is still to come the collector refuses, which knows when it was received.
         is_past = moment is not None and moment == moment and moment <= OBSERVED.replace(tzinfo=None)
         when = moment.to_pydatetime().replace(tzinfo=UTC) if is_past else None
-        yield _record("filing_index", row["accession"], payload, when, row["form"])
+        yield record_of("filing_index", row["accession"], payload, when, row["form"])
 
 
 def submissions(body: bytes, record: str) -> Out:
@@ -183,7 +152,7 @@ def submissions(body: bytes, record: str) -> Out:
     yield from main.bad_rows
     former = [[one.name, str(one.valid_from), str(one.valid_to)] for one in main.former_names]
     payload = {"name": main.name, "tickers": list(main.tickers), "former": former, "sic": main.sic}
-    yield _record("security", main.cik, payload | {"pages": [page.name for page in main.pages]}, None)
+    yield record_of("security", main.cik, payload | {"pages": [page.name for page in main.pages]}, None)
     yield from _listed(main.rows)
 
 
@@ -199,124 +168,10 @@ def companyfacts(body: bytes, record: str) -> Out:
         yield error
     for accession, filing in found.filings.items():
         payload = company_facts_payload(found.cik, filing, filing.form, None)
-        yield _record("xbrl_facts", accession, payload, None, filing.form)
+        yield record_of("xbrl_facts", accession, payload, None, filing.form)
 
 
-# --- the market-data vendor -----------------------------------------------------------------------------------------
-
-
-def _bars(read: Callable[..., Any], at: str) -> Callable[[bytes, str], Out]:
-    def reader(body: bytes, record: str) -> Out:
-        page = polygon.parse_page(body, record)
-        for bar in read(page, record, record):
-            if isinstance(bar, RecordError):
-                yield bar
-                continue
-            named_on(page.document, date.fromisoformat(bar["session"]))
-            assert bar["volume"] >= 0
-            assert min(bar[name] for name in ("open", "high", "low", "close")) > 0
-            yield _record(at, f"{record}|{bar.get('start') or bar['session']}|{bar['vintage']}", bar, None)
-
-    return reader
-
-
-def _rows(read: Callable[[Any, str], RawRecord | None]) -> Callable[[bytes, str], Out]:
-    def reader(body: bytes, record: str) -> Out:
-        for number, row in enumerate(polygon.parse_page(body, record).rows):
-            try:
-                made = read(row, f"{record}:{number}")
-            except RecordError as error:
-                yield error
-                continue
-            if made is not None:
-                yield made
-
-    return reader
-
-
-def _dividend(row: Any, record: str) -> RawRecord:
-    payload = polygon.dividend(row, record)
-    return _record("dividend", payload["vendor_id"] or record, payload, known_at(payload)[0])
-
-
-def _split(row: Any, record: str) -> RawRecord:
-    payload = polygon.split(row, record)
-    return _record("split", f"{payload['ticker']}|{payload['execution_date']}", payload, None)
-
-
-def _earnings(row: Any, record: str) -> RawRecord | None:
-    payload = polygon.earnings(row, record)
-    if payload is None:
-        return None
-    named_on(row, date.fromisoformat(payload["date"]))
-    fiscal = f"{payload['ticker']}|{payload['fiscal_period'] or ''}{payload['fiscal_year'] or ''}"
-    released = payload["released_at"] and datetime.fromisoformat(payload["released_at"])
-    return _record("earnings_actual", payload["vendor_id"] or fiscal, payload, released)
-
-
-def _line(row: Any, record: str) -> RawRecord:
-    found = lines.line(row, record)
-    # What a line names becomes paths and keys of tables.
-    assert found.ticker.isprintable() and hash(found) is not None
-    own = lines.spells(found, (), OBSERVED.date(), record)
-    return _record(
-        "ticker_reference", f"{found.share_class}|{found.ticker}", {"spells": [str(one) for one in own]}, None
-    )
-
-
-def details(body: bytes, record: str) -> Out:
-    yield _line(lines.reference_object(body, record), record)
-
-
-def history(body: bytes, record: str) -> Out:
-    changes = lines.ticker_changes(lines.reference_object(body, record), record)
-    yield _record("ticker_reference", record, {"changes": [[str(day), ticker] for day, ticker in changes]}, None)
-
-
-# --- a node ---------------------------------------------------------------------------------------------------------
-
-
-def _answers(read: Callable[[Any, str], Any]) -> Callable[[bytes, str], Out]:
-    def reader(body: bytes, record: str) -> Out:
-        for name, answer in read_answers(body, record).items():
-            for number, one in enumerate(answer if isinstance(answer, list) else [answer]):
-                if isinstance(one, RpcError):
-                    assert one.narrowed(1, 100) is None or 1 <= (one.narrowed(1, 100) or 0) < 100
-                    continue
-                try:
-                    made = read(one, record)
-                    yield made
-                except RecordError as error:
-                    yield error
-                assert name is not None and number >= 0
-
-    return reader
-
-
-def _block(answer: Any, record: str) -> RawRecord:
-    number = int(record)
-    found = parse_header(answer, number)
-    payload = {"number": found.number, "hash": found.hash, "time": found.time}
-    return _record("chain_block", f"{found.number:012d}", payload, found.moment)
-
-
-def _pool_log(answer: Any, record: str) -> RawRecord:
-    log = parse_log(answer, record)
-    source_type, payload = pool_event(log)
-    return _record(source_type, log.natural_key, payload, None)
-
-
-def _pair_log(answer: Any, record: str) -> RawRecord:
-    log = parse_log(answer, record)
-    return _record("uni2_pair", log.natural_key, pair_created(log), None)
-
-
-def _number(answer: Any, record: str) -> RawRecord:
-    found = {"decimals": parse_decimals(answer), "number": parse_quantity(answer, record)}
-    return _record("number", "n", found, None)
-
-
-READERS: dict[str, Callable[[bytes, str], Out]] = {
+READERS: dict[str, Reader] = {
     "ownership": ownership,
     "ownership_text": ownership_text,
     "form_144": form_144,
@@ -332,18 +187,7 @@ READERS: dict[str, Callable[[bytes, str], Out]] = {
     "submissions": submissions,
     "submissions_page": submissions_page,
     "companyfacts": companyfacts,
-    "daily_bars": _bars(polygon.bars, "daily_bar"),
-    "hourly_bars": _bars(polygon.hours, "hourly_bar"),
-    "dividends": _rows(_dividend),
-    "splits": _rows(_split),
-    "earnings": _rows(_earnings),
-    "tickers": _rows(_line),
-    "details": details,
-    "history": history,
-    "block": _answers(_block),
-    "pool_logs": _answers(_pool_log),
-    "pair_logs": _answers(_pair_log),
-    "numbers": _answers(_number),
+    **MARKET_READERS,
 }
 
 

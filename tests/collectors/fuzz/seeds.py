@@ -29,7 +29,7 @@ from signaldelta_assets.collectors.ethereum.protocol import (
 from signaldelta_assets.errors import RecordError
 from signaldelta_assets.replay import SimulatedArchive, SimulationPlan, create_app, simulate
 
-from .readers import Seed
+from .making import Seed
 
 PLAN = SimulationPlan(seed=7, entities=8, days=300, pools=2)
 _AGENT = {"user-agent": "SignalDelta tests tests@example.com"}

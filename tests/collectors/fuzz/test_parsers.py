@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from tests.paths import DATA, needs_data
 
+from .making import Seed
 from .mutations import ANY, HEADER, JSON, LINES, MARKUP, Mutation
-from .readers import READERS, Seed, read
+from .readers import READERS, read
 from .seeds import recorded_seeds, simulated_seeds
 
 EXAMPLES = int(os.environ.get("SIGNALDELTA_FUZZ_EXAMPLES", "40"))

@@ -7,118 +7,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import timedelta
 
-import httpx
 import orjson
 import pytest
 
 from signaldelta_assets.catalogue import load_definitions
-from signaldelta_assets.collectors import (
-    CollectorRunReport,
-    UniverseEntity,
-    Window,
-    parse_universe,
-    registered_collectors,
-    run_collector,
-)
-from signaldelta_assets.collectors.transport import Transport
 from signaldelta_assets.contracts import SecurityContext
 from signaldelta_assets.extractors import required_window, run_extractor
-from signaldelta_assets.replay import ReplayServer, SimulatedArchive, SimulationPlan, simulate
+from signaldelta_assets.replay import SimulatedArchive
 from signaldelta_assets.versioning import sha256_hex
-from signaldelta_assets.warehouse import ArtifactStore, Warehouse
-from signaldelta_assets.warehouse.stores import quarantine, raw, reference
-from tests.collectors.conftest import rows_of, settings_for
+from signaldelta_assets.warehouse.stores import raw, reference
 
+from .conftest import MONTH, WINDOW, Desk, Sent, accessions
 from .corpus import SUBMISSIONS
 
 pytestmark = pytest.mark.postgres
 
-PLAN = SimulationPlan(seed=7, entities=10, days=300, pools=1)
-WINDOW = Window(PLAN.end - timedelta(days=290), PLAN.end)
-# Where a test needs fewer days.
-MONTH = Window(PLAN.end - timedelta(days=30), PLAN.end)
 FILINGS = ("edgar/ownership", "edgar/form_8k", "edgar/form_144", "edgar/roles")
 _TEXT = re.compile(r"/(\d{10}-\d{2}-\d{6})\.txt$")
-# What an upstream sends in place of a body, by its public URL.
-Sent = Callable[[str, bytes], bytes]
-
-
-class Desk:
-    """One warehouse and archive, and runs into them over a server whose answers are spoiled by `sent`."""
-
-    def __init__(self, warehouse: Warehouse, archive: ArtifactStore, server: ReplayServer) -> None:
-        self.warehouse, self.archive, self._server = warehouse, archive, server
-        self.sent: Sent = lambda url, body: body
-        self.bodies: dict[str, bytes] = {}
-        self.window = WINDOW
-        with httpx.Client(base_url=server.url) as client:
-            self.universe: tuple[UniverseEntity, ...] = parse_universe(
-                client.get("/__replay__/universe").json()["entities"]
-            )
-
-    def forget(self) -> None:
-        """Let everything be asked for again, as if for the first time."""
-        with self.warehouse.write("collection") as connection:
-            connection.execute("DELETE FROM http_validators")
-
-    def run(self, *names: str, **more: Any) -> list[CollectorRunReport]:
-        return [
-            run_collector(
-                registered_collectors()[name], self.warehouse, self.archive, settings_for(self._server.url, **more),
-                self.window, universe=self.universe, sleep=lambda seconds: None,
-            )
-            for name in names
-        ]  # fmt: skip
-
-    def records(self, *sources: str) -> list[dict[str, Any]]:
-        wanted = ", ".join(f"'{source}'" for source in sources)
-        columns = "source_type, entity_id, natural_key, raw_record_id, payload, body_hash, event_time"
-        return rows_of(
-            self.warehouse, f"raw_records WHERE source_type IN ({wanted})", columns, "natural_key, raw_record_id"
-        )
-
-    def refused(self) -> list[dict[str, Any]]:
-        with self.warehouse.read() as connection:
-            return quarantine.page(connection, None, open_only=True, limit=10_000)
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> SimulatedArchive:
-    root = tmp_path_factory.mktemp("fuzz") / "archive"
-    simulate(PLAN, root)
-    return SimulatedArchive(root)
-
-
-@pytest.fixture(scope="module")
-def server(simulated: SimulatedArchive) -> Iterator[ReplayServer]:
-    with ReplayServer(simulated) as running:
-        yield running
-
-
-@pytest.fixture
-def desk(
-    fresh_postgres_url: str, tmp_path: Path, server: ReplayServer, no_limit: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Desk]:
-    with Warehouse(fresh_postgres_url) as warehouse:
-        made = Desk(warehouse, ArtifactStore(tmp_path / "archive"), server)
-        honest = Transport._read
-
-        def read(self: Transport, address: str, url: str, headers: Any, content: bytes | None) -> httpx.Response:
-            answer = honest(self, address, url, headers, content)
-            if answer.status_code != 200:
-                return answer
-            body = made.sent(url, answer.content)
-            made.bodies[url] = body
-            kept = [(name, value) for name, value in answer.headers.items() if name != "content-length"]
-            return httpx.Response(200, headers=kept, content=body)
-
-        monkeypatch.setattr(Transport, "_read", read)
-        yield made
 
 
 def of_submissions(spoiled: dict[str, str]) -> Sent:
@@ -140,10 +47,6 @@ def of_submissions(spoiled: dict[str, str]) -> Sent:
         return SUBMISSIONS[name](body)
 
     return sent
-
-
-def accessions(rows: list[dict[str, Any]]) -> Counter[str]:
-    return Counter(row["natural_key"] for row in rows)
 
 
 def test_every_filing_gives_records_or_one_refusal(desk: Desk, simulated: SimulatedArchive) -> None:
@@ -277,92 +180,3 @@ def test_an_index_that_names_a_filing_twice(desk: Desk) -> None:
     indexes = sum("/daily-index/" in url and b"\0" in body for url, body in desk.bodies.items())
     assert len(desk.refused()) == 2 * indexes > 5
     assert set(accessions(desk.records("ownership")).values()) == {1}
-
-
-def test_pages_of_the_market(desk: Desk) -> None:
-    """Rows that are no bars are refused one by one, a page that is none as a whole; the rest is written."""
-    desk.window = MONTH
-    desk.run("edgar/submissions", "polygon/tickers", "polygon/splits")
-    desk.run("polygon/daily_bars")
-    # A month need not have any earnings.
-    desk.window = WINDOW
-    desk.run("polygon/earnings")
-    good = {row["raw_record_id"] for row in desk.records("daily_bar", "earnings_actual")}
-    wrong: tuple[Any, ...] = (
-        None,
-        [],
-        "x",
-        {"t": 1},
-        {"v": -5},
-        {"c": "12"},
-        {"o": 2**63},
-        {"t": 253402300799000},
-        {"h": 0},
-    )
-    pages = Counter[str]()
-
-    def sent(url: str, body: bytes) -> bytes:
-        if b'"results"' not in body or not re.search(r"/v2/aggs|/benzinga", url):
-            return body
-        document = orjson.loads(body)
-        kind = "bars" if "/v2/aggs" in url else "earnings"
-        pages[kind] += 1
-        if kind == "bars" and pages[kind] == 1:
-            return body[: len(body) // 2]
-        if kind == "bars":
-            document["results"] += [
-                {**document["results"][0], **one} if isinstance(one, dict) else one for one in wrong
-            ]
-        else:
-            first = next(row for row in document["results"] if row.get("actual_eps") is not None)
-            odd: tuple[dict[str, Any], ...] = ({"date": "1900-01-01"}, {"date": "2100-12-31"}, {"time": "25:61:00"})
-            odd += ({"ticker": {}}, {"benzinga_id": "x" * 4000}, {"actual_eps": "1e999"})
-            document["results"] += [{**first, **one} for one in odd]
-        return orjson.dumps(document)
-
-    desk.sent = sent
-    (earnings,) = desk.run("polygon/earnings")
-    desk.window = MONTH
-    desk.run("polygon/daily_bars")
-    assert {row["raw_record_id"] for row in desk.records("daily_bar", "earnings_actual")} == good
-    refused = Counter(row["collector"] for row in desk.refused())
-    assert refused["polygon/daily_bars"] == 1 + (pages["bars"] - 1) * len(wrong)
-    # A row of 1900 is of another day than was asked for: counted. One of 2100 cannot be.
-    assert refused["polygon/earnings"] == 5 * pages["earnings"] > 0
-    assert earnings.counts["outside_window"] == pages["earnings"]
-
-
-def test_answers_of_a_node(desk: Desk, simulated: SimulatedArchive) -> None:
-    """A log that is none is refused with its bytes; the others of its answer are written."""
-    first = simulated.chain.block(simulated.chain.logs(0, simulated.chain.head() or 0, None)[0].block)
-    assert first is not None
-    created = datetime.fromtimestamp(first.timestamp, UTC).date()
-    desk.window = Window(created, created + timedelta(days=2))
-    desk.run("ethereum/pairs", "ethereum/pool_events")
-    good = {row["raw_record_id"] for row in desk.records("uni2_pair", "uni2_sync", "uni2_lp_transfer", "uni2_mint")}
-    assert good
-    desk.forget()
-    odd: tuple[dict[str, Any], ...] = (
-        {"blockNumber": "0xffffffffffffffff"}, {"data": "0x00"}, {"topics": ["0x" + "0" * 64]}, {"address": "0x1"},
-        {"topics": {}},
-    )  # fmt: skip
-    spoiled = Counter[str]()
-
-    def sent(url: str, body: bytes) -> bytes:
-        if "eth_getLogs" not in url:
-            return body
-        answers = orjson.loads(body)
-        for answer in answers:
-            if isinstance(answer.get("result"), list) and answer["result"]:
-                log = answer["result"][0]
-                answer["result"] += [{**log, **one} for one in odd] + [None, "x"]
-                spoiled["answers"] += 1
-        return orjson.dumps(answers)
-
-    desk.sent = sent
-    desk.run("ethereum/pairs", "ethereum/pool_events")
-    found = {row["raw_record_id"] for row in desk.records("uni2_pair", "uni2_sync", "uni2_lp_transfer", "uni2_mint")}
-    assert found == good
-    assert len(desk.refused()) >= spoiled["answers"] * (len(odd) + 1) > 0
-    for row in desk.refused():
-        assert desk.archive.path(row["body_hash"]).is_file()
