@@ -20,9 +20,17 @@ from signaldelta_assets.scoring import ScoringModel, family_shapley, score
 from signaldelta_assets.timeline import LatencyModel
 from signaldelta_assets.versioning import sha256_hex
 
+from .audit import leak_audit
 from .evaluation import Evaluation, EvaluationProtocol, Pair, alerts_from_grid, evaluate, minimum_warning, side_by_side
-from .evidence import EngineError, available_events, circular_evidence, covered_at_all, covered_entities
-from .grid import EVENT_COLUMNS, EntityEvents, Keep, RunGrid, leak_audit, make_grid, without
+from .evidence import (
+    EngineError,
+    available_events,
+    circular_evidence,
+    covered_at_all,
+    covered_entities,
+    covered_stretches,
+)
+from .grid import EVENT_COLUMNS, EntityEvents, Keep, RunGrid, make_grid, without
 from .precision import by_time_precision, with_time_errors
 
 EVALUATION_SCHEMA = "signaldelta.backtest_evaluation/1"
@@ -87,7 +95,10 @@ def compute(
     unseen = covered_at_all(coverage, protocol).difference(entities)
     progress(0, steps, "deriving available times")
     everything = available_events(tables["signal_events"], tables["signal_frontier"], latency)
-    events = EntityEvents.of(everything, entities)
+    stretches = None
+    if protocol.within == "coverage":
+        stretches = covered_stretches(coverage, entities, types, protocol, definitions)
+    events = EntityEvents.of(everything, entities, stretches)
     left_out = everything.num_rows - events.table.num_rows
     del everything
 
@@ -120,7 +131,7 @@ def compute(
             progress(4 + place, steps, f"evaluating {name} alone")
             own = only(protocol, name)
             seen = covered_entities(coverage, labels, [name], protocol, definitions)
-            alone = replace(study, events=EntityEvents.of(events.table, seen), grid=grid.of(seen))
+            alone = replace(study, events=events.some(seen), grid=grid.of(seen))
             figures = _twice(alone, evaluate(alone.grid.question(), labels, own), [name], own)
             document["by_event_type"][name] = {**figures, "entities": len(seen)}
     samples = _samples(events, model, grid, alerts, protocol)
@@ -280,20 +291,18 @@ def _samples(
 
     Each is computed by the single score and compared with the grid.
     """
-    points = grid.moments.size
     of_alerts = _pick(alerts["entity_id"].to_pylist(), alerts["at"].to_pylist(), ALERT_SAMPLES)
     drawn = np.random.Generator(np.random.PCG64(protocol.seed)).choice(
         grid.alert_score.size, min(GRID_SAMPLES, grid.alert_score.size), replace=False
     )
-    of_grid = [(grid.names[row // points], _moment(int(grid.moments[row % points]))) for row in np.sort(drawn).tolist()]
+    of_grid = [grid.at(row) for row in np.sort(drawn).tolist()]
     place = {name: index for index, name in enumerate(grid.names)}
     out = []
     for why, chosen in (("alert", of_alerts), ("sample", of_grid)):
         for entity, at in chosen:
             own = events.between(place[entity], place[entity] + 1).select(EVENT_COLUMNS)
             sample = score(own, model, at)
-            step = (at - _moment(protocol.start)) // timedelta(microseconds=protocol.step)
-            grid.check(sample, place[entity], step)
+            grid.check(sample, place[entity], at)
             explained = _explained(sample, own)
             if why == "alert":
                 explained["family_shapley"] = {

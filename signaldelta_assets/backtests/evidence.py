@@ -7,12 +7,13 @@ record on which one of its labels rests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +21,8 @@ from signaldelta_assets.errors import SignalDeltaError
 from signaldelta_assets.timeline import LatencyModel
 
 from .evaluation import EvaluationProtocol
+
+Ints = npt.NDArray[np.int64]
 
 _NEVER = np.iinfo(np.int64).min
 
@@ -89,6 +92,29 @@ def covered_entities(
     return sorted({*of_sources, *seen})
 
 
+def covered_stretches(
+    coverage: pa.Table,
+    entities: Sequence[str],
+    event_types: Iterable[str],
+    protocol: EvaluationProtocol,
+    definitions: Mapping[str, Any],
+) -> Ints:
+    """Return, by entity, from when and to before when (microseconds) it is asked about: the days of its coverage.
+
+    The first to the last day on which a source of one of these labels covers it, whole days in UTC; the protocol's
+    whole grid where none does, for one that was seen all the same.
+    """
+    sources = sorted({source for name in event_types for source in _label_sources(name, definitions)})
+    watched = coverage.filter(pc.is_in(coverage["source_type"], value_set=pa.array(sources, pa.string())))
+    days = watched.group_by("entity_id", use_threads=False).aggregate([("first_day", "min"), ("last_day", "max")])
+    found = {
+        row["entity_id"]: (_midnight(row["first_day_min"]), _midnight(row["last_day_max"] + timedelta(days=1)))
+        for row in days.to_pylist()
+    }
+    whole = (protocol.start, protocol.end + 1)
+    return np.array([found.get(entity, whole) for entity in entities], dtype=np.int64).reshape(-1, 2)
+
+
 def covered_at_all(coverage: pa.Table, protocol: EvaluationProtocol) -> set[str]:
     """Return the entities that some row of `coverage` covers at some time of the protocol's grid."""
     first, last = _day(protocol.start), _day(protocol.end)
@@ -105,6 +131,10 @@ def _label_sources(event_type: str, definitions: Mapping[str, Any]) -> list[str]
     if not sources:
         raise EngineError(f"definitions: labels.{event_type}.source_types: expected at least one source, found none")
     return sources
+
+
+def _midnight(day: date) -> int:
+    return (day - date(1970, 1, 1)).days * 86_400_000_000
 
 
 def _day(microseconds: int) -> date:

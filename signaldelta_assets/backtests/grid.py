@@ -6,10 +6,11 @@ they are scored beside one another, and no more than a few are ever in memory as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -20,10 +21,9 @@ import pyarrow.compute as pc
 from signaldelta_assets.contracts import ScoreSample
 from signaldelta_assets.scoring import ScoringModel, compact_grid
 from signaldelta_assets.scoring.layout import FIGURES
-from signaldelta_assets.versioning import content_hash
 from signaldelta_assets.versioning.compiling import threads
 
-from .evaluation import EvaluationProtocol, alerts_from_grid, audit_moments, first_difference
+from .evaluation import EvaluationProtocol
 from .evidence import EngineError
 
 Ints = npt.NDArray[np.int64]
@@ -31,7 +31,6 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Keep = Callable[[pa.Table], object]
 
-AUDIT_MOMENTS = 3
 EVENT_COLUMNS = ["entity_id", "event_id", "signal_id", "available_time", "strength_norm", "reliability", "direction"]
 _ROWS = 262_144
 _TIME: pa.DataType = pa.timestamp("us", tz="UTC")
@@ -42,23 +41,30 @@ class EntityEvents:
     """Signal events with available_time, put together by entity: a stretch of entities is a stretch of rows.
 
     `names` are the entities, ascending, with or without events; `places` the place in them of each row, ascending.
+    `stretches`: by entity, from when and to before when (microseconds) it is asked about; None: always.
     """
 
     names: tuple[str, ...]
     table: pa.Table
     places: Ints
+    stretches: Ints | None = None
 
     @classmethod
-    def of(cls, events: pa.Table, names: Sequence[str]) -> Self:
+    def of(cls, events: pa.Table, names: Sequence[str], stretches: Ints | None = None) -> Self:
         """Take the events of the entities `names` (ascending) out of `events`."""
         found = pc.index_in(events["entity_id"], value_set=pa.array(names, pa.string()))
         places = found.fill_null(-1).to_numpy().astype(np.int64)
         order = np.argsort(places, kind="stable")[np.count_nonzero(places < 0) :]
-        return cls(tuple(names), events.take(order), places[order])
+        return cls(tuple(names), events.take(order), places[order], stretches)
+
+    def some(self, names: Sequence[str]) -> Self:
+        """Keep some of the entities (ascending), with their events."""
+        places = np.searchsorted(self.names, names)
+        return self.of(self.table, names, None if self.stretches is None else self.stretches[places])
 
     def only(self, mask: Mask) -> Self:
         """Keep the events where `mask` is true; the entities stay."""
-        return type(self)(self.names, self.table.filter(pa.array(mask)), self.places[mask])
+        return type(self)(self.names, self.table.filter(pa.array(mask)), self.places[mask], self.stretches)
 
     def between(self, low: int, high: int) -> pa.Table:
         """Return the events of the entities from place `low` to before `high`."""
@@ -68,24 +74,38 @@ class EntityEvents:
 
 @dataclass(frozen=True, slots=True)
 class RunGrid:
-    """Every entity at every moment: both ascending, entities first.
+    """Every entity at each moment at which it is asked about: entities first, both ascending.
 
-    moments: microseconds. scores: the rows as they are stored, figures as float32, entity_id and verdict as
-    dictionaries; a chunk per block; None where only the alert score was asked for. alert_score: a(t) = M * C, by row.
+    first, counts: by entity, its first step of the protocol's grid and how many it has; start, step: of that grid, in
+    microseconds. scores: the rows as they are stored, figures as float32, entity_id and verdict as dictionaries; a
+    chunk per block; empty where only the alert score was asked for. alert_score: a(t) = M * C, by row.
     """
 
     names: tuple[str, ...]
-    moments: Ints
+    first: Ints
+    counts: Ints
+    start: int
+    step: int
     scores: pa.Table
     alert_score: Floats
+
+    @property
+    def starts(self) -> Ints:
+        """The first row of each entity, and the number of rows."""
+        return np.append(0, np.cumsum(self.counts))
+
+    def moments(self) -> Ints:
+        """Return the moment of each row, in microseconds."""
+        steps = np.arange(self.alert_score.size) + np.repeat(self.first - self.starts[:-1], self.counts)
+        return self.start + self.step * steps
 
     def question(self) -> pa.Table:
         """Return what is evaluated: a(t), which the protocol's method calibrates into a probability."""
         alert_score = pa.array(self.alert_score)
         return pa.Table.from_arrays(
             [
-                _repeated(self.names, self.moments.size),
-                pa.array(np.tile(self.moments, len(self.names))).cast(_TIME),
+                _repeated(self.names, self.counts),
+                pa.array(self.moments()).cast(_TIME),
                 alert_score,
                 alert_score,
             ],
@@ -96,12 +116,32 @@ class RunGrid:
         """Return the grid of some of its entities."""
         if tuple(names) == self.names:
             return self
-        rows = self.alert_score.reshape(len(self.names), -1)[np.searchsorted(self.names, names)]
-        return RunGrid(tuple(names), self.moments, self.scores.slice(0, 0), rows.reshape(-1))
+        places = np.searchsorted(self.names, names)
+        return replace(
+            self,
+            names=tuple(names),
+            first=self.first[places],
+            counts=self.counts[places],
+            scores=self.scores.slice(0, 0),
+            alert_score=self.alert_score[self.rows(places)],
+        )
 
-    def check(self, sample: ScoreSample, place: int, step: int) -> None:
+    def rows(self, places: Ints) -> Ints:
+        """Return the rows of the entities at `places`, entity by entity."""
+        counts = self.counts[places]
+        found: Ints = np.arange(counts.sum()) + np.repeat(self.starts[places] - (np.cumsum(counts) - counts), counts)
+        return found
+
+    def at(self, row: int) -> tuple[str, datetime]:
+        """Return entity and moment of a row."""
+        place = int(np.searchsorted(self.starts, row, side="right")) - 1
+        moment = self.start + self.step * (int(self.first[place]) + row - int(self.starts[place]))
+        return self.names[place], datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)
+
+    def check(self, sample: ScoreSample, place: int, at: datetime) -> None:
         """Raise `EngineError` unless the single score is the grid's: one kernel, one answer."""
-        row = place * self.moments.size + step
+        moment = (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        row = int(self.starts[place] + (moment - self.start) // self.step - self.first[place])
         found = self.scores.slice(row, 1).to_pylist()[0]
         expected = as_stored(sample) | {"alert_score": sample.magnitude * sample.confidence}
         found["alert_score"] = self.alert_score[row]
@@ -138,13 +178,14 @@ def make_grid(
     `keep` is given each block as it is stored, in order, while the next ones are scored. The same bits for any number
     of threads.
     """
-    moments = _moments(protocol, until)
+    first, counts = _steps(events, protocol, until)
     scores, alert_scores = [], []
-    for block, alert_score in _blocks(events, model, protocol, moments):
+    for block, alert_score in _blocks(events, model, protocol, first, counts):
         keep(block)
         scores.append(block)
         alert_scores.append(alert_score)
-    return RunGrid(events.names, moments, pa.concat_tables(scores), np.concatenate(alert_scores))
+    whole = pa.concat_tables(scores)
+    return RunGrid(events.names, first, counts, protocol.start, protocol.step, whole, np.concatenate(alert_scores))
 
 
 def without(events: EntityEvents, left_out: Mask, model: ScoringModel, protocol: EvaluationProtocol,
@@ -154,101 +195,83 @@ def without(events: EntityEvents, left_out: Mask, model: ScoringModel, protocol:
     Only entities that lose an event are scored again.
     """
     touched = np.unique(events.places[left_out])
+    # One that is never asked about has no row to score again.
+    touched = touched[grid.counts[touched] > 0]
     if not touched.size:
         return grid
-    again = EntityEvents.of(events.only(~left_out).table, [events.names[place] for place in touched])
-    alert_score = grid.alert_score.copy().reshape(len(grid.names), -1)
-    alert_score[touched] = make_grid(again, model, protocol).alert_score.reshape(len(touched), -1)
-    return RunGrid(grid.names, grid.moments, grid.scores.slice(0, 0), alert_score.reshape(-1))
+    again = events.only(~left_out).some([events.names[place] for place in touched])
+    alert_score = grid.alert_score.copy()
+    alert_score[grid.rows(touched)] = make_grid(again, model, protocol).alert_score
+    return replace(grid, scores=grid.scores.slice(0, 0), alert_score=alert_score)
 
 
-def leak_audit(
-    events: EntityEvents,
-    model: ScoringModel,
-    protocol: EvaluationProtocol,
-    grid: RunGrid,
-    alerts: pa.Table,
-    moments: int = AUDIT_MOMENTS,
-) -> dict[str, Any]:
-    """Cut the input at random moments (from the protocol's seed), score again, compare the bytes up to each moment.
-
-    `grid` and `alerts` are those of the whole input. Raises `EngineError` at the first moment where anything differs:
-    such a run has seen the future and may not exist.
-    """
-    report = []
-    for cut in audit_moments(protocol, moments):
-        known = events.only(pc.less_equal(events.table["available_time"], pa.scalar(cut, _TIME)).to_numpy())
-        again = make_grid(known, model, protocol, until=cut)
-        found = _first_change(grid, again, cut)
-        if found is not None:
-            raise EngineError(f"leak audit: scores before {cut.isoformat()} change when the input ends there: {found}")
-        fired = alerts_from_grid(again.question(), protocol)
-        found = first_difference(alerts, fired, cut)
-        if found is not None:
-            raise EngineError(f"leak audit: alerts before {cut.isoformat()} change when the input ends there: {found}")
-        report.append(
-            {"at": cut.isoformat(), "events": known.table.num_rows, "points": again.scores.num_rows,
-             "content_hash": content_hash(again.scores)}
-        )  # fmt: skip
-    return {"seed": protocol.seed, "equal": True, "moments": report}
-
-
-def _first_change(grid: RunGrid, again: RunGrid, cut: datetime) -> Mapping[str, Any] | None:
-    """The first stored figure up to `cut` that differs, or alert score: compared by their bits, block by block."""
-    points, fewer = grid.moments.size, again.moments.size
-    whole, part = (one.alert_score.view(np.int64).reshape(-1, one.moments.size)[:, :fewer] for one in (grid, again))
-    same = np.array_equal(whole, part)
-    for low, high in _bounds(len(grid.names), points):
-        if not same:
-            break
-        one = grid.scores.slice(low * points, (high - low) * points)
-        other = again.scores.slice(low * fewer, (high - low) * fewer)
-        same = all(
-            np.array_equal(_bits(one[name]).reshape(-1, points)[:, :fewer], _bits(other[name]).reshape(-1, fewer))
-            for name in one.column_names
-        )
-    if same:
-        return None
-    return first_difference(grid.scores, again.scores, cut) or first_difference(grid.question(), again.question(), cut)
-
-
-def _bits(column: Any) -> npt.NDArray[Any]:
-    values = column.unify_dictionaries().combine_chunks() if pa.types.is_dictionary(column.type) else column
-    values = values.indices if isinstance(values, pa.DictionaryArray) else values
-    if pa.types.is_timestamp(values.type):
-        values = values.cast(pa.int64())
-    bits: npt.NDArray[Any] = values.to_numpy()
-    return bits.view(f"u{bits.dtype.itemsize}")
-
-
-def _moments(protocol: EvaluationProtocol, until: datetime | None) -> Ints:
+def _steps(events: EntityEvents, protocol: EvaluationProtocol, until: datetime | None) -> tuple[Ints, Ints]:
+    """Return the first step of the protocol's grid at which each entity is asked about, and the number of its steps."""
     end = protocol.end
     if until is not None:
         end = min(end, (until - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
-    return np.arange(protocol.start, end + 1, protocol.step, dtype=np.int64)
+    points = max((end - protocol.start) // protocol.step + 1, 0)
+    if events.stretches is None:
+        return np.zeros(len(events.names), np.int64), np.full(len(events.names), points, np.int64)
+    # The first step at or after each bound.
+    steps = np.clip(-((protocol.start - events.stretches) // protocol.step), 0, None)
+    first, last = steps[:, 0], np.minimum(steps[:, 1], points)
+    return first, np.maximum(last - first, 0)
 
 
-def _bounds(entities: int, points: int) -> list[tuple[int, int]]:
-    each = max(1, _ROWS // points)
-    return [(low, min(low + each, entities)) for low in range(0, entities, each)]
+def bounds_of(counts: Ints) -> list[tuple[int, int]]:
+    """Cut the entities into stretches of about a row group."""
+    bounds, low, rows = [], 0, 0
+    for place, count in enumerate(counts.tolist()):
+        if place > low and rows + count > _ROWS:
+            bounds.append((low, place))
+            low, rows = place, 0
+        rows += count
+    return [*bounds, (low, len(counts))] if len(counts) else bounds
+
+
+def _alike(first: Ints, counts: Ints) -> list[tuple[int, int]]:
+    """Cut the entities into stretches that are asked about at the same moments, each of a row group at most."""
+    bounds = []
+    for low, high in bounds_of(counts):
+        moved = np.flatnonzero((np.diff(first[low:high]) != 0) | (np.diff(counts[low:high]) != 0)) + 1 + low
+        edges = [low, *moved.tolist(), high]
+        bounds += [(one, other) for one, other in pairwise(edges) if counts[one]]
+    return bounds
 
 
 def _blocks(
-    events: EntityEvents, model: ScoringModel, protocol: EvaluationProtocol, moments: Ints
+    events: EntityEvents, model: ScoringModel, protocol: EvaluationProtocol, first: Ints, counts: Ints
 ) -> Iterator[tuple[pa.Table, Floats]]:
-    start, end = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(at)) for at in moments[[0, -1]])
-    step = timedelta(microseconds=protocol.step)
-
-    def score_block(bounds: tuple[int, int]) -> tuple[pa.Table, Floats]:
-        low, high = bounds
-        names = events.names[low:high]
-        own = events.between(low, high).select(EVENT_COLUMNS)
-        block, alert_score = compact_grid(own, model, start, end, step, entities=names, threads=1)
-        _check(block, names, moments.size)
-        return block, alert_score
-
+    stretches = _alike(first, counts)
+    if not stretches:
+        # Nobody is asked about: a table without rows has columns all the same.
+        block, alert_score = _score(events, model, protocol, (0, 1), 0, 1)
+        yield block.slice(0, 0), alert_score[:0]
+        return
     with ThreadPoolExecutor(threads()) as pool:
-        yield from pool.map(score_block, _bounds(len(events.names), moments.size))
+        yield from pool.map(
+            lambda bounds: _score(events, model, protocol, bounds, int(first[bounds[0]]), int(counts[bounds[0]])),
+            stretches,
+        )
+
+
+def _score(
+    events: EntityEvents, model: ScoringModel, protocol: EvaluationProtocol, bounds: tuple[int, int], first: int,
+    count: int,
+) -> tuple[pa.Table, Floats]:  # fmt: skip
+    """Score the entities within `bounds` at `count` steps of the grid, from its `first` on."""
+    low, high = bounds
+    names = events.names[low:high]
+    start, end = (
+        datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=protocol.start + protocol.step * step)
+        for step in (first, first + count - 1)
+    )
+    own = events.between(low, high).select(EVENT_COLUMNS)
+    step = timedelta(microseconds=protocol.step)
+    block, alert_score = compact_grid(own, model, start, end, step, entities=names, threads=1)
+    _check(block, names, count)
+    return block, alert_score
 
 
 def _check(block: pa.Table, names: Sequence[str], points: int) -> None:
@@ -257,7 +280,7 @@ def _check(block: pa.Table, names: Sequence[str], points: int) -> None:
         raise EngineError(f"grid: expected {points} points of each of {len(names)} entities in order, found others")
 
 
-def _repeated(names: Sequence[str], points: int) -> Any:
-    """Each name `points` times, as a dictionary."""
-    places: Any = pa.array(np.repeat(np.arange(len(names), dtype=np.int32), points))
+def _repeated(names: Sequence[str], counts: Ints) -> Any:
+    """Each name as often as it has rows, as a dictionary."""
+    places: Any = pa.array(np.repeat(np.arange(len(names), dtype=np.int32), counts))
     return pa.DictionaryArray.from_arrays(places, pa.array(names, pa.string()))

@@ -19,7 +19,8 @@ class Question:
     """One hypothesis: whose signals are scored, which events they are held against, and how far ahead.
 
     seasons: announcements come in seasons that all entities share, and a null that breaks these up would call them
-    skill. False where every entity has a life of its own.
+    skill. False where every entity has a life of its own: it is asked about while it is covered, and its null stays in
+    its life.
     """
 
     hypothesis: str
@@ -123,15 +124,15 @@ PLANS = {
         upstreams=("edgar", "polygon"),
         feeds=("submissions", "prices", "earnings"),
     ),
-    # Pools live for hours: five minutes, over the quarters in which most of the recorded ones were made.
+    # Pools live for hours: five minutes, and each only while it trades. Most recorded ones were made in the autumns.
     "pools": Plan(
         date(2020, 9, 1),
-        date(2021, 3, 31),
+        date(2021, 10, 31),
         (),
         300,
-        ("2020-10-01", "2021-01-01"),
+        quarters(2020, 2021)[2:],
         POOL_QUESTIONS,
-        frozen=2,
+        frozen=6,
         upstreams=("ethereum",),
         interpolated=True,
     ),
@@ -148,11 +149,17 @@ def protocol_document(question: Question, plan: Plan) -> dict[str, Any]:
     start = datetime.fromisoformat(plan.quarters[-plan.frozen]).replace(tzinfo=UTC)
     end = datetime(plan.last.year, plan.last.month, plan.last.day, tzinfo=UTC)
     several = len(question.event_types) > 1
-    seasons = {"shift": "common"} if question.seasons else {"shift": "entity"}
+    grid: dict[str, Any] = {
+        "start": int(start.timestamp()),
+        "end": int(end.timestamp()),
+        "step_seconds": plan.step_seconds,
+    }
+    if not question.seasons:
+        grid["within"] = "coverage"
     return {
         "schema": "signaldelta.evaluation_protocol/1",
         "name": question.hypothesis,
-        "grid": {"start": int(start.timestamp()), "end": int(end.timestamp()), "step_seconds": plan.step_seconds},
+        "grid": grid,
         "horizon_hours": question.horizon_hours,
         # A fresh full-strength tier-1 event alone gives about 0.2; half a half-life of a weaker one still stands above.
         "alert": {"threshold": 0.02, "rearm_below": 0.012, "refractory_hours": 24},
@@ -161,7 +168,7 @@ def protocol_document(question: Question, plan: Plan) -> dict[str, Any]:
         "folds": 4,
         "calibration": {"method": "platt"},
         "bootstrap": {"cluster_hours": 168, "level": 0.95, "replicates": 400, "seed": 20250701},
-        "nulls": {"draws": 200, "seed": 20250702, **seasons},
+        "nulls": {"draws": 200, "seed": 20250702, "shift": "common" if question.seasons else "entity"},
         # The meta-plan's minimum speaks of a dataset over several types; a question about one type asks the rest of it.
         "minimum_dataset": {
             "entities": 100 if several else 20,

@@ -42,7 +42,9 @@ def asked(material: Material) -> Table:
         ("Target events", listed(types)),
         ("Horizon H", hours(protocol["horizon_hours"])),
         ("Period", f"{moment(epoch(grid['start']))} to {moment(epoch(grid['end']))} UTC, "
-                   f"a point every {hours(grid['step_seconds'] / 3600)}"),
+                   f"a point every {hours(grid['step_seconds'] / 3600)}"
+                   + (", each entity from the first to the last day of its coverage only"
+                      if grid.get("within") == "coverage" else "")),
         ("Universe", f"{counted(material.evaluation['entities'], 'entity')} whose target events "
                      f"would have been seen"),
         ("Signals scored", f"{len(scored)} of {len(material.model['signals'])} in the model"

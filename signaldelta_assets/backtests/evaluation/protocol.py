@@ -22,6 +22,7 @@ CALIBRATION_METHODS = ("none", "platt", "isotonic")
 SHIFTS = ("entity", "common")
 RANDOM_ALERTS = ("spaced", "uniform")
 SEASONS = ("shared", "none")
+WITHIN = ("window", "coverage")
 FIGURES = (
     "precision",
     "recall",
@@ -67,6 +68,7 @@ class EvaluationProtocol:
     start: int
     end: int
     step: int
+    within: str
     horizon: int
     threshold: float
     rearm_below: float
@@ -115,7 +117,9 @@ class EvaluationProtocol:
 
         Optional keys: ``name``, ``nulls`` {draws, seed, shift, alerts, season}, ``reliability`` {bins}, ``primary``
         {figure, smallest_effect}, ``targets`` {event type: subtypes}, ``circularity`` {event type: families left out},
-        ``calibration.minimum_of_each_class``, ``bootstrap.block_clusters``, ``minimum_dataset.events_per_type``.
+        ``calibration.minimum_of_each_class``, ``bootstrap.block_clusters``, ``minimum_dataset.events_per_type``, and
+        ``grid.within``: with "coverage" an entity is asked about from the first to the last day on which a source of
+        the target labels covers it, and its nulls stay in these days; with "window", the default, all the time.
         Raises EvaluationProtocolError naming the field: a key that is missing, unknown, or out of range.
         """
         root = _Reader("", document)
@@ -124,6 +128,7 @@ class EvaluationProtocol:
         grid = root.reader("grid")
         start, end = grid.whole("start"), grid.whole("end")
         step = grid.whole("step_seconds", minimum=1)
+        within = grid.choice("within", WITHIN, default=WITHIN[0])
         grid.close()
         if end <= start:
             raise EvaluationProtocolError("grid.end", f"a moment after grid.start ({start})", end)
@@ -189,6 +194,7 @@ class EvaluationProtocol:
             start=start * 1_000_000,
             end=end * 1_000_000,
             step=step * 1_000_000,
+            within=within,
             horizon=horizon,
             threshold=threshold,
             rearm_below=rearm,

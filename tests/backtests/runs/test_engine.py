@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,10 +13,11 @@ import pyarrow.compute as pc
 import pytest
 
 from signaldelta_assets.backtests import grid as grid_module
+from signaldelta_assets.backtests.audit import leak_audit
 from signaldelta_assets.backtests.engine import compute
 from signaldelta_assets.backtests.evaluation import EvaluationProtocol, alerts_from_grid
 from signaldelta_assets.backtests.evidence import EngineError, available_events, circular_evidence, covered_entities
-from signaldelta_assets.backtests.grid import EntityEvents, leak_audit, make_grid, without
+from signaldelta_assets.backtests.grid import EntityEvents, make_grid, without
 from signaldelta_assets.backtests.metrics import metric_rows
 from signaldelta_assets.backtests.warmup import _DEFINITIONS as DEFINITIONS
 from signaldelta_assets.backtests.warmup import _MODEL, _protocol, _tables
@@ -201,14 +203,14 @@ def test_the_single_score_must_be_the_grids(tables: dict[str, pa.Table]) -> None
     grid = make_grid(events, MODEL, PROTOCOL)
     at = datetime.fromtimestamp(PROTOCOL.start // 1_000_000 + 100 * 3600, UTC)
     sample = score(events.between(1, 2).select(grid_module.EVENT_COLUMNS), MODEL, at)
-    grid.check(sample, 1, 100)
+    grid.check(sample, 1, at)
     # Every column of the grid is compared.
     assert {*grid_module.as_stored(sample), "entity_id", "at"} == {*grid.scores.column_names}
     for wrong in ({"quality": sample.quality + 1e-3}, {"n_events": sample.n_events + 1}, {"verdict": "none"},
                   {"magnitude": np.nextafter(sample.magnitude, 2.0)},
                   {"chain_probabilities": {**sample.chain_probabilities, "C": 0.123}}):  # fmt: skip
         with pytest.raises(EngineError, match="single score"):
-            grid.check(replace(sample, **wrong), 1, 100)
+            grid.check(replace(sample, **wrong), 1, at)
 
 
 def test_nobody_covered_is_an_error_and_insufficient_has_no_figures(tables: dict[str, pa.Table]) -> None:
@@ -307,3 +309,45 @@ def test_too_small_a_dataset_is_told_before_anything_is_scored(
     assert "no metrics" in warned and "0 events of" in warned
     overall = _run(few).evaluation["overall"]["all_evidence"]
     assert overall["warnings"] == [warned.partition("no metrics, ")[2]] and overall["auc"] is None
+
+
+def test_within_its_coverage_an_entity_is_asked_about_and_nowhere_else(tables: dict[str, pa.Table]) -> None:
+    """E0 is covered on the third and fourth day only: grid points, alerts and nulls outside are no question."""
+    document = _protocol("none")
+    protocol = EvaluationProtocol.from_dict(document | {"grid": document["grid"] | {"within": "coverage"}})
+    assert protocol.hash != PROTOCOL.hash
+    whole, third = _run(tables), datetime.fromtimestamp(PROTOCOL.start // 1_000_000, UTC).date() + timedelta(days=2)
+    rows = [row for row in tables["coverage"].to_pylist() if row["entity_id"] != "E0"]
+    short = next(row for row in tables["coverage"].to_pylist() if row["entity_id"] == "E0")
+    rows.append(short | {"first_day": third, "last_day": third + timedelta(days=1)})
+    coverage = pa.Table.from_pylist(rows, schema=tables["coverage"].schema)
+    run = compute(tables | {"coverage": coverage}, MODEL, LATENCY, protocol, DEFINITIONS)
+    # Of 201 points 48 are left; the others' scores are what they were.
+    points = [Counter(one.tables["scores"]["entity_id"].to_pylist()) for one in (whole, run)]
+    assert {name: (points[0][name], points[1][name]) for name in points[0]} == {
+        "E0": (201, 48), "E1": (201, 201), "E2": (201, 201)}  # fmt: skip
+    rows = run.tables["scores"].to_pylist()
+    everything = {(row["entity_id"], row["at"]): row for row in whole.tables["scores"].to_pylist()}
+    assert all(everything[row["entity_id"], row["at"]] == row for row in rows)
+    days = {row["at"].date() for row in rows if row["entity_id"] == "E0"}
+    assert days == {third, third + timedelta(days=1)}
+    lost = [one.evaluation["overall"]["all_evidence"]["n_points"] for one in (whole, run)]
+    assert lost[0] - lost[1] == 201 - 48 - 5  # the last five points are censored by the horizon either way
+    # It starts armed where it is first asked about, not where the grid begins.
+    (alert,) = [row for row in run.tables["alerts"].to_pylist() if row["entity_id"] == "E0"]
+    (before,) = [row for row in whole.tables["alerts"].to_pylist() if row["entity_id"] == "E0"]
+    assert before["alert_at"].date() < third and alert["alert_at"].date() == third
+    others = [[row for row in one.tables["alerts"].to_pylist() if row["entity_id"] != "E0"] for one in (run, whole)]
+    assert others[0] == others[1]
+
+
+def test_an_entity_that_is_never_asked_about_changes_nothing(tables: dict[str, pa.Table]) -> None:
+    """Covered on one day before the grid, it is no entity of the question; on the last, the grid's end may miss it."""
+    document = _protocol("none")
+    protocol = EvaluationProtocol.from_dict(document | {"grid": document["grid"] | {"within": "coverage"}})
+    day = datetime.fromtimestamp(PROTOCOL.start // 1_000_000, UTC).date()
+    rows = [row | {"first_day": day, "last_day": day} for row in tables["coverage"].to_pylist()]
+    coverage = pa.Table.from_pylist(rows, schema=tables["coverage"].schema)
+    run = compute(tables | {"coverage": coverage}, MODEL, LATENCY, protocol, DEFINITIONS)
+    assert {row.date() for row in run.tables["scores"]["at"].to_pylist()} == {day}
+    assert run.evaluation["leak_audit"]["equal"]
