@@ -218,14 +218,7 @@ def _backtests(launcher: Launcher, plan: Plan) -> list[str]:
 
 
 def _report(warehouse: Warehouse, console: Console, *, definitions: SignalDefinitions, runs: list[str]) -> None:
-    for title, columns, rows in (
-        tables.documents(warehouse),
-        tables.quarantine(warehouse),
-        tables.clocks(warehouse),
-        tables.events_by_year(warehouse, definitions.signal_hashes().values()),
-        tables.labels_by_year(warehouse, definitions.label_hashes().values()),
-        tables.rejections(warehouse),
-    ):
+    for title, columns, rows in tables.overview(warehouse, definitions):
         shown = Table(*columns, title=title)
         for row in rows:
             shown.add_row(*(str(value) for value in row))

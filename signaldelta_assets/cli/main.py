@@ -77,6 +77,28 @@ def demo(
 
 
 @app.command()
+def summary(
+    markdown: Annotated[bool, typer.Option(help="As Markdown, for a page of documentation.")] = False,
+) -> None:
+    """Show what is here: documents per feed, refusals and why, signals and labels by year."""
+    from signaldelta_assets.catalogue import load_definitions
+
+    from . import tables
+    from .backtests import opened
+
+    with opened() as (warehouse, _):
+        found = tables.overview(warehouse, load_definitions())
+    for title, columns, rows in found:
+        if markdown:
+            print(tables.markdown((title, columns, rows)))
+            continue
+        shown = Table(*columns, title=title)
+        for row in rows:
+            shown.add_row(*(str(value) for value in row))
+        console.print(shown)
+
+
+@app.command()
 def up(
     archive: Annotated[Path | None, typer.Option(help=ARCHIVE_HELP)] = None,
     live: Annotated[bool, typer.Option(help="Collect from the live services instead of an archive.")] = False,

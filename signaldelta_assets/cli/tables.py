@@ -1,11 +1,13 @@
-"""What the demo prints: counts straight from the warehouse."""
+"""What the demo and `signaldelta summary` print: counts straight from the warehouse."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from signaldelta_assets.backtests.evaluation import holm
+from signaldelta_assets.catalogue import SignalDefinitions
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import backtests
 
@@ -60,36 +62,78 @@ def clocks(warehouse: Warehouse) -> Shown:
     return "clock of submissions files", ("clock", "files"), rows
 
 
-def events_by_year(warehouse: Warehouse, rules: Collection[str]) -> Shown:
-    """Active signal events per signal and year, of those made under `rules` (hashes of definitions of signals)."""
+def events_by_year(warehouse: Warehouse, definitions: SignalDefinitions) -> Shown:
+    """Active signal events of each active signal, made under its rule of today: entities, events, and these by year."""
     rows = _rows(
         warehouse,
         """
-        SELECT signal_id, extract(year FROM event_time)::int AS year, count(*) AS events,
-               count(DISTINCT entity_id) AS entities
+        SELECT signal_id, entity_id, extract(year FROM event_time)::int AS year, count(*) AS events
         FROM (SELECT DISTINCT ON (event_id) * FROM iald_signals WHERE definitions_hash = ANY(%(rules)s)
               ORDER BY event_id, revision DESC) latest
-        WHERE active GROUP BY 1, 2 ORDER BY 1, 2
+        WHERE active GROUP BY 1, 2, 3
         """,
-        rules=sorted(rules),
+        rules=sorted(definitions.signal_hashes().values()),
     )
-    return "signal events", ("signal", "year", "events", "entities"), rows
+    names = {name: f"{name} {definitions.signal(name).name}" for name in definitions.active_signals()}
+    return "signal events", *_by_year("signal", list(names.values()), [(names[row[0]], *row[1:]) for row in rows])
 
 
-def labels_by_year(warehouse: Warehouse, rules: Collection[str]) -> Shown:
-    """Active labels per type, subtype and year, of those made under `rules` (hashes of definitions of labels)."""
+def labels_by_year(warehouse: Warehouse, definitions: SignalDefinitions) -> Shown:
+    """Active labels of each type and subtype, made under its rule of today: entities, events, and these by year."""
     rows = _rows(
         warehouse,
         """
-        SELECT event_type, subtype, extract(year FROM event_time)::int AS year, count(*) AS events,
-               count(DISTINCT entity_id) AS entities
+        SELECT event_type, subtype, entity_id, extract(year FROM event_time)::int AS year, count(*) AS events
         FROM (SELECT DISTINCT ON (label_id) * FROM labeled_events WHERE definitions_hash = ANY(%(rules)s)
               ORDER BY label_id, revision DESC) latest
-        WHERE active GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        WHERE active GROUP BY 1, 2, 3, 4
         """,
-        rules=sorted(rules),
+        rules=sorted(definitions.label_hashes().values()),
     )
-    return "labeled events", ("type", "subtype", "year", "events", "entities"), rows
+    found = [(f"{row[0]} ({row[1]})", *row[2:]) for row in rows]
+    bare = set(definitions.active_labels()) - {row[0] for row in rows}
+    return "labeled events", *_by_year("type (subtype)", sorted({row[0] for row in found} | bare), found)
+
+
+def _by_year(
+    head: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Rows (name, entity, year, events) with a column per year; a name without events has a row of nothing."""
+    years = sorted({row[2] for row in rows})
+    entities: dict[str, set[str]] = {name: set() for name in names}
+    events: Counter[tuple[str, int]] = Counter()
+    for name, entity, year, count in rows:
+        entities[name].add(entity)
+        events[name, year] += count
+    shown = [
+        (name, len(entities[name]), sum(events[name, year] for year in years),
+         *(events[name, year] or "" for year in years))
+        for name in names
+    ]  # fmt: skip
+    return (head, "entities", "events", *map(str, years)), shown
+
+
+def overview(warehouse: Warehouse, definitions: SignalDefinitions) -> list[Shown]:
+    """What is here: documents per feed, what was refused, clocks, signals, labels, and what gave none."""
+    return [
+        documents(warehouse),
+        quarantine(warehouse),
+        clocks(warehouse),
+        events_by_year(warehouse, definitions),
+        labels_by_year(warehouse, definitions),
+        rejections(warehouse),
+    ]
+
+
+def markdown(shown: Shown) -> str:
+    """Return a table as Markdown, under its title."""
+    title, columns, rows = shown
+    lines = [f"### {title[0].upper()}{title[1:]}", "", _line(columns), _line(["---"] * len(columns)), *map(_line, rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[Any]) -> str:
+    return "| " + " | ".join(str("" if cell is None else cell).replace("|", "\\|") for cell in cells) + " |"
 
 
 def rejections(warehouse: Warehouse) -> Shown:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from signaldelta_assets.cli.main import app
+from signaldelta_assets.cli.tables import markdown
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import signals
 from signaldelta_assets.warehouse.stores.reading import Window
@@ -61,3 +62,15 @@ def test_events_are_counted_by_year(postgres_url: str, monkeypatch: pytest.Monke
     shown = json.loads(said("show", "S016", "--json"))
     assert shown["events_by_year"] == {"2023": 1, "2024": 1}, "a withdrawn event no longer counts"
     assert shown["rule_hash"] and shown["params"]["repeat_bonus"] == 0.2
+    summary = CliRunner().invoke(app, ["summary", "--markdown"])
+    assert summary.exit_code == 0, summary.output
+    lines = summary.stdout.splitlines()
+    assert "| signal | entities | events | 2023 | 2024 |" in lines
+    assert "| S016 late_periodic_notice | 1 | 2 | 1 | 1 |" in lines
+    # An active signal without an event is there as well.
+    assert "| S022 auditor_change | 0 | 0 |  |  |" in lines
+
+
+def test_what_would_break_a_markdown_table_is_escaped() -> None:
+    assert markdown(("a title", ("x", "y"), [("a|b", None)])).splitlines() == [
+        "### A title", "", "| x | y |", "| --- | --- |", "| a\\|b |  |"]  # fmt: skip
