@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from datetime import time as clock_time
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,7 @@ def run_demo(archive: Path | None, name: str, console: Console) -> None:
     first_day = min([plan.first, *(day for _, day in plan.histories)])
     settings = apply({"SIGNALDELTA_FIRST_DAY": first_day.isoformat(), **prepare(settings)})
     with open_archive(archive, settings, console) as server:
-        # The archive was recorded before now: the moment of observation is the same for whoever replays it.
-        moment = datetime(plan.last.year, plan.last.month, plan.last.day, tzinfo=UTC) + timedelta(days=1)
+        moment = datetime.combine(plan.observed, clock_time(), UTC)
         environment = replay_environment(settings, server.url, plan.feeds)
         settings = apply(environment | {"SIGNALDELTA_FIXED_CLOCK": moment.isoformat()})
         runs = _launch(Launcher(console, settings.home_dir / "demo.log"), plan)

@@ -34,7 +34,8 @@ class Question:
 class Plan:
     """The window of one archive: days to collect, quarters to label and freeze, and how far back inputs reach.
 
-    first, last: the days collected and extracted. histories: which collectors reach further back, and to which day.
+    first, last: the days collected and extracted. observed: when the archive was complete; no document of it may be
+    younger, and whoever replays it observes it then. histories: which collectors reach further back, and to which day.
     step_seconds: of the grid; scores are the same on any. quarters: those labeled, by their first days; the last
     `frozen` of them are frozen and asked about. upstreams: those collected, with the signals and labels of their
     records alone; empty for all. feeds: only entities of which the archive has all of these. interpolated: labels
@@ -43,6 +44,7 @@ class Plan:
 
     first: date
     last: date
+    observed: date
     histories: tuple[tuple[tuple[str, ...], date], ...]
     step_seconds: int
     quarters: tuple[str, ...]
@@ -93,16 +95,20 @@ POOL_QUESTIONS = (
 SIMULATED = Plan(
     date(2024, 6, 30),
     date(2025, 6, 30),
+    date(2025, 7, 1),
     ((EARNINGS, date(2022, 4, 1)), (FACTS, date(2022, 1, 1))),
     3600,
     ("2024-07-01", "2024-10-01", "2025-01-01", "2025-04-01"),
     QUESTIONS,
 )
 
+# The youngest recorded document is of August 2026.
+RECORDED_BY = date(2026, 9, 1)
 # The recorded inputs are densest here: 8-K texts from 2023-11, ownership documents and prices throughout.
 RECORDED = Plan(
     date(2023, 10, 1),
     date(2025, 9, 30),
+    RECORDED_BY,
     ((EARNINGS, date(2021, 1, 1)), (FACTS, date(2019, 1, 1))),
     # Two thousand entities for a year, four times the reference size if hourly.
     6 * 3600,
@@ -116,6 +122,7 @@ PLANS = {
     "equities": Plan(
         date(2014, 1, 1),
         date(2025, 12, 31),
+        RECORDED_BY,
         ((EARNINGS, date(2011, 1, 1)), (FACTS, date(2009, 1, 1))),
         24 * 3600,
         quarters(2015, 2025),
@@ -128,6 +135,7 @@ PLANS = {
     "pools": Plan(
         date(2020, 9, 1),
         date(2021, 10, 31),
+        RECORDED_BY,
         (),
         300,
         quarters(2020, 2021)[2:],

@@ -68,7 +68,7 @@ def protocol(question: Question, first: date, last: date) -> dict[str, Any]:
     The minimum is that of a question about one event type, as far as small archives have events.
     """
     # The window of the snapshot starts where its first quarter does: here all four are the archive's first day.
-    window = Plan(first, last, (), 4 * 3600, (first.isoformat(),) * QUARTERS_IN_SNAPSHOT, ())
+    window = Plan(first, last, last, (), 4 * 3600, (first.isoformat(),) * QUARTERS_IN_SNAPSHOT, ())
     document = protocol_document(question, window)
     document["bootstrap"]["replicates"] = 200
     document["nulls"]["draws"] = 50
