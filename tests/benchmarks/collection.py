@@ -1,7 +1,8 @@
-"""From documents to raw records: reading ownership XML beside edgartools, and COPY beside a plain one."""
+"""From documents to signal events: ownership XML beside edgartools, COPY beside a plain one, a month of a market."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,14 +11,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import httpx
+
+from signaldelta_assets.catalogue import load_definitions
+from signaldelta_assets.cli.environment import CONTACT
+from signaldelta_assets.collectors import registered_collectors
 from signaldelta_assets.collectors.edgar.parsers import parse_ownership
 from signaldelta_assets.contracts import CollectionMode, RawRecord
+from signaldelta_assets.defs.signals import extract_window
 from signaldelta_assets.errors import RecordError
+from signaldelta_assets.replay import SimulationPlan, simulate
 from signaldelta_assets.versioning import new_ulid
 from signaldelta_assets.warehouse import Warehouse, embedded_server, migrate, stop_embedded
 from signaldelta_assets.warehouse.stores import collection
 from signaldelta_assets.warehouse.stores.collection import ArchivedDocument, BatchRows
+from signaldelta_assets.warehouse.stores.reading import Window
 from tests.paths import DATA
+from tests.platform import pipeline
+from tests.platform.deployment import make_deployment, serving, short_folder
 
 from .timing import Row, best, seconds
 
@@ -100,8 +111,50 @@ def bench_copy(size: int = 50_000) -> Row:
     return Row("new raw records, keys and parents checked", fast, other, float(size), "beside COPY into a bare table")
 
 
+MONTH = SimulationPlan(entities=1_500, days=120, pools=0)
+
+
+def bench_month() -> Row:
+    """A month of 1,500 issuers from the archive behind HTTP to stored signal events; the server's own limit beside it.
+
+    Beside it: the same answers, fetched again one by one by a bare client that throws them away.
+    """
+    window = (MONTH.end - timedelta(days=29), MONTH.end)
+    with short_folder() as folder, mock.patch.dict(os.environ, clear=False):
+        simulate(MONTH, folder / "archive")
+        data = folder / "pg"
+        url = embedded_server(data)
+        migrate(url)
+        try:
+            with serving(folder / "archive", folder) as address, Warehouse(url) as warehouse:
+                os.environ.update(make_deployment(folder / "home", url, address, MONTH).variables)
+                names = [name for name in registered_collectors() if not name.startswith("ethereum/")]
+
+                def work() -> None:
+                    pipeline.collect(warehouse, *window, names)
+                    definitions = load_definitions()
+                    days = Window(window[0], window[1] + timedelta(days=1))
+                    extract_window(warehouse, definitions, list(definitions.active_signals()), days)
+
+                took = seconds(work)
+                with httpx.Client(base_url=address, headers={"User-Agent": CONTACT}, timeout=60) as client:
+                    asked = client.get("/__replay__/log").json()["entries"]
+                    alone = seconds(lambda: [client.get(f"{entry['path']}?{entry['query']}") for entry in asked])
+                with warehouse.read() as connection:
+                    counts = connection.execute(
+                        "SELECT (SELECT count(*) FROM raw_records) AS records,"
+                        " (SELECT count(*) FROM iald_signals) AS events"
+                    ).fetchone()
+        finally:
+            stop_embedded(data)
+    assert counts is not None
+    note = f"{len(asked):,} answers, {counts['records']:,} records, {counts['events']:,} signal events"
+    return Row("a month of 1,500 issuers, from HTTP to signal events", took, alone, float(len(asked)), note)
+
+
 def measure() -> Iterator[Row]:
     """Yield the rows."""
     if DATA.is_dir():
         yield bench_ownership()
     yield bench_copy()
+    yield bench_month()

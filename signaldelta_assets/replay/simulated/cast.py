@@ -77,7 +77,8 @@ def make_entity(plan: SimulationPlan, number: int) -> Entity:
     return Entity(
         number=number,
         cik=9_000_001 + number,
-        ticker=f"SIM{letters}",
+        # SIMAA to SIMZZ, then SINAA and on.
+        ticker=f"SI{chr(77 + number // 676)}{letters}",
         name=f"{name} {chr(64 + series)} Inc." if series else f"{name} Inc.",
         year_end=12 if chance.happens(0.7) else chance.pick((3, 6, 9)),
         people=people,

@@ -60,7 +60,7 @@ class SimulationPlan:
     pool_drain: Effect = field(default=POOL_DRAIN)
 
     def __post_init__(self) -> None:
-        for name, low, high in (("entities", 1, 676), ("days", 120, 3650), ("pools", 0, 1000)):
+        for name, low, high in (("entities", 1, 6_760), ("days", 120, 3650), ("pools", 0, 1000)):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise DocumentError(name, f"{low} to {high}", value)
