@@ -27,10 +27,11 @@ class Settings(BaseSettings):
     edgar_www_url: str = Field("https://www.sec.gov", description="EDGAR archives, indexes and feeds.")
     edgar_data_url: str = Field("https://data.sec.gov", description="EDGAR submissions API.")
     edgar_contact: str | None = Field(None, description="Name and e-mail the SEC asks for in the User-Agent.")
-    edgar_requests_per_second: float = Field(10.0, gt=0, description="Over all processes; the SEC allows 10.")
+    # Of each upstream: 0 is no limit, for an archive of one's own.
+    edgar_requests_per_second: float = Field(10.0, ge=0, description="Over all processes; the SEC allows 10.")
     polygon_url: str = Field("https://api.polygon.io", description="Polygon REST API.")
     polygon_api_key: SecretStr | None = None
-    polygon_requests_per_second: float = Field(5.0, gt=0)
+    polygon_requests_per_second: float = Field(5.0, ge=0)
     llm_protocol: Literal["openai", "anthropic"] | None = Field(
         None, description="Unset: nothing is asked of a language model."
     )
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
         None, repr=False, description="An Ethereum JSON-RPC endpoint; whatever key is in it is stored nowhere."
     )
     ethereum_api_key: SecretStr | None = Field(None, description="Sent as a bearer token where the endpoint asks so.")
-    ethereum_requests_per_second: float = Field(10.0, gt=0)
+    ethereum_requests_per_second: float = Field(10.0, ge=0)
     ethereum_confirmations: int = Field(12, ge=0, description="How deep a block must lie to be collected.")
     ethereum_blocks_per_request: int = Field(10_000, ge=1, description="Blocks of one eth_getLogs, to start with.")
     ethereum_pools_per_request: int = Field(1_000, ge=1, description="Addresses of one eth_getLogs.")
@@ -74,7 +75,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _fair_access(self) -> Self:
         hosts = {urlsplit(url).hostname or "" for url in (self.edgar_www_url, self.edgar_data_url)}
-        if self.edgar_requests_per_second > 10 and any(host.endswith("sec.gov") for host in hosts):
+        if not 0 < self.edgar_requests_per_second <= 10 and any(host.endswith("sec.gov") for host in hosts):
             raise ValueError("edgar_requests_per_second: the SEC allows at most 10")
         return self
 

@@ -72,9 +72,9 @@ def replay_environment(settings: Settings, base_url: str, feeds: Collection[str]
         "SIGNALDELTA_POLYGON_URL": f"{base_url}/api.polygon.io",
         "SIGNALDELTA_ETHEREUM_URL": f"{base_url}/ethereum",
         # An archive of our own on loopback: nobody to be fair to.
-        "SIGNALDELTA_EDGAR_REQUESTS_PER_SECOND": "2000",
-        "SIGNALDELTA_POLYGON_REQUESTS_PER_SECOND": "2000",
-        "SIGNALDELTA_ETHEREUM_REQUESTS_PER_SECOND": "2000",
+        "SIGNALDELTA_EDGAR_REQUESTS_PER_SECOND": "0",
+        "SIGNALDELTA_POLYGON_REQUESTS_PER_SECOND": "0",
+        "SIGNALDELTA_ETHEREUM_REQUESTS_PER_SECOND": "0",
         "SIGNALDELTA_EDGAR_CONTACT": CONTACT,
         "SIGNALDELTA_POLYGON_API_KEY": "replay",
         "SIGNALDELTA_UNIVERSE": str(target),

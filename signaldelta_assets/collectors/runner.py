@@ -32,7 +32,7 @@ from .base import (
     Window,
 )
 from .clock import Clock, FixedClock, SystemClock
-from .limiter import SharedLimiter
+from .limiter import Limiter, SharedLimiter, Unlimited
 from .pulse import Pulse
 from .quarantine import HELD
 from .transport import Transport, Upstream
@@ -40,6 +40,9 @@ from .universe import UniverseEntity, load_universe
 
 # A whole answer may take this many of the timeouts that hold for each part of it.
 _DEADLINE_TIMEOUTS = 5
+
+_GATHERED_RECORDS = 5_000
+_GATHERED_SECONDS = 1.0
 
 _ALWAYS_COUNTED = (
     "documents_read",
@@ -173,9 +176,10 @@ def run_collector(
                     only=None if only is None else frozenset(only),
                     chain=_chain_limits(settings),
                 )  # fmt: skip
+                gathered = _Gathered(lambda rows: _write(warehouse, run_id, collector, transport, rows, counts))
                 try:
                     for batch in collector.collect(context, window):
-                        _write(warehouse, run_id, collector, transport, batch, counts)
+                        gathered.add(batch)
                         read, gone = transport.drain_read()
                         context.judgement.take(read, {record.source_url for record in batch.records}, gone)
                         pulse.beat()
@@ -188,7 +192,7 @@ def run_collector(
                     whole = not failures
                 finally:
                     # Bodies received since the last batch are archived already: let them be found again.
-                    _write(warehouse, run_id, collector, transport, Batch(), counts)
+                    gathered.write()
                     counts.update(transport.counts)
                     counts["documents_read"] = sum(
                         transport.counts[kind] for kind in ("received", "not_modified", "from_archive")
@@ -211,6 +215,35 @@ def run_collector(
     if failures:
         raise CollectionFailedError(report())
     return report()
+
+
+class _Gathered:
+    """Batches until they are written together: a transaction for each of a thousand small ones takes most of the time.
+
+    At most a second of work, or so many records, is not in the database yet.
+    """
+
+    def __init__(self, write: Callable[[Batch], None]) -> None:
+        self._write, self._rows, self._since = write, Batch(), time.monotonic()
+
+    def add(self, batch: Batch) -> None:
+        """Take a batch; write what has come together where it is due."""
+        # An entity is told once per write: of two rows the later one must win.
+        if {row.entity_id for row in self._rows.securities} & {row.entity_id for row in batch.securities}:
+            self.write()
+        self._rows.records += batch.records
+        self._rows.quarantined += batch.quarantined
+        self._rows.clocks += batch.clocks
+        self._rows.securities += batch.securities
+        if len(self._rows.records) >= _GATHERED_RECORDS or time.monotonic() - self._since >= _GATHERED_SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Write what has come together."""
+        # Taken out first: what could not be written is not tried again on the way out.
+        rows, self._rows = self._rows, Batch()
+        self._write(rows)
+        self._since = time.monotonic()
 
 
 def _security(entity: UniverseEntity) -> reference.SecurityRow:
@@ -260,6 +293,10 @@ def _require_access(collector: Collector, settings: Settings) -> None:
         raise DocumentError("SIGNALDELTA_ETHEREUM_URL", "the address of an Ethereum JSON-RPC endpoint", None)
 
 
+def _limiter(warehouse: Warehouse, name: str, per_second: float) -> Limiter:
+    return SharedLimiter(warehouse, name, per_second) if per_second else Unlimited()
+
+
 def observation_clock(settings: Settings) -> Clock:
     """Return the clock that says when something was observed."""
     return SystemClock() if settings.fixed_clock is None else FixedClock(settings.fixed_clock)
@@ -283,8 +320,8 @@ def open_transport(
     """
     agent = {"User-Agent": f"SignalDelta {settings.edgar_contact}"} if settings.edgar_contact else {}
     # www and data are one upstream to the SEC's limit.
-    edgar = SharedLimiter(warehouse, "sec.gov", settings.edgar_requests_per_second)
-    vendor = SharedLimiter(warehouse, "polygon.io", settings.polygon_requests_per_second)
+    edgar = _limiter(warehouse, "sec.gov", settings.edgar_requests_per_second)
+    vendor = _limiter(warehouse, "polygon.io", settings.polygon_requests_per_second)
     key = settings.polygon_api_key
     bearer = {"Authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {}
     absent = (b"<Code>AccessDenied</Code>", b"<Code>NoSuchKey</Code>")
@@ -296,7 +333,7 @@ def open_transport(
     if settings.ethereum_url is not None:
         token = settings.ethereum_api_key
         bearer = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
-        node = SharedLimiter(warehouse, ETHEREUM, settings.ethereum_requests_per_second)
+        node = _limiter(warehouse, ETHEREUM, settings.ethereum_requests_per_second)
         # Every node answers for the same chain: what is stored names the chain, not the node.
         upstreams[ETHEREUM] = Upstream(ETHEREUM, settings.ethereum_url, "ethereum:1", bearer, node)
     timeout = httpx.Timeout(settings.http_timeout_seconds)

@@ -109,6 +109,8 @@ class Transport:
         self._documents: dict[str, ArchivedDocument] = {}
         self._validators: dict[str, Validator] = {}
         self._absences: dict[str, Absence] = {}
+        # What the database knows of URLs that were announced, see `expect`.
+        self._expected: dict[str, tuple[Validator | None, Absence | None]] = {}
         self._doubted, self._again, self._pulse = frozenset(doubted), again, pulse or Pulse()
         self._read_urls: set[str] = set()
         self._gone_urls: set[str] = set()
@@ -137,17 +139,15 @@ class Transport:
         host = self._upstreams[upstream]
         query = f"?{urlencode(params)}" if params else ""
         url = f"{host.public_url}{path}{query}"
-        known = self._known(url)
-        absence = None
+        known, absence = self._known(url)
         final = final_after is not None and known is not None and known.observed_time > final_after
         if known is not None and final and not self._doubts(known, published):
             self.counts["from_archive"] += 1
             return self._handed(self._from_archive(known, not_modified=False))
-        if remembers:
-            absence = self._absences.get(url) or collection.find_absence(self._warehouse, url)
-            if absence is not None and not self._due(published, absence.first_absent_at, absence.checked_at):
-                self.counts["known_absent"] += 1
-                return None
+        waits = absence is not None and not self._due(published, absence.first_absent_at, absence.checked_at)
+        if remembers and waits:
+            self.counts["known_absent"] += 1
+            return None
         response = self._ask(host, f"{host.base_url}{path}{query}", url, known)
         if response is None:
             self.counts["absent"] += 1
@@ -193,7 +193,7 @@ class Transport:
         Raises `UpstreamError` where an archived body is damaged.
         """
         pending = {url: self._validators[url] for url in urls if url in self._validators}
-        stored = collection.find_validators(self._warehouse, [url for url in urls if url not in pending])
+        stored, _ = collection.find_known(self._warehouse, [url for url in urls if url not in pending])
         bodies: dict[str, Fetched] = {}
         found: dict[str, Fetched] = {}
         for url, known in (pending | stored).items():
@@ -207,6 +207,12 @@ class Transport:
             found[url] = replace(bodies[known.body_hash], url=url, observed_time=known.observed_time)
             self._read_urls.add(url)
         return found
+
+    def expect(self, upstream: str, paths: Iterable[str]) -> None:
+        """Look up what is known of documents that will be asked for next, all at once instead of one by one."""
+        urls = [self.public_url(upstream, path) for path in paths]
+        received, absent = collection.find_known(self._warehouse, urls)
+        self._expected = {url: (received.get(url), absent.get(url)) for url in urls}
 
     def follow(self, upstream: str, link: str) -> tuple[str, dict[str, str]]:
         """Return (path, parameters) of an absolute link that `upstream` gave, for `get`; keys are left out.
@@ -355,12 +361,18 @@ class Transport:
 
     # --- the archive --------------------------------------------------------------------------------------------
 
-    def _known(self, url: str) -> Validator | None:
-        known = self._validators.get(url) or collection.find_validator(self._warehouse, url)
+    def _known(self, url: str) -> tuple[Validator | None, Absence | None]:
+        """What was last received from a URL and is at hand, and since when there has been nothing."""
+        if url in self._expected:
+            stored, missing = self._expected.pop(url)
+        else:
+            found = collection.find_known(self._warehouse, [url])
+            stored, missing = found[0].get(url), found[1].get(url)
+        known, absence = self._validators.get(url) or stored, self._absences.get(url) or missing
         if known is not None and not self._archive.path(known.body_hash).is_file():
             # An archive that lost a body must not be asked for it: the request is made as if for the first time.
-            return None
-        return known
+            known = None
+        return known, absence
 
     def _from_archive(self, known: Validator, *, not_modified: bool) -> Fetched:
         try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary
 
-from psycopg import Connection, sql
+from psycopg import Connection, IsolationLevel, sql
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 # Writers hold it shared, `quiesce` takes it alone: so no row can appear later with an earlier ingest_time.
 _WRITERS_LOCK = 0x5D_0001
+# A connection used less long ago than this is taken to be alive: asking costs as much as most of what is read.
+_FRESH_SECONDS = 1.0
 _OPTIONS = f"-c search_path={SCHEMA},public -c timezone=UTC"
 
 
@@ -38,13 +42,14 @@ class Warehouse:
         self.home = home
         self._arrow: dbapi.Connection | None = None
         self._arrow_lock = threading.Lock()
+        self._used: WeakKeyDictionary[Connection[dict[str, Any]], float] = WeakKeyDictionary()
         self._pool: ConnectionPool[Connection[dict[str, Any]]] = ConnectionPool(
             self.url,
             min_size=0,
             max_size=size,
             timeout=timeout_seconds,
             open=False,
-            check=ConnectionPool.check_connection,
+            check=self._check,
             kwargs={
                 "row_factory": dict_row,
                 "options": _OPTIONS,
@@ -66,17 +71,25 @@ class Warehouse:
                 self._arrow = None
         self._pool.close()
 
+    def _check(self, connection: Connection[dict[str, Any]]) -> None:
+        if time.monotonic() - self._used.get(connection, 0.0) > _FRESH_SECONDS:
+            ConnectionPool.check_connection(connection)
+
     @contextmanager
-    def _connection(self) -> Iterator[Connection[dict[str, Any]]]:
+    def _connection(self, *, view: bool = False) -> Iterator[Connection[dict[str, Any]]]:
+        """A connection in a transaction; with `view` a read-only one that sees one state of the database."""
         self._pool.open()
         with self._pool.connection() as connection:
+            # Said with BEGIN: a statement of its own would be one more way to the server and back.
+            connection.isolation_level = IsolationLevel.REPEATABLE_READ if view else None
+            connection.read_only = True if view else None
             yield connection
+            self._used[connection] = time.monotonic()
 
     @contextmanager
     def read(self) -> Iterator[Connection[dict[str, Any]]]:
         """A connection in a read-only transaction with one consistent view."""
-        with self._connection() as connection:
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        with self._connection(view=True) as connection:
             yield connection
 
     @contextmanager

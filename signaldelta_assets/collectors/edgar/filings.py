@@ -46,6 +46,11 @@ def archive_path(cik: str, accession: str, name: str) -> str:
     return f"/Archives/edgar/data/{int(cik)}/{accession.replace('-', '')}/{name}"
 
 
+def submission_path(cik: str, accession: str) -> str:
+    """Return the path of the full submission text of a filing."""
+    return archive_path(cik, accession, f"{accession}.txt")
+
+
 def get_submission(context: CollectContext, cik: str, accession: str) -> tuple[Fetched, Submission] | None:
     """Return a full submission, None where EDGAR has none. Raises RecordError and UpstreamError."""
     fetched = get_submission_body(context, cik, accession)
@@ -69,7 +74,7 @@ def read_submission(fetched: Fetched, accession: str, *, header_suffices: bool =
 
 def get_submission_body(context: CollectContext, cik: str, accession: str, filed: date | None = None) -> Fetched | None:
     """Return the full submission text of a filing. It never changes, so it is fetched once."""
-    path = archive_path(cik, accession, f"{accession}.txt")
+    path = submission_path(cik, accession)
     fetched = context.transport.get(EDGAR_WWW, path, final_after=ALWAYS_FINAL, published=filed)
     context.upstream_answered()
     return fetched
@@ -87,6 +92,9 @@ def collect_filings(
     """Yield batches of filings, by filing date; `read` puts all records of one filing into the batch it is given."""
     filings, batch = find_filings(context, window, forms, source_type, daily_index=daily_index), Batch()
     for done, filing in enumerate(filings, 1):
+        if done % _BATCH == 1:
+            ahead = filings[done - 1 : done - 1 + _BATCH]
+            context.transport.expect(EDGAR_WWW, [submission_path(one.cik, one.accession) for one in ahead])
         try:
             read(filing, batch)
         except UpstreamError as error:

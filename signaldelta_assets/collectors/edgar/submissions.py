@@ -32,6 +32,8 @@ from .filings import get_submission
 from .parsers import SubmissionsFile, parse_main, parse_page
 
 SOURCE = "filing_index"
+# How many lists are looked up at a time.
+_AHEAD = 200
 # Filing dates lie up to this many days around the UTC day of acceptance: evening filings get the next business day.
 _DAYS_BEFORE, _DAYS_AFTER = 1, 6
 # How many headers are fetched where a file does not tell its clock, and among how many of its newest filings.
@@ -63,6 +65,9 @@ class SubmissionsCollector(Collector):
     def collect(self, context: CollectContext, window: Window) -> Iterator[Batch]:
         """Yield one batch per entity."""
         for done, entity in enumerate(context.universe, 1):
+            if done % _AHEAD == 1:
+                ahead = context.universe[done - 1 : done - 1 + _AHEAD]
+                context.transport.expect(EDGAR_DATA, [submissions_path(one.cik) for one in ahead])
             batch = Batch(done=done, total=len(context.universe), text=f"{entity.cik} {entity.name}".strip())
             try:
                 self._entity(context, window, entity, batch)

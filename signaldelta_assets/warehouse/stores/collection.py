@@ -140,37 +140,20 @@ def hold_slots(warehouse: Warehouse, name: str, seconds: float) -> None:
 # --- look-ups ---------------------------------------------------------------------------------------------------
 
 
-def find_validator(warehouse: Warehouse, url: str) -> Validator | None:
-    """Return what is known of a URL, None where it was never received."""
-    with warehouse.read() as connection:
-        row = connection.execute(
-            "SELECT v.url, v.etag, v.last_modified, v.body_hash, d.media_type, d.observed_time, v.checked_at"
-            " FROM http_validators v JOIN raw_documents d USING (body_hash) WHERE v.url = %s",
-            (url,),
-        ).fetchone()
-    return None if row is None else Validator(**row)
-
-
-def find_absence(warehouse: Warehouse, url: str) -> Absence | None:
-    """Return since when a URL has had no document, None where it has one or was never asked for."""
-    with warehouse.read() as connection:
-        row = connection.execute(
-            "SELECT url, first_absent_at, checked_at FROM http_absences WHERE url = %s", (url,)
-        ).fetchone()
-    return None if row is None else Absence(**row)
-
-
-def find_validators(warehouse: Warehouse, urls: Sequence[str]) -> dict[str, Validator]:
-    """Return what is known of each of these URLs, by URL; those never received are left out."""
+def find_known(warehouse: Warehouse, urls: Sequence[str]) -> tuple[dict[str, Validator], dict[str, Absence]]:
+    """Return by URL what was last received, and since when there has been no document; others are left out."""
     if not urls:
-        return {}
+        return {}, {}
     with warehouse.read() as connection:
-        rows = connection.execute(
+        received = connection.execute(
             "SELECT v.url, v.etag, v.last_modified, v.body_hash, d.media_type, d.observed_time, v.checked_at"
             " FROM http_validators v JOIN raw_documents d USING (body_hash) WHERE v.url = ANY(%s)",
             (list(urls),),
         ).fetchall()
-    return {row["url"]: Validator(**row) for row in rows}
+        absent = connection.execute(
+            "SELECT url, first_absent_at, checked_at FROM http_absences WHERE url = ANY(%s)", (list(urls),)
+        ).fetchall()
+    return {row["url"]: Validator(**row) for row in received}, {row["url"]: Absence(**row) for row in absent}
 
 
 def known_keys(warehouse: Warehouse, source_type: str, collector_version: str, keys: Iterable[str]) -> frozenset[str]:
