@@ -25,6 +25,7 @@ from signaldelta_assets.collectors import (
 from signaldelta_assets.replay.server import ReplayServer
 from signaldelta_assets.versioning import new_ulid, sha256_hex
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+from signaldelta_assets.warehouse.stores import collection
 from signaldelta_assets.warehouse.stores.collection import BatchRows, hold_slots, write_batch
 from tests.collectors.conftest import OBSERVED, settings_for
 from tests.paths import needs_data
@@ -115,6 +116,34 @@ def test_a_body_is_archived_under_its_hash_and_its_public_url(
     assert (document.source_url, document.media_type) == ("https://public/a?q=1", "text/plain")
     assert "k3y" not in repr(fetched) + repr(document) + repr(validator)
     assert one.transport.drain() == ([], [])
+
+
+def test_what_is_known_of_announced_documents_is_looked_up_at_once(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench(script(httpx.Response(200, content=b"first"), httpx.Response(404), httpx.Response(200, content=b"new")))
+    for path in ("/a", "/b"):
+        one.transport.get("up", path, final_after=ALWAYS_FINAL)
+    one.save()
+    asked: list[list[str]] = []
+    original = collection.find_known
+
+    def noted(warehouse: Warehouse, urls: list[str]) -> Any:
+        asked.append(urls)
+        return original(warehouse, urls)
+
+    monkeypatch.setattr(collection, "find_known", noted)
+    one.transport.expect("up", ["/a", "/b", "/c"])
+    found = [one.transport.get("up", path, final_after=ALWAYS_FINAL) for path in ("/a", "/b", "/c")]
+    assert [None if each is None else (each.body, each.from_archive) for each in found] == [
+        (b"first", True), None, (b"new", False)]  # fmt: skip
+    # The first is here and the second was not there a moment ago: the third alone is asked for.
+    assert len(one.requests) == 3 and one.transport.counts["known_absent"] == 1
+    assert asked == [["https://public/a", "https://public/b", "https://public/c"]]
+    # Looked up once is used once: what came since is seen.
+    one.save()
+    again = one.transport.get("up", "/c", final_after=ALWAYS_FINAL)
+    assert again is not None and again.from_archive and len(asked) == 2
 
 
 @pytest.mark.parametrize("status", [404, 410])

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
 
+import psycopg
 import pytest
 
 from signaldelta_assets.cli.tables import rejections
@@ -250,3 +251,19 @@ def test_extraction_counts_of_a_range_and_of_its_days_are_not_summed(empty: Ware
     assert rejections(empty)[2] == [("signal", "S001", "plan", 2), ("signal", "S002", "plan", 7)]
     with empty.read() as connection:
         assert connection.execute("SELECT count(*) AS n FROM extraction_counts").fetchone() == {"n": 3}
+
+
+@pytest.mark.postgres
+def test_one_connection_reads_and_writes_by_turns(fresh_postgres_url: str) -> None:
+    """A read may not write, and leaves a connection on which the next write may."""
+    with Warehouse(fresh_postgres_url, size=1) as single:
+        for _ in range(2):
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), single.read() as connection:
+                connection.execute("DELETE FROM rate_limits")
+            with single.read() as connection:
+                level = connection.execute("SHOW transaction_isolation").fetchone()
+            assert level == {"transaction_isolation": "repeatable read"}
+            with single.write("collection") as connection:
+                connection.execute("DELETE FROM rate_limits")
+                level = connection.execute("SHOW transaction_isolation").fetchone()
+            assert level == {"transaction_isolation": "read committed"}

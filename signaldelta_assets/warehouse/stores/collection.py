@@ -144,16 +144,24 @@ def find_known(warehouse: Warehouse, urls: Sequence[str]) -> tuple[dict[str, Val
     """Return by URL what was last received, and since when there has been no document; others are left out."""
     if not urls:
         return {}, {}
+    # One statement: a document is looked up before every request.
     with warehouse.read() as connection:
-        received = connection.execute(
-            "SELECT v.url, v.etag, v.last_modified, v.body_hash, d.media_type, d.observed_time, v.checked_at"
-            " FROM http_validators v JOIN raw_documents d USING (body_hash) WHERE v.url = ANY(%s)",
+        rows = connection.execute(
+            "SELECT asked.url, v.etag, v.last_modified, v.body_hash, d.media_type, d.observed_time, v.checked_at,"
+            " a.first_absent_at, a.checked_at AS absent_at FROM unnest(%s::text[]) AS asked (url)"
+            " LEFT JOIN (http_validators v JOIN raw_documents d USING (body_hash)) ON v.url = asked.url"
+            " LEFT JOIN http_absences a ON a.url = asked.url WHERE v.url IS NOT NULL OR a.url IS NOT NULL",
             (list(urls),),
         ).fetchall()
-        absent = connection.execute(
-            "SELECT url, first_absent_at, checked_at FROM http_absences WHERE url = ANY(%s)", (list(urls),)
-        ).fetchall()
-    return {row["url"]: Validator(**row) for row in received}, {row["url"]: Absence(**row) for row in absent}
+    validator = ("url", "etag", "last_modified", "body_hash", "media_type", "observed_time", "checked_at")
+    return (
+        {row["url"]: Validator(*(row[name] for name in validator)) for row in rows if row["body_hash"] is not None},
+        {
+            row["url"]: Absence(row["url"], row["first_absent_at"], row["absent_at"])
+            for row in rows
+            if row["first_absent_at"] is not None
+        },
+    )
 
 
 def known_keys(warehouse: Warehouse, source_type: str, collector_version: str, keys: Iterable[str]) -> frozenset[str]:
