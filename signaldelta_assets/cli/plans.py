@@ -156,7 +156,6 @@ def protocol_document(question: Question, plan: Plan) -> dict[str, Any]:
     """Return the evaluation protocol of a question over the snapshot's window, with the requirement's minimum."""
     start = datetime.fromisoformat(plan.quarters[-plan.frozen]).replace(tzinfo=UTC)
     end = datetime(plan.last.year, plan.last.month, plan.last.day, tzinfo=UTC)
-    several = len(question.event_types) > 1
     grid: dict[str, Any] = {
         "start": int(start.timestamp()),
         "end": int(end.timestamp()),
@@ -177,14 +176,22 @@ def protocol_document(question: Question, plan: Plan) -> dict[str, Any]:
         "calibration": {"method": "platt"},
         "bootstrap": {"cluster_hours": 168, "level": 0.95, "replicates": 400, "seed": 20250701},
         "nulls": {"draws": 200, "seed": 20250702, "shift": "common" if question.seasons else "entity"},
-        # The meta-plan's minimum speaks of a dataset over several types; a question about one type asks the rest of it.
-        "minimum_dataset": {
-            "entities": 100 if several else 20,
-            "event_types": 3 if several else 1,
-            "events": 200 if several else 30,
-            "events_of_commonest_type": 50 if several else 30,
-            "months": 6,
-        },
+        "minimum_dataset": _minimum(question),
+    }
+
+
+def _minimum(question: Question) -> dict[str, int]:
+    """Return the minimum viable dataset (docs/labels.md)."""
+    if not question.seasons:
+        return {"entities": 100, "event_types": 1, "events": 100, "events_of_commonest_type": 50, "months": 6}
+    # The meta-plan's speaks of a dataset over several types; a question about one type asks the rest of it.
+    several = len(question.event_types) > 1
+    return {
+        "entities": 100 if several else 20,
+        "event_types": 3 if several else 1,
+        "events": 200 if several else 30,
+        "events_of_commonest_type": 50 if several else 30,
+        "months": 6,
     }
 
 
