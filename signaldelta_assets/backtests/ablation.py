@@ -23,7 +23,7 @@ from signaldelta_assets.scoring import ScoringModel
 from signaldelta_assets.timeline import LatencyModel
 
 from .evaluation import Evaluation, EvaluationProtocol, Pair, evaluate, side_by_side
-from .evidence import available_events, circular_evidence, covered_entities
+from .evidence import asked_about, available_events, circular_evidence
 from .grid import EntityEvents, make_grid
 from .grid import without as grid_without
 from .metrics import EVIDENCE
@@ -103,9 +103,9 @@ def prepare(
 ) -> Study:
     """Return the study of a snapshot's tables (schemas: `snapshots.PARTS`), as a run sees them."""
     labels, types = with_time_errors(tables["labeled_events"]), protocol.event_types
-    entities = covered_entities(tables["coverage"], labels, types, protocol, definitions)
+    entities, stretches = asked_about(tables["coverage"], labels, types, protocol, definitions)
     everything = available_events(tables["signal_events"], tables["signal_frontier"], latency)
-    events = EntityEvents.of(everything, entities)
+    events = EntityEvents.of(everything, entities, stretches)
     circular = circular_evidence(events.table, labels, types, protocol, definitions).mask
     return Study(events, labels, circular, _without_nulls(protocol))
 

@@ -22,14 +22,7 @@ from signaldelta_assets.versioning import sha256_hex
 
 from .audit import leak_audit
 from .evaluation import Evaluation, EvaluationProtocol, Pair, alerts_from_grid, evaluate, minimum_warning, side_by_side
-from .evidence import (
-    EngineError,
-    available_events,
-    circular_evidence,
-    covered_at_all,
-    covered_entities,
-    covered_stretches,
-)
+from .evidence import EngineError, asked_about, available_events, circular_evidence, covered_at_all
 from .grid import EVENT_COLUMNS, EntityEvents, Keep, RunGrid, make_grid, without
 from .precision import by_time_precision, with_time_errors
 
@@ -89,15 +82,12 @@ def compute(
     steps = 4 + (len(types) if len(types) > 1 else 0)
     labels = with_time_errors(tables["labeled_events"])
     coverage = tables["coverage"]
-    entities = covered_entities(coverage, labels, types, protocol, definitions)
+    entities, stretches = asked_about(coverage, labels, types, protocol, definitions)
     if not entities:
         raise EngineError(f"coverage: expected an entity covered for {types} during the protocol's grid, found none")
     unseen = covered_at_all(coverage, protocol).difference(entities)
     progress(0, steps, "deriving available times")
     everything = available_events(tables["signal_events"], tables["signal_frontier"], latency)
-    stretches = None
-    if protocol.within == "coverage":
-        stretches = covered_stretches(coverage, entities, types, protocol, definitions)
     events = EntityEvents.of(everything, entities, stretches)
     left_out = everything.num_rows - events.table.num_rows
     del everything
@@ -130,8 +120,9 @@ def compute(
         for place, name in enumerate(types):
             progress(4 + place, steps, f"evaluating {name} alone")
             own = only(protocol, name)
-            seen = covered_entities(coverage, labels, [name], protocol, definitions)
-            alone = replace(study, events=events.some(seen), grid=grid.of(seen))
+            seen, days = asked_about(coverage, labels, [name], protocol, definitions)
+            evidence = events.some(seen, days)
+            alone = replace(study, events=evidence, grid=grid.of(evidence, protocol))
             figures = _twice(alone, evaluate(alone.grid.question(), labels, own), [name], own)
             document["by_event_type"][name] = {**figures, "entities": len(seen)}
     samples = _samples(events, model, grid, alerts, protocol)

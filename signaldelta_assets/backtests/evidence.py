@@ -92,6 +92,21 @@ def covered_entities(
     return sorted({*of_sources, *seen})
 
 
+def asked_about(
+    coverage: pa.Table,
+    labels: pa.Table,
+    event_types: Iterable[str],
+    protocol: EvaluationProtocol,
+    definitions: Mapping[str, Any],
+) -> tuple[list[str], Ints | None]:
+    """Return the covered entities, and where the protocol asks within their coverage alone, their stretches."""
+    types = list(event_types)
+    entities = covered_entities(coverage, labels, types, protocol, definitions)
+    if protocol.within != "coverage":
+        return entities, None
+    return entities, covered_stretches(coverage, entities, types, protocol, definitions)
+
+
 def covered_stretches(
     coverage: pa.Table,
     entities: Sequence[str],
@@ -101,11 +116,12 @@ def covered_stretches(
 ) -> Ints:
     """Return, by entity, from when and to before when (microseconds) it is asked about: the days of its coverage.
 
-    The first to the last day on which a source of one of these labels covers it, whole days in UTC; the protocol's
-    whole grid where none does, for one that was seen all the same.
+    The first to the last day on which a source of one of these labels covers it, whole days in UTC, of what covers it
+    at some time of the grid; the protocol's whole grid where nothing does, for one that was seen all the same.
     """
     sources = sorted({source for name in event_types for source in _label_sources(name, definitions)})
-    watched = coverage.filter(pc.is_in(coverage["source_type"], value_set=pa.array(sources, pa.string())))
+    of_sources = coverage.filter(pc.is_in(coverage["source_type"], value_set=pa.array(sources, pa.string())))
+    watched = of_sources.filter(_inside(of_sources, protocol))
     days = watched.group_by("entity_id", use_threads=False).aggregate([("first_day", "min"), ("last_day", "max")])
     found = {
         row["entity_id"]: (_midnight(row["first_day_min"]), _midnight(row["last_day_max"] + timedelta(days=1)))
@@ -117,13 +133,17 @@ def covered_stretches(
 
 def covered_at_all(coverage: pa.Table, protocol: EvaluationProtocol) -> set[str]:
     """Return the entities that some row of `coverage` covers at some time of the protocol's grid."""
+    names: Any = pc.unique(coverage.filter(_inside(coverage, protocol))["entity_id"]).to_pylist()
+    return set(names)
+
+
+def _inside(coverage: pa.Table, protocol: EvaluationProtocol) -> Any:
+    """Where a row of `coverage` has a day of the protocol's grid."""
     first, last = _day(protocol.start), _day(protocol.end)
-    inside = pc.and_(
+    return pc.and_(
         pc.less_equal(coverage["first_day"], pa.scalar(last, pa.date32())),
         pc.greater_equal(coverage["last_day"], pa.scalar(first, pa.date32())),
     )
-    names: Any = pc.unique(coverage.filter(inside)["entity_id"]).to_pylist()
-    return set(names)
 
 
 def _label_sources(event_type: str, definitions: Mapping[str, Any]) -> list[str]:

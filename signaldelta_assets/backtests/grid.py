@@ -57,10 +57,13 @@ class EntityEvents:
         order = np.argsort(places, kind="stable")[np.count_nonzero(places < 0) :]
         return cls(tuple(names), events.take(order), places[order], stretches)
 
-    def some(self, names: Sequence[str]) -> Self:
-        """Keep some of the entities (ascending), with their events."""
-        places = np.searchsorted(self.names, names)
-        return self.of(self.table, names, None if self.stretches is None else self.stretches[places])
+    def some(self, names: Sequence[str], stretches: Ints | None = None) -> Self:
+        """Keep some of the entities (ascending), with their events; of their stretches what lies in `stretches`."""
+        kept = None if self.stretches is None else self.stretches[np.searchsorted(self.names, names)]
+        if kept is not None and stretches is not None:
+            low, high = np.maximum(kept[:, 0], stretches[:, 0]), np.minimum(kept[:, 1], stretches[:, 1])
+            kept = np.column_stack([low, np.maximum(low, high)])
+        return self.of(self.table, names, kept)
 
     def only(self, mask: Mask) -> Self:
         """Keep the events where `mask` is true; the entities stay."""
@@ -112,25 +115,25 @@ class RunGrid:
             names=["entity_id", "at", "alert_score", "probability"],
         )
 
-    def of(self, names: Sequence[str]) -> RunGrid:
-        """Return the grid of some of its entities."""
-        if tuple(names) == self.names:
+    def of(self, events: EntityEvents, protocol: EvaluationProtocol) -> RunGrid:
+        """Return the grid of `events`, which are `some` of those that this grid is of."""
+        first, counts = _steps(events, protocol, None)
+        if events.names == self.names and np.array_equal(counts, self.counts):
             return self
-        places = np.searchsorted(self.names, names)
+        places = np.searchsorted(self.names, events.names)
+        low = self.starts[places] + first - self.first[places]
         return replace(
             self,
-            names=tuple(names),
-            first=self.first[places],
-            counts=self.counts[places],
+            names=events.names,
+            first=first,
+            counts=counts,
             scores=self.scores.slice(0, 0),
-            alert_score=self.alert_score[self.rows(places)],
+            alert_score=self.alert_score[_rows(low, counts)],
         )
 
     def rows(self, places: Ints) -> Ints:
         """Return the rows of the entities at `places`, entity by entity."""
-        counts = self.counts[places]
-        found: Ints = np.arange(counts.sum()) + np.repeat(self.starts[places] - (np.cumsum(counts) - counts), counts)
-        return found
+        return _rows(self.starts[places], self.counts[places])
 
     def at(self, row: int) -> tuple[str, datetime]:
         """Return entity and moment of a row."""
@@ -159,6 +162,12 @@ def as_stored(sample: ScoreSample) -> dict[str, Any]:
     figures |= {f"p_{name}": value for name, value in sample.chain_probabilities.items()}
     rounded = {name: float(np.float32(value)) for name, value in figures.items()}
     return {**rounded, "n_events": sample.n_events, "verdict": sample.verdict}
+
+
+def _rows(low: Ints, counts: Ints) -> Ints:
+    """Return the rows of stretches that begin at `low` and have `counts` rows, one after another."""
+    found: Ints = np.arange(counts.sum()) + np.repeat(low - (np.cumsum(counts) - counts), counts)
+    return found
 
 
 def _nothing(block: pa.Table) -> None:
