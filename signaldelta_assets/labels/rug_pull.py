@@ -38,24 +38,39 @@ class Drain:
     taken: int
 
 
-def drains(flow: Flow, kind: int, share: float, blocks: int) -> Iterator[Drain]:
+def drains(flow: Flow, kind: int, share: float, blocks: int, recovery: float) -> Iterator[tuple[Drain, bool]]:
     """Yield, per step of that kind, the widest drain that ends with it: its start is the earliest that qualifies.
 
-    Where one qualifies above dust it goes before a wider one below.
+    Where one qualifies above dust it goes before a wider one below. With each: whether it goes on with one above dust
+    at most `blocks` before it. A drain is over where `recovery` of what it took from has come back: what is drained
+    then is drained anew.
     """
     steps = np.flatnonzero(flow.kind == kind).tolist()
-    begin = 0
+    begin, before, since, until = 0, 0, 0, 0
     for place, last in enumerate(steps):
+        if before and any(flow.quote[at] / before >= recovery for at in range(since, last)):
+            begin, before = place, 0
         while flow.block[steps[begin]] < flow.block[last] - blocks:
             begin += 1
-        found: list[Drain] = []
-        for start in range(begin, place + 1):
-            before = int(flow.quote[steps[start] - 1])
-            taken = sum(int(flow.quote[at - 1] - flow.quote[at]) for at in steps[start : place + 1])
-            if before and taken / before >= share:
-                found.append(Drain(steps[start], last, before, taken))
-        deep = [one for one in found if one.before >= flow.side.dust]
-        yield from (deep or found)[:1]
+        found = _widest(flow, steps[begin : place + 1], share)
+        if found is None:
+            continue
+        goes_on = bool(before) and int(flow.block[last]) - until <= blocks
+        yield found, goes_on
+        if found.before >= flow.side.dust:
+            before, since = (before, since) if goes_on else (found.before, last)
+            until = int(flow.block[last])
+
+
+def _widest(flow: Flow, steps: Sequence[int], share: float) -> Drain | None:
+    found: list[Drain] = []
+    for place, start in enumerate(steps):
+        before = int(flow.quote[start - 1])
+        taken = sum(int(flow.quote[at - 1] - flow.quote[at]) for at in steps[place:])
+        if before and taken / before >= share:
+            found.append(Drain(start, steps[-1], before, taken))
+    deep = [one for one in found if one.before >= flow.side.dust]
+    return next(iter(deep or found), None)
 
 
 @dataclass(frozen=True)
@@ -185,16 +200,13 @@ class RugPull:
     ) -> list[int]:
         judged = []
         for kind in (BURN, SELL):
-            earlier: int | None = None
-            for drain in drains(flow, kind, params["share"], params["blocks"]):
+            for drain, goes_on in drains(flow, kind, params["share"], params["blocks"], params["recovery_share"]):
                 judged.append(drain.last)
-                block = int(flow.block[drain.last])
                 if drain.before < flow.side.dust:
                     why = "below_dust"
-                elif earlier is not None and block - earlier <= params["blocks"]:
-                    why, earlier = "same_drain", block
+                elif goes_on:
+                    why = "same_drain"
                 else:
-                    earlier = block
                     why = self._judge(flow, drain, kind, untimed, clock, gains, params, out)
                 out.counts[why] += bool(why) and bool(flow.trigger[drain.last])
         return judged

@@ -37,4 +37,4 @@ def test_drains() -> None:
     exact = [one for one in made.events if one.time_precision is TimePrecision.SECOND]
     assert len(exact) == 6 and all("time_error_seconds" not in one.attributes for one in exact)
     assert all(one.attributes["time_error_seconds"] > 0 for one in made.events if one not in exact)
-    assert made.counts["recovered"] == 37 and made.counts["recovery_not_over"] == 5
+    assert made.counts["recovered"] == 59 and made.counts["recovery_not_over"] == 5

@@ -69,6 +69,25 @@ def test_steps_within_forty_blocks(apart: int, labels: int) -> None:
     assert len(more.events) == 1 and more.counts["same_drain"] == labels
 
 
+def test_what_came_back_is_drained_anew() -> None:
+    """A launch that is taken back and tried again: the second drain is no part of the first, which recovered."""
+    again = trades("bsbsbsbsbs", block=FIRST + 3, step=2)
+    tried = [sync(FIRST, 10, 1_000), sync(FIRST + 1, 0.5, 50, tx="0xtried"), *again]
+    made = label([*tried, sync(FIRST + 35, 0.5, 50, tx="0xrug"), header(FIRST + 7_000)])
+    (one,) = made.events
+    assert one.key == ("simple", "0xrug") and one.attributes["quote_before"] == str(10**19)
+    assert (one.attributes["share"], made.counts["no_counterparty"], made.counts["same_drain"]) == (0.95, 1, 0)
+    # What came back is less than half of it: the same drain.
+    little = [*before(), sync(RUG - 20, 0.5, 50), sync(RUG - 10, 4.9, 490), sync(RUG, 0.1, 10), OVER]
+    found = label(little)
+    assert [one.event_time for one in found.events] == [moment(RUG - 20)] and found.counts["same_drain"] == 1
+    # Back in full, met by nobody, and taken again: neither is a drain of others' money.
+    for back in (RUG - 10, RUG - 10 + 50):
+        twice = [*before(), sync(RUG - 20, 0.5, 50), sync(back, 12, 1_200), sync(back + 10, 0.1, 10), OVER]
+        refused = label([*twice, header(RUG + 9_000)])
+        assert refused.events == [] and (refused.counts["recovered"], refused.counts["no_counterparty"]) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("records", "reason"),
     [
