@@ -76,7 +76,7 @@ class OpportunisticTrade:
             out.counts["no_such_trade"] += 1
             return
         first = own_trades(filing, issuer, params.lookback, params.tables["joint_trade_days"], out.counts)
-        trades = at_will(first, code, out.counts)
+        trades = at_will(first.trades, code, out.counts)
         months = _months_traded(filing, issuer, params)
         kinds = {id(trade): _classify(trade, months, params.tables["routine_years"]) for trade in trades}
         routine = [trade for trade in trades if kinds[id(trade)] == "routine"]
@@ -110,7 +110,7 @@ class OpportunisticTrade:
             strength=filing.role * (params["usd_weight"] * of_usd + params["stake_weight"] * of_stake),
             direction=1 if code == "P" else -1,
             reliability=reliability,
-            inputs=earlier,
+            inputs=[*earlier, *first.told_by],
             attributes={
                 "usd": round(usd, 2),
                 "value_known": is_known,
@@ -180,7 +180,7 @@ class InsiderCluster:
             strength=float(ramp(n, *params["ramp"])),
             direction=1 if params.signal.signal_id == "S003" else -1,
             reliability=reliability,
-            inputs=[*(other.record for other in episode[:-1]), *near],
+            inputs=[*(other.record for other in episode[:-1]), *(one for other in episode for one in other.told_by), *near],
             attributes={"groups": n, "level": levels[-1], "filings": len(episode)},
         )
         out.events.append(event)

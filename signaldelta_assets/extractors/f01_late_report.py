@@ -86,7 +86,7 @@ class InsiderLateReport:
     def _judge(self, report: Report, issuer: Sequence[Report], params: SignalParams, out: Extraction) -> None:
         earlier = [one for one in issuer if was_available(one.record, report.record, params.lookback)]
         own = [one for one in earlier if one.owners & report.owners]
-        lines = _first_told(report, own, earlier, params.tables["joint_trade_days"], out.counts)
+        lines, told_by = _first_told(report, own, earlier, params.tables["joint_trade_days"], out.counts)
         lags = {line.number: edgar_business_days(line.due_from, report.filed) for line in lines}
         late = [line for line in lines if lags[line.number] >= params["min_lag"]]
         if not late:
@@ -101,7 +101,7 @@ class InsiderLateReport:
             strength=float(ramp(lags[latest.number], *params["ramp"])),
             direction=int(direction.get(latest.code, 0)),
             reliability=params["reliability"],
-            inputs=[one.record for one in own],
+            inputs=[*(one.record for one in own), *told_by],
             attributes={
                 "lag_business_days": lags[latest.number],
                 "code": latest.code,
@@ -177,25 +177,24 @@ def _line(number: int, line: Mapping[str, Any], filed: date, params: SignalParam
 
 def _first_told(
     report: Report, own: Sequence[Report], earlier: Sequence[Report], joint_days: int, counts: Counter[str]
-) -> list[Line]:
-    """Return the lines that `report` is the first to tell, of what was available then.
+) -> tuple[list[Line], list[Record]]:
+    """Return the lines that `report` is the first to tell, of what was available then, and who told others before it.
 
     `own`: the earlier reports of the same owners; `earlier`: those of all owners of the issuer.
     """
     if report.is_amendment and not any(one.period == report.period or _is_of(one, report.amends) for one in own):
         counts["original_not_at_hand"] += 1
-        return []
+        return [], []
     since = report.record.t - timedelta(days=joint_days) // timedelta(microseconds=1)
     restated = {line.identity for one in own for line in one.lines}
     repeated = {(line.identity, line.shares) for one in own for line in one.lines}
-    joint = {
-        line.trade
-        for one in earlier
-        if not one.owners & report.owners and one.record.t >= since
-        for line in one.lines
-        if line.code in ("P", "S")
-    }
-    kept = []
+    joint: dict[tuple[object, ...], Record] = {}
+    for one in earlier:
+        if not one.owners & report.owners and one.record.t >= since:
+            for line in one.lines:
+                if line.code in ("P", "S"):
+                    joint.setdefault(line.trade, one.record)
+    kept, told_by = list[Line](), list[Record]()
     for line in report.lines:
         if report.is_amendment and line.identity in restated:
             counts["amendment_restates"] += 1
@@ -203,9 +202,10 @@ def _first_told(
             counts["reported_before"] += 1
         elif line.code in ("P", "S") and line.trade in joint:
             counts["joint_filing"] += 1
+            told_by.append(joint[line.trade])
         else:
             kept.append(line)
-    return kept
+    return kept, told_by
 
 
 def _is_of(one: Report, day: str | None) -> bool:

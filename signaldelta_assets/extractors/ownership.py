@@ -50,7 +50,10 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class TradeFiling:
-    """One Form 4 or 4/A. `role`: the strongest role in the group; `converted`: shares by date of M and X lines."""
+    """One Form 4 or 4/A. `role`: the strongest role in the group; `converted`: shares by date of M and X lines.
+
+    `told_by`: the other groups' filings that told some of its trades before it, once these were left out.
+    """
 
     record: Record
     group: tuple[str, ...]
@@ -59,6 +62,7 @@ class TradeFiling:
     is_box_absent: bool
     trades: tuple[Trade, ...]
     converted: Mapping[date, float]
+    told_by: tuple[Record, ...] = ()
 
 
 def _number(value: object) -> float | None:
@@ -185,26 +189,31 @@ def _trade(
 
 def own_trades(
     filing: TradeFiling, issuer: Sequence[TradeFiling], lookback: timedelta, joint_days: int, counts: Counter[str]
-) -> tuple[Trade, ...]:
-    """Return the trades that `filing` is the first to report, among the issuer's filings available then."""
+) -> TradeFiling:
+    """Return `filing` with the trades alone that it is the first to report, of the issuer's filings available then.
+
+    What took a trade away decides what is left, so that it belongs to the inputs of whatever is made of it.
+    """
     earlier = [other for other in issuer if was_available(other.record, filing.record, lookback)]
     within = timedelta(days=joint_days) // timedelta(microseconds=1)
     reported: set[tuple[object, ...]] = set()
-    joint: set[tuple[object, ...]] = set()
+    joint: dict[tuple[object, ...], Record] = {}
     for other in earlier:
         if set(other.group) & set(filing.group):
             reported.update((one.date, one.code, one.security, one.shares, one.price) for one in other.trades)
         if other.group != filing.group and filing.record.t - other.record.t <= within:
-            joint.update((one.date, one.code, one.shares, one.price) for one in other.trades)
-    kept = []
+            for one in other.trades:
+                joint.setdefault((one.date, one.code, one.shares, one.price), other.record)
+    kept, told_by = [], list[Record]()
     for trade in filing.trades:
         if filing.is_amendment and (trade.date, trade.code, trade.security, trade.shares, trade.price) in reported:
             counts["amendment_restates"] += 1
-        elif (trade.date, trade.code, trade.shares, trade.price) in joint:
+        elif (first := joint.get((trade.date, trade.code, trade.shares, trade.price))) is not None:
             counts["joint_filing"] += 1
+            told_by.append(first)
         else:
             kept.append(trade)
-    return tuple(kept)
+    return replace(filing, trades=tuple(kept), told_by=tuple(told_by))
 
 
 def at_will(trades: Sequence[Trade], code: str, counts: Counter[str]) -> tuple[Trade, ...]:
@@ -279,7 +288,8 @@ def eligible(
     for filing in issuer:
         if not any(trade.code == code for trade in filing.trades):
             continue
-        trades = at_will(own_trades(filing, issuer, lookback, joint_days, Counter()), code, Counter())
+        first = own_trades(filing, issuer, lookback, joint_days, Counter())
+        trades = at_will(first.trades, code, Counter())
         if trades and value_usd(trades)[0] >= min_usd:
-            found.append(replace(filing, trades=trades))
+            found.append(replace(first, trades=trades))
     return found

@@ -83,7 +83,7 @@ def _left_out(
         if not filing.record.is_trigger or not traded or filing.record.raw_record_id in eligible_ids:
             continue
         why: Counter[str] = Counter()
-        left = at_will(own_trades(filing, issuer, restate, joint_days, why), code, why)
+        left = at_will(own_trades(filing, issuer, restate, joint_days, why).trades, code, why)
         # Of several reasons in one filing the one that took most lines.
         out["below_threshold" if left else max(sorted(why), key=lambda reason: why[reason])] += 1
     return out

@@ -132,6 +132,15 @@ def test_s006_one_report_is_told_once() -> None:
     assert len(run("S006", grants).events) == 2, "equal grants to two directors are two transactions"
 
 
+def test_s006_who_told_a_line_before_is_an_input() -> None:
+    spouse = report("2024-03-08 17:00", sale(), accession="a-3", owners=("202",))
+    mine = report("2024-03-11 17:00", sale(), line("A", 5, 0.0, "2024-03-06"))
+    event = next(one for one in run("S006", [spouse, mine]).events if one.key[0] == "a-1")
+    # The sale of four days was told before; what is left is the grant.
+    assert (event.attributes["code"], event.direction, event.attributes["lag_business_days"]) == ("A", 0, 3)
+    assert set(event.raw_record_ids) == {spouse["raw_record_id"], mine["raw_record_id"]}
+
+
 # --- S017
 
 NOON = at("2024-08-05 17:00")

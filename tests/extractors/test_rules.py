@@ -145,6 +145,24 @@ def test_joint_filings_are_one_trade_and_one_insider() -> None:
     assert run("S003", [first, second]).events == []
 
 
+def test_who_told_a_trade_before_is_an_input() -> None:
+    """Without the first filing the second tells more: it may not be known before the first, in no run's latency."""
+    seen = NOON + timedelta(minutes=30)
+    first = form4("a-1", NOON, [buy(50_000)], owners=["101"], mode="live", observed=seen)
+    second = form4("a-2", NOON + timedelta(hours=1), [buy(50_000), buy(70_000)], owners=["102"])
+    third = form4("a-3", NOON + timedelta(hours=2), [buy(90_000)], owners=["103"])
+    event = run("S001", [first, second]).events[1]
+    assert event.attributes["usd"] == 70_000.0 and set(event.raw_record_ids) == {
+        first["raw_record_id"], second["raw_record_id"]}  # fmt: skip
+    assert seen in [entry.observed_time for entry in event.frontier if entry.collection_mode == "live"]
+    # A window that begins with the second filing rests on the first one all the same.
+    (cluster,) = run("S003", [form4("a-1", NOON, [buy(9_000)], owners=["101"], mode="live", observed=seen),
+                              form4("a-2", NOON + timedelta(hours=1), [buy(9_000), buy(70_000)], owners=["102"]),
+                              third]).events  # fmt: skip
+    assert cluster.key[0] == "a-2"
+    assert seen in [entry.observed_time for entry in cluster.frontier if entry.collection_mode == "live"]
+
+
 def test_s002_sale_after_exercise_counts_less() -> None:
     sold = line("S", 20_000, 10.0, "2024-03-04", shares_owned_following="80000")
     alone = run("S002", [form4("a-1", NOON, [sold])]).events[0]
