@@ -30,6 +30,7 @@ from .scales import Floats
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 _SERIES = ["entity_id", "share_class", "vintage"]
+_PRICES = ["open", "high", "low", "close", "volume"]
 NEVER = np.iinfo(np.int64).max
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -234,17 +235,21 @@ def _columns(frame: pd.DataFrame, context: SecurityContext, counts: Counter[str]
     else:
         bars["position"] = pd.Series(dtype="int64")
     bars["share_class"] = _classes(bars, context)
-    bars = bars.sort_values([*_SERIES, "day", "ticker"], kind="stable")
-    same = bars.groupby(_SERIES, sort=False)
-    prices = ["open", "high", "low", "close", "volume"]
-    stale = (bars[prices] == same[prices].shift()).all(axis=1)
+    bars["empty"] = ~((bars["close"] > 0) & (bars["volume"] > 0))
+    # Of two bars of a day that say something the one available first: no later bar may take an earlier one's place.
+    bars = bars.sort_values([*_SERIES, "day", "empty", "k", "ticker"], kind="stable")
+    twice = bars.duplicated([*_SERIES, "day"])
+    once = bars[~twice]
+    before = once.groupby(_SERIES, sort=False)[[*_PRICES, "k"]].shift()
+    # What came later than the bar itself does not make it a repeat.
+    stale = (once[_PRICES] == before[_PRICES]).all(axis=1) & (before["k"] <= once["k"])
     for reason, refused in (
+        # A download that has one class under its former and its present ticker.
+        ("class_twice", twice),
         ("not_a_session", bars["position"] < 0),
         ("no_price", ~(bars["close"] > 0)),
         ("no_volume", ~(bars["volume"] > 0)),
         ("stale_repeat", stale),
-        # A download that has one class under its former and its present ticker.
-        ("class_twice", bars.duplicated([*_SERIES, "day"])),
     ):
         refused = refused.reindex(bars.index).fillna(False)
         counts[reason] += int((refused & bars["is_trigger"]).sum())

@@ -184,6 +184,34 @@ def test_a_class_under_two_tickers_on_one_day_is_one_bar() -> None:
     assert made.counts["class_twice"] == 1 and [event.key[0] for event in made.events] == [str(DAYS[100])]
 
 
+def test_of_a_class_twice_on_one_day_the_first_known_bar_stands() -> None:
+    """The former ticker's bar comes days later: what fired on the present one's stays. One without volume is none."""
+    jump = series(jumps={100: 0.2})
+    present = [row | {"natural_key": row["natural_key"].replace("ACM", "NEW"),
+                      "payload": row["payload"] | {"ticker": "NEW"}} for row in jump[100:101]]  # fmt: skip
+    listings = (Listing(ACME, "ACM", date(2010, 1, 4), DAYS[80], "CLASS", True),
+                Listing(ACME, "NEW", DAYS[80], None, "CLASS", True))  # fmt: skip
+    context = SecurityContext({ACME: Security(ACME, "Acme", listings=listings)})
+    late = bar(DAYS[100], 7.0, 1e6, mode="live", observed=jump[100]["event_time"] + timedelta(days=3))
+    halted = bar(DAYS[100], 7.0, 0.0)
+    for former in ([], [late], [halted]):
+        records = [*jump[:100], *jump[101:], *present, *former]
+        made = run_extractor("S059", frame(records), context, definitions(), date(2020, 1, 1), date(2026, 1, 1))
+        assert [(event.key[0], event.attributes["ticker"]) for event in made.events] == [(str(DAYS[100]), "NEW")]
+        assert made.counts["class_twice"] == len(former)
+
+
+def test_a_bar_that_came_later_makes_no_repeat_of_an_earlier_one() -> None:
+    """The day before the jump is told late, with the jump's own figures: the jump was news when it came."""
+    whole = series(jumps={100: 0.2})
+    same = whole[100]["payload"] | {"session": str(DAYS[99])}
+    for days, fires in ((3, True), (0, False)):
+        told = whole[99] | {"payload": same, "collection_mode": "live",
+                            "observed_time": whole[99]["event_time"] + timedelta(days=days)}  # fmt: skip
+        found = fired("S059", [*whole[:99], told, *whole[100:]])
+        assert (str(DAYS[100]) in found) == fires
+
+
 def test_the_primary_class_is_that_of_the_session() -> None:
     """The primary class has another ticker since; another class trades under its former one today."""
     records = [*series(jumps={100: 0.2}), *series(jumps={100: 0.2}, ticker="ACM.B")]
