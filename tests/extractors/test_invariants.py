@@ -272,6 +272,29 @@ def test_order_of_records_never_matters(seed: int, signal: str) -> None:
     assert content(first.events) == content(second.events) and first.counts == second.counts
 
 
+def one_evening(seed: int) -> list[dict[str, Any]]:
+    """Return the filings and declarations of many days as of a few evenings: most share when they were available."""
+    rng = np.random.default_rng([seed, 7])
+
+    def when() -> datetime:
+        # After half past five in New York, in a handful of seconds: the next morning is when all of them are known.
+        return datetime(2023, 11, 6 + int(rng.integers(2)), 23, 10, int(rng.integers(4)), tzinfo=UTC)
+
+    return [one | {"event_time": when(), "collection_mode": "backfill"} for one in filings(seed, 120)]
+
+
+@pytest.mark.parametrize("signal", FILINGS)
+def test_order_never_matters_among_what_became_known_together(signal: str) -> None:
+    """Ties of availability are broken by what the records are, never by where they stand."""
+    for seed in (3, 4):
+        records = one_evening(seed)
+        whole = extract(signal, records)
+        for turn in range(2):
+            shuffled = [records[i] for i in np.random.default_rng(turn).permutation(len(records))]
+            again = extract(signal, shuffled)
+            assert content(again.events) == content(whole.events) and again.counts == whole.counts
+
+
 def _until(records: list[dict[str, Any]], moment: datetime) -> list[dict[str, Any]]:
     known = LatencyModel.from_dict(definitions().availability_basis).available_time(frame(records))
     return [one for one, when in zip(records, known, strict=True) if when <= moment]
