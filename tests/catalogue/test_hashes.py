@@ -148,13 +148,25 @@ def test_a_table_changes_the_signals_whose_code_names_it() -> None:
     assert after["S016"] != before["S016"] and after["S059"] == before["S059"]
 
 
-def test_the_code_of_a_rule_changes_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy of the package with one more constant in a module: the signals of that module change, no others."""
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("extractors.f01_late_report", {"S006"}),
+        # Helpers: the signals and labels that name the module.
+        ("extractors.lp", {"S044", "S045", "S049", "S050"}),
+        ("extractors.departures", {"S039", "S040", "S041", "GOVERNANCE_COLLAPSE"}),
+        ("labels.deals", {"MNA_ANNOUNCEMENT"}),
+    ],
+)
+def test_the_code_of_a_rule_changes_its_hash(
+    name: str, rules: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of the package with one more constant in a module: the rules made with that module change, no others."""
     import signaldelta_assets.versioning.code as code
 
-    module = "signaldelta_assets.extractors.f01_late_report"
+    module = f"signaldelta_assets.{name}"
     (_, source), *_ = source_files(module)
-    other = tmp_path / "f01_late_report.py"
+    other = tmp_path / "changed.py"
     other.write_text(source.read_text() + "ANOTHER = 1\n")
     found: Callable[[str], list[tuple[str, Path]]] = code.source_files
 
@@ -164,8 +176,8 @@ def test_the_code_of_a_rule_changes_its_hash(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(code, "source_files", replaced)
     after = load_definitions()
     assert after.hash != definitions().hash
-    before, now = own(definitions().document), own(after.document)
-    assert {name for name in before if before[name] != now[name]} == {"S006"}
+    pairs = [(one.signal_hashes() | one.label_hashes()) for one in (definitions(), after)]
+    assert {name for name, value in pairs[0].items() if pairs[1][name] != value} == rules
 
 
 def test_a_module_is_found_without_importing_what_is_around_it() -> None:

@@ -401,3 +401,24 @@ def test_later_records_never_move_the_chain_events_just_before_them(signal: str)
     for event in fired[:2]:
         _check_no_look_ahead(signal, records, event.observed_time + timedelta(minutes=1))
         _check_no_look_ahead(signal, records, event.event_time + timedelta(minutes=4))
+
+
+@pytest.mark.parametrize("signal", ["S044", "S049", "S054"])
+def test_a_sync_that_comes_late_moves_nothing_that_fired_before_it_came(signal: str) -> None:
+    """Each Sync just before one that fires comes an hour later: at that one's moment the pool looks different."""
+    moved = 0
+    for seed in CHAINS:
+        records = [one | {"collection_mode": "backfill"} for one in make_chain.chain(seed)]
+        syncs = [one for one in records if one["source_type"] == "uni2_sync"]
+        for event in extract(signal, records).events[:4]:
+            own = [one for one in syncs if one["entity_id"] == event.entity_id]
+            place = next(i for i, one in enumerate(own) if one["raw_record_id"] in event.raw_record_ids)
+            late = own[place]
+            if late["event_time"] == event.event_time:
+                continue
+            came = event.event_time + timedelta(hours=1)
+            slow = [one for one in records if one is not late]
+            slow.append(late | {"collection_mode": "live", "observed_time": came})
+            _check_no_look_ahead(signal, slow, came - timedelta(seconds=1))
+            moved += 1
+    assert moved

@@ -18,6 +18,7 @@ import pytest
 
 from signaldelta_assets.backtests import (
     BacktestRun,
+    EvaluationProtocol,
     ExplanationError,
     StoredScoreError,
     check_manifest,
@@ -184,6 +185,24 @@ def test_without_evidence_there_is_nothing_to_explain(world: World, run: Backtes
 def test_what_was_not_scored_is_refused(world: World, run: BacktestRun, entity: str, at: datetime, said: str) -> None:
     with pytest.raises(ExplanationError, match=said):
         _explained(world, run, entity, at)
+
+
+def test_within_its_coverage_an_entity_is_explained_where_it_was_asked_about_alone(
+    world: World, run: BacktestRun
+) -> None:
+    """Outside its stretch no row is stored, which is no sign of a file that was touched; inside it is one."""
+    stored = _stored(world, run, "0000000001")
+    protocol = EvaluationProtocol.from_dict(PROTOCOL | {"grid": PROTOCOL["grid"] | {"within": "coverage"}})
+    asked = replace(stored, protocol=protocol, scores=stored.scores.slice(10, 20))
+    first, last = FIRST + 10 * STEP, FIRST + 29 * STEP
+    for inside in (first, last, last + STEP / 2):
+        assert explain(asked, "0000000001", inside).sample == explain(stored, "0000000001", inside).sample
+    for outside in (FIRST, first - STEP, first - STEP / 2, last + STEP, LAST):
+        with pytest.raises(ExplanationError, match="expected a moment of the run's grid"):
+            explain(asked, "0000000001", outside)
+    gone = pa.concat_tables([asked.scores.slice(0, 5), asked.scores.slice(6)])
+    with pytest.raises(StoredScoreError, match="expected one row, found 0"):
+        explain(replace(asked, scores=gone), "0000000001", first + 5 * STEP)
 
 
 def test_an_unknown_run_is_refused(world: World) -> None:
