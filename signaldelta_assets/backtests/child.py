@@ -110,7 +110,8 @@ class ScoreFile:
     def _write(self, block: pa.Table) -> None:
         if self._writer is None:
             self._writer = parquet_writer(block.schema, self._file)
-        self._writer.write_table(block, row_group_size=block.num_rows)
+        # A grid that asks about nobody has one block, without rows.
+        self._writer.write_table(block, row_group_size=max(block.num_rows, 1))
 
     def __enter__(self) -> Self:
         return self

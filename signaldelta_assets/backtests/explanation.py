@@ -170,9 +170,8 @@ def explain(stored: Stored, entity_id: str, at: datetime, *, top: int = 10) -> E
     start, end = _moment(protocol.start), _moment(protocol.end)
     if protocol.within == "coverage":
         # Asked about from its first stored point to the last one's step alone.
-        asked = pc.min_max(stored.scores["at"]).as_py()
-        step = timedelta(microseconds=protocol.step)
-        start, end = asked["min"], min(end, asked["max"] + step - timedelta(microseconds=1))
+        asked: list[Any] = stored.scores["at"].to_pylist()
+        start, end = min(asked), min(end, max(asked) + (protocol.step - 1) * _MICROSECOND)
     if not start <= at <= end:
         found = f"expected a moment of the run's grid, {start.isoformat()} to {end.isoformat()}, found {at.isoformat()}"
         raise ExplanationError(f"time: {found}")

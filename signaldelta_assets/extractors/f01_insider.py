@@ -180,7 +180,11 @@ class InsiderCluster:
             strength=float(ramp(n, *params["ramp"])),
             direction=1 if params.signal.signal_id == "S003" else -1,
             reliability=reliability,
-            inputs=[*(other.record for other in episode[:-1]), *(one for other in episode for one in other.told_by), *near],
+            inputs=[
+                *(other.record for other in episode[:-1]),
+                *(record for other in episode for record in other.told_by),
+                *near,
+            ],
             attributes={"groups": n, "level": levels[-1], "filings": len(episode)},
         )
         out.events.append(event)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signaldelta_assets.backtests import ablation
 from signaldelta_assets.backtests.audit import leak_audit
+from signaldelta_assets.backtests.child import ScoreFile
 from signaldelta_assets.backtests.engine import compute, only
 from signaldelta_assets.backtests.evaluation import EvaluationProtocol, alerts_from_grid, evaluate
 from signaldelta_assets.backtests.evidence import available_events, covered_stretches
@@ -81,7 +84,7 @@ def test_a_ragged_grid_is_the_dense_one_inside_the_stretches(spans: list[tuple[i
     rest = make_grid(EntityEvents.of(_EVENTS, NAMES).only(~left_out), MODEL, PROTOCOL)
     found = without(events, left_out, MODEL, PROTOCOL, grid)
     assert found.alert_score.tobytes() == rest.alert_score[inside].tobytes()
-    some = events.some(NAMES[1:], stretches[1:] + [[3_600_000_000, -7_200_000_000]])
+    some = events.some(NAMES[1:], stretches[1:] + np.array([3_600_000_000, -7_200_000_000]))
     part, again = grid.of(some, PROTOCOL), make_grid(some, MODEL, PROTOCOL)
     assert part.question().to_pylist() == again.question().to_pylist()
 
@@ -118,6 +121,15 @@ def test_coverage_outside_the_grid_is_no_coverage_of_it() -> None:
         [midnight + 4 * day, midnight + 6 * day],
         [midnight + day, midnight + 3 * day],
     ]
+
+
+def test_a_run_that_asks_about_nobody_writes_its_file(tmp_path: Path) -> None:
+    """A grid coarser than the stretches has no point in any of them: a file without rows, and no figure."""
+    events = EntityEvents.of(_EVENTS, NAMES, np.full((3, 2), PROTOCOL.start + 1, dtype=np.int64))
+    with ScoreFile(tmp_path / "scores.parquet") as file:
+        grid = make_grid(events, MODEL, PROTOCOL, keep=file.write)
+    assert pq.read_table(tmp_path / "scores.parquet").num_rows == grid.scores.num_rows == 0
+    assert evaluate(grid.question(), _TABLES["labeled_events"], PROTOCOL).n_points == 0
 
 
 def test_alerts_and_nulls_of_a_ragged_grid_stay_in_the_stretches(uneven: dict[str, pa.Table]) -> None:
