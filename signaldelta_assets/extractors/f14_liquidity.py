@@ -20,7 +20,7 @@ from ..contracts import SecurityContext, SignalEvent
 from .base import Extraction, SignalParams, register
 from .frames import Record, frontier
 from .lp import ZERO, Finding, Ledger, Moment, findings, place, pools
-from .pools import BURN, MICROSECOND, Bools, Fired, Flow, Objects, Verdict, because, firings
+from .pools import BURN, MICROSECOND, Bools, Fired, Flow, Objects, Verdict, because, firings, first_known
 from .scales import Floats, ramp
 
 
@@ -77,8 +77,16 @@ class LpPartialWithdrawal:
         of = {one.flow.entity_id for one in fired}
         # Transfers only refine: what they lack is no reason against an event.
         held = dict(pools(transfers[transfers["entity_id"].isin(of)], Extraction().counts))
-        for one in fired:
-            out.events.append(self._event(one, held.get(one.flow.entity_id.removeprefix("eth:"), []), params))
+        first_known(
+            (
+                (
+                    int(one.flow.k[one.at]),
+                    self._event(one, held.get(one.flow.entity_id.removeprefix("eth:"), []), params),
+                )
+                for one in fired
+            ),
+            out,
+        )
         return out
 
     def _event(self, one: Fired, own: Sequence[Moment], params: SignalParams) -> SignalEvent:
@@ -168,7 +176,7 @@ class LpLockRelease:
 
     def extract(self, records: pd.DataFrame, context: SecurityContext, params: SignalParams) -> Extraction:
         """Return one event per pool and transaction."""
-        out = Extraction()
+        out, made = Extraction(), []
         for moment, found, moves in findings(records, lambda pool: Release(pool, params), out):
             transaction = str(moment.last.payload["transaction"])
             event = params.event(
@@ -187,5 +195,6 @@ class LpLockRelease:
                     "block": moment.block,
                 },
             )
-            out.events.append(event)
+            made.append((moment.last.k, event))
+        first_known(made, out)
         return out

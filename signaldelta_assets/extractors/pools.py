@@ -311,3 +311,17 @@ def firings(
             else:
                 found.append(_fired(own, verdict, place))
     return found
+
+
+def first_known(made: Iterable[tuple[int, SignalEvent]], out: Extraction) -> None:
+    """Add the events (each with when its trigger was available), of one key the first known alone.
+
+    Parts of a transaction may come in another order than they stand in, and neither then saw the other.
+    """
+    kept: dict[str, tuple[int, SignalEvent]] = {}
+    for k, event in made:
+        before = kept.get(event.event_key)
+        out.counts["same_transaction"] += before is not None
+        if before is None or k < before[0]:
+            kept[event.event_key] = k, event
+    out.events += [event for _, event in kept.values()]

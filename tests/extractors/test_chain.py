@@ -337,3 +337,21 @@ def test_a_log_collected_late_is_not_seen_before() -> None:
 def test_pools_do_not_mix() -> None:
     records = [sync(FIRST, 10, 10), sync(FIRST + 1, 5, 5, pool=OTHER), sync(FIRST + 2, 9.9, 9.9)]
     assert run("S049", records).events == []
+
+
+def test_parts_of_a_transaction_seen_the_other_way_round_are_one_event() -> None:
+    """Neither part saw the other: the one known first stands, for it may have been acted on."""
+
+    def live(minutes: int) -> dict[str, Any]:
+        return {"mode": "live", "observed": moment(FIRST + 400) + timedelta(minutes=minutes)}
+
+    burns = [sync(FIRST + 1, 5, 5, 1, "0xt", **live(60)), sync(FIRST + 1, 3, 3, 2, "0xt", **live(5))]
+    made = run("S049", [sync(FIRST, 10, 10), *burns])
+    assert [(event.key, event.attributes["cut"]) for event in made.events] == [(("0xt",), 0.7)]
+    assert made.counts["same_transaction"] == 1
+    held = [*first_mint(1_000_000, LOCKER)]
+    parts = [transfer(FIRST + 9, LOCKER, OWNER, 300_000, 1, "0xt", **live(60)),
+             transfer(FIRST + 9, LOCKER, OWNER, 400_000, 2, "0xt", **live(5))]  # fmt: skip
+    out = run("S050", [*held, *parts])
+    assert [(event.key, event.attributes["share"]) for event in out.events] == [(("0xt",), 0.4)]
+    assert out.counts["same_transaction"] == 1
