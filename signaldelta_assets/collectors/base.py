@@ -198,6 +198,8 @@ class Collector(ABC):
     after: ClassVar[tuple[str, ...]] = ()
     # Forms of which it holds every filing, one document each: what completeness is reckoned by.
     forms: ClassVar[tuple[str, ...]] = ()
+    # Whether its URLs lead to something else every time: a feed shows the newest, and what it showed before no more.
+    moving: ClassVar[bool] = False
 
     @cached_property
     def version(self) -> str:

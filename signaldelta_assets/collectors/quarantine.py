@@ -35,6 +35,8 @@ class Judgement:
     gone: set[str] = field(default_factory=set)
     # (source type, record, resource)
     refused: set[tuple[str, str, str]] = field(default_factory=set)
+    # What was read of a document that is another one every time: names as its refusals have them.
+    seen: set[str] = field(default_factory=set)
 
     def refuse(self, refused: QuarantinedRecord) -> None:
         """Note a refusal, kept or not: what lies outside the run's window may be refused and left to another."""
@@ -51,21 +53,30 @@ class Judgement:
         return (refusal.source_type, refusal.record, resource_of(refusal.source_url)) in self.refused
 
     def answered(
-        self, standing: Iterable[OpenRefusal], window: Window, *, whole_documents: bool, complete: bool
+        self,
+        standing: Iterable[OpenRefusal],
+        window: Window,
+        *,
+        whole_documents: bool,
+        complete: bool,
+        moving: bool = False,
     ) -> dict[str, str]:
         """Return the refusals that this run has answered, by id, with the reason.
 
         Answered is what was read again, on all the days the refusal is about, and not refused: not the record, and
         not the document to the last record either. `whole_documents` says that a URL without dates leads to the same
         document whatever window was asked for; else the days of the refusing run count. A run that is not `complete`
-        answers what it read by the very same URL.
+        answers what it read by the very same URL. Of a `moving` document only what was `seen` again is answered: it
+        may be read a thousand times without what was refused.
         """
         resources = {resource_of(url) for url in self.read}
         spoiled = {resource for _, _, resource in self.refused} - self.accepted
         found = {}
         for refusal in standing:
-            if refusal.source_url in self.gone:
-                # What was refused was no document: an error page, say.
+            if moving and refusal.record not in self.seen:
+                continue
+            if refusal.source_url in self.gone and not self.refuses(refusal):
+                # What was refused was no document: an error page, say. Unless that it is not there is the refusal.
                 found[refusal.quarantine_id] = GONE
                 continue
             resource = resource_of(refusal.source_url)

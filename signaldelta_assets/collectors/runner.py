@@ -198,7 +198,11 @@ def run_collector(
                         transport.counts[kind] for kind in ("received", "not_modified", "from_archive")
                     )
                     answered = context.judgement.answered(
-                        standing, window, whole_documents=collector.upstream == EDGAR, complete=whole
+                        standing,
+                        window,
+                        whole_documents=collector.upstream == EDGAR,
+                        complete=whole,
+                        moving=collector.moving,
                     )
                     held = quarantine.held_since(warehouse, collector.name)
                     held -= {refusal.quarantine_id for refusal in standing if context.judgement.refuses(refusal)}

@@ -260,3 +260,20 @@ def test_a_run_that_failed_answers_only_what_it_read_itself() -> None:
     other = BARS.replace("2024-02-05", "2024-02-06")
     for url, expected in ((BARS, True), (other, False)):
         assert answers(read(url), refusal(BARS), Window(DAY, date(2024, 2, 6)), complete=False) == expected
+
+
+def test_what_is_refused_because_it_is_not_there_is_not_answered_by_its_absence() -> None:
+    """A list names a page that the upstream does not have: that it is still not there is no answer."""
+    gone = Judgement()
+    gone.take((), (), (URL,))
+    assert answers(gone, refusal(), Window(DAY, DAY))
+    gone.refuse(QuarantinedRecord("s", "r", "page", "the page that the main file lists", "404", None, URL))
+    assert not answers(gone, refusal(), Window(DAY, DAY))
+
+
+def test_of_what_moves_on_only_what_was_seen_again_is_answered() -> None:
+    judgement = read(URL, accepted=(URL,))
+    assert answers(judgement, refusal(), Window(DAY, DAY))
+    assert not answers(judgement, refusal(), Window(DAY, DAY), moving=True)
+    judgement.seen.add("r")
+    assert answers(judgement, refusal(), Window(DAY, DAY), moving=True)

@@ -82,7 +82,9 @@ def test_an_entry_has_its_party_its_role_and_its_moment_in_utc() -> None:
 )
 def test_an_entry_that_cannot_be_read_is_refused_by_field_and_the_rest_read(old: str, new: str, field: str) -> None:
     bad, good = parse_current_feed(feed(ENTRY.replace(old, new, 1), ENTRY), "page")
-    assert isinstance(bad, RecordError) and bad.field == field and bad.record.startswith("page:1")
+    assert isinstance(bad, RecordError) and bad.field == field
+    # By the place on the page only where nothing else names it: the next reading finds it at another place.
+    assert bad.record == ("page:1" if field == "id" else "0000000009-26-000001")
     assert isinstance(good, CurrentEntry)
 
 

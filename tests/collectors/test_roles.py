@@ -29,14 +29,16 @@ from signaldelta_assets.collectors.edgar import (
     RolesCollector,
 )
 from signaldelta_assets.collectors.edgar.current import _read_back_to
+from signaldelta_assets.collectors.edgar.parsers import CurrentEntry, parse_current_feed
 from signaldelta_assets.contracts import Security, SecurityContext
+from signaldelta_assets.errors import RecordError
 from signaldelta_assets.extractors import run_extractor
 from signaldelta_assets.extractors.frames import first_available, prepare
 from signaldelta_assets.replay.recorded import RecordedArchive
 from signaldelta_assets.replay.server import ReplayServer
 from signaldelta_assets.replay.simulated import SimulatedArchive, SimulationPlan, simulate
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
-from signaldelta_assets.warehouse.stores import raw
+from signaldelta_assets.warehouse.stores import quarantine, raw
 from tests.collectors.conftest import Run, rows_of, settings_for
 from tests.extractors.make import at, definitions, record, run
 from tests.paths import needs_data
@@ -403,6 +405,43 @@ def test_a_second_reading_stops_at_what_is_known(collect: Any, monkeypatch: pyte
     # A window that reaches further back was not read through by either.
     wider = collect("edgar/current", window[0] - timedelta(days=1), window[1], fixed_clock=noon + timedelta(minutes=9))
     assert wider.counts["entries_read"] >= first.counts["entries_read"]
+
+
+@postgres
+def test_a_refused_entry_stands_until_it_is_read_and_not_until_the_feed_has_moved_on(
+    collect: Any, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signaldelta_assets.collectors.edgar.current._COUNT", 4)
+    window = (PLAN.end - timedelta(days=8), PLAN.end + timedelta(days=1))
+    noon = datetime(PLAN.end.year, PLAN.end.month, PLAN.end.day, 16, tzinfo=UTC) + timedelta(days=1)
+
+    def standing() -> set[str]:
+        with warehouse.read() as connection:
+            return {row["record"] for row in quarantine.page(connection, "edgar/current", open_only=True)}
+
+    with monkeypatch.context() as patch:
+        refused: set[str] = set()
+
+        def picky(body: bytes, page: str) -> Iterator[CurrentEntry | RecordError]:
+            for entry in parse_current_feed(body, page):
+                # Later readings do not come to the second page.
+                if isinstance(entry, CurrentEntry) and page == "getcurrent:4":
+                    refused.add(entry.accession)
+                    yield RecordError(entry.accession, "title", "a title")
+                else:
+                    yield entry
+
+        patch.setattr("signaldelta_assets.collectors.edgar.current.parse_current_feed", picky)
+        # Every entry of a page is refused: that is no end of the feed.
+        counts = collect("edgar/current", *window, fixed_clock=noon).counts
+    assert refused and standing() == refused
+    assert counts["entries_read"] > 4
+    second = collect("edgar/current", *window, fixed_clock=noon + timedelta(minutes=5))
+    assert second.counts["entries_read"] == 4 and second.counts["refusals_resolved"] == 0
+    assert standing() == refused
+    # Read again to the same depth, without a refusal.
+    collect("edgar/current", window[0] - timedelta(days=1), window[1], fixed_clock=noon + timedelta(minutes=9))
+    assert standing() == set()
 
 
 def test_the_feed_is_read_every_few_minutes_of_edgars_hours() -> None:

@@ -46,6 +46,7 @@ class CurrentFeedCollector(Collector):
     schema_version = "current_entry/1"
     schedule = Schedule("*/5 6-22 * * 1-5")
     upstream = EDGAR
+    moving = True
     modules = (
         "signaldelta_assets.collectors.edgar.parsers.feed",
         "signaldelta_assets.collectors.edgar.parsers.roles",
@@ -102,19 +103,20 @@ class CurrentFeedCollector(Collector):
                     raise UpstreamError(self._url(context, number), "no feed of current filings: site unavailable")
                 return whole
             name = f"getcurrent:{number * _COUNT}"
-            before = len(found)
+            shown = 0
             oldest = None
             try:
                 for entry in parse_current_feed(fetched.body, name):
+                    shown += 1
                     if isinstance(entry, RecordError):
                         batch.quarantined.append(context.refuse(entry, SOURCE, fetched, fetched.url))
                         continue
                     if entry.accepted_at > context.clock.now():
-                        record = f"{name}:{entry.accession}"
-                        error = RecordError(record, "updated", "a moment not to come", entry.accepted_at)
+                        error = RecordError(entry.accession, "updated", "a moment not to come", entry.accepted_at)
                         batch.quarantined.append(context.refuse(error, SOURCE, fetched, fetched.url))
                         continue
                     context.counts["entries_read"] += 1
+                    context.judgement.seen.add(entry.accession)
                     oldest = entry.accepted_at if oldest is None else min(oldest, entry.accepted_at)
                     # The feed moves on while it is paged: an entry comes again on the next page.
                     key = (entry.accession, entry.party.role, entry.party.cik)
@@ -124,7 +126,9 @@ class CurrentFeedCollector(Collector):
                 batch.quarantined.append(context.refuse(error, SOURCE, fetched, fetched.url))
                 whole = False
                 continue
-            if oldest is None and len(found) == before:
+            context.judgement.seen.add(name)
+            # A page of which every entry was refused is no end: what is older stands behind it.
+            if not shown:
                 return whole
             if oldest is not None and oldest < until:
                 return whole

@@ -69,7 +69,8 @@ def _entry(element: Any, record: str) -> CurrentEntry:
     accession = _ACCESSION.fullmatch(_text(element, "id"))
     if accession is None:
         raise RecordError(record, "id", "a tag with an accession number", _text(element, "id"))
-    name = f"{record}:{accession[1]}"
+    # Not by its place: the feed moves on, and the next reading finds the entry elsewhere.
+    name = accession[1]
     category = element.find(f"{_ATOM}category")
     form = form_type(name, "category", "" if category is None else str(category.get("term") or "").strip())
     title = _text(element, "title")
