@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from signaldelta_assets.settings import Settings
@@ -17,10 +17,11 @@ from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from signaldelta_assets.warehouse.stores import completeness
 
 from .base import Collector, Window, registered_collectors
-from .edgar.daily_index import DailyIndexCollector, index_path
+from .edgar.daily_index import DailyIndexCollector, grown_at, index_path
 from .edgar.filings import archive_path
 from .edgar.submissions import SubmissionsCollector, submissions_path
 from .runner import CollectionFailedError, CollectorRunReport, run_collector
+from .transport import UpstreamError
 from .universe import UniverseEntity
 
 INDEX, LISTS = DailyIndexCollector.name, SubmissionsCollector.name
@@ -30,7 +31,7 @@ _ARCHIVES, _DATA = "https://www.sec.gov", "https://data.sec.gov"
 NOT_LISTED = "not_listed"  # in the daily index, not in the entity's submissions list
 DOCUMENT_MISSING = "document_missing"  # announced, and neither held nor refused nor known to be absent
 QUARANTINED = "quarantined"  # announced, and refused
-INDEX_UNREAD = "index_unread"  # a business day whose index was never asked for: what it announces is not known
+INDEX_UNREAD = "index_unread"  # a business day whose index was not read since EDGAR closed: what is in it is not known
 DOCUMENT_ABSENT = "document_absent"  # announced, and the upstream has no such document
 LIST_ABSENT = "list_absent"  # in the daily index, of an entity of which the upstream has no submissions list
 INDEX_ABSENT = "index_absent"  # the upstream has no index of that business day
@@ -92,8 +93,8 @@ def reconcile(
     `takers`: the collectors that hold every filing of a form, by form; `held`: accessions by collector; `refused`: by
     collector the accessions that stand refused, with the reason; `absent`: accessions the upstream has no document
     of; `unlisted`: entities it has no submissions list of; `indexes`: the business days, True for an index read, False
-    for one the upstream does not have, None for one never asked for. A document is one gap, whoever it is announced
-    for; a list has a gap per entity.
+    for one the upstream does not have, None for one not asked for since it grew no more. A document is one gap, whoever
+    it is announced for; a list has a gap per entity.
     """
     gaps = {
         Gap(INDEX_UNREAD if state is None else INDEX_ABSENT, day, INDEX)
@@ -190,13 +191,15 @@ def _unlisted(warehouse: Warehouse, announced: Sequence[Announced]) -> frozenset
 def _indexes(warehouse: Warehouse, window: Window) -> dict[date, bool | None]:
     days = [day for day in window.days() if is_edgar_business_day(day)]
     urls = {_ARCHIVES + index_path(day): day for day in days}
-    answers = _answers(warehouse, urls)
+    answers = _answers(warehouse, urls, {url: grown_at(day) for url, day in urls.items()})
     return {day: answers.get(url) for url, day in urls.items()}
 
 
-def _answers(warehouse: Warehouse, urls: Collection[str]) -> dict[str, bool]:
-    """Return which URLs have been answered, and whether with a document."""
-    return completeness.asked_urls(warehouse, list(urls)) if urls else {}
+def _answers(
+    warehouse: Warehouse, urls: Collection[str], since: Mapping[str, datetime] | None = None
+) -> dict[str, bool]:
+    """Return which URLs have been answered (`since`: from that moment on), and whether with a document."""
+    return completeness.asked_urls(warehouse, list(urls), since) if urls else {}
 
 
 def counts_by_day(gaps: Iterable[Gap]) -> dict[tuple[date, str, str], int]:
@@ -205,10 +208,14 @@ def counts_by_day(gaps: Iterable[Gap]) -> dict[tuple[date, str, str], int]:
 
 
 def wanted_window(gaps: Collection[Gap]) -> Window:
-    """Return the days that the acceptance of filings with these filing dates can lie on."""
-    filed = [gap.filed for gap in gaps if gap.filed is not None]
+    """Return the days that the acceptance of these filings can lie on.
+
+    Around the filing date, and up to the day of the index: what is released late bears the date of its letter and is
+    accepted weeks after it.
+    """
+    days = [day for gap in gaps for day in (gap.filed, gap.day) if day is not None]
     before, after = timedelta(days=completeness.DAYS_BEFORE), timedelta(days=completeness.DAYS_AFTER)
-    return Window(min(filed) - before, max(filed) + after)
+    return Window(min(days) - before, max(days) + after)
 
 
 def day_ranges(days: Iterable[date]) -> list[Window]:
@@ -250,7 +257,7 @@ def backfill_gaps(
 ) -> Backfill:
     """Fetch what is missing of what was announced on the days of `window`, and nothing else; say what is left.
 
-    First the indexes never read, then the lists of the entities that lack a filing, then single documents. Refused
+    First the indexes not read, then the lists of the entities that lack a filing, then single documents. Refused
     documents are read once more, by the parsers there are now; `again` asks the upstream at once for those, and for
     what it did not have.
     """
@@ -267,6 +274,9 @@ def backfill_gaps(
         except CollectionFailedError as failed:
             reports.append(failed.report)
             errors.append(str(failed))
+        except UpstreamError as failed:
+            # One upstream that is down must not keep the others' documents away, nor what was fetched from being told.
+            errors.append(f"{name}: {failed}")
 
     def find() -> list[Gap]:
         return find_gaps(warehouse, window, collectors)

@@ -1,6 +1,6 @@
 """Completeness of collection: the check of the daily index, and the job that fetches what is missing."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 
@@ -8,19 +8,23 @@ from signaldelta_assets.collectors import Window, load_universe
 from signaldelta_assets.collectors.base import EDGAR
 from signaldelta_assets.collectors.gaps import INDEX, Gap, backfill_gaps, counts_by_day, find_gaps
 from signaldelta_assets.errors import DocumentError
+from signaldelta_assets.timeline import new_york
 
 from .platform import Platform
 from .raw import asset_key, raw_versions
 from .versions import DATA_VERSION_TAG
 
 CHECK = "nothing_announced_is_missing"
-# The days looked at, up to yesterday: what today announces is collected today.
+# The days looked at, up to the last on which EDGAR has closed: what today announces is collected today.
 LAST_DAYS = 7
+# EDGAR closes this long before its day ends.
+_CLOSED = timedelta(hours=2)
 _ASSET = asset_key(INDEX)
 
 
-def last_days(today: date) -> Window:
-    """Return the days that the check and the schedule look at."""
+def last_days(now: datetime) -> Window:
+    """Return the days that the check and the schedule look at: days of New York, as those of EDGAR's indexes."""
+    today = new_york(now + _CLOSED).date()
     return Window(today - timedelta(days=LAST_DAYS), today - timedelta(days=1))
 
 
@@ -54,7 +58,7 @@ def gaps_result(gaps: list[Gap], window: Window) -> dg.AssetCheckResult:
 )
 def nothing_announced_is_missing(platform: Platform) -> dg.AssetCheckResult:
     """Reckon what the indexes and lists of the last days announced against what is held."""
-    window = last_days(platform.now().date())
+    window = last_days(platform.now())
     with platform.warehouse() as warehouse:
         return gaps_result(find_gaps(warehouse, window), window)
 
@@ -67,8 +71,8 @@ class BackfillConfig(dg.Config):
     again: bool = False
 
 
-def _window(config: BackfillConfig, today: date) -> Window:
-    usual = last_days(today)
+def _window(config: BackfillConfig, now: datetime) -> Window:
+    usual = last_days(now)
     try:
         first = date.fromisoformat(config.first) if config.first else usual.start
         last = date.fromisoformat(config.last) if config.last else usual.end
@@ -86,7 +90,7 @@ def fetch_gaps(context: dg.OpExecutionContext, config: BackfillConfig, platform:
     settings = platform.settings()
     if settings.universe is None:
         raise DocumentError("SIGNALDELTA_UNIVERSE", "the path of a universe file", None)
-    window = _window(config, platform.now().date())
+    window = _window(config, platform.now())
     with platform.warehouse() as warehouse:
         done = backfill_gaps(
             warehouse,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from signaldelta_assets.collectors.gaps import (
     find_gaps,
     reconcile,
     takers_of_forms,
+    wanted_window,
 )
 from signaldelta_assets.replay import ReplayServer, SimulatedArchive, SimulationPlan, simulate
+from signaldelta_assets.timeline import NEW_YORK, is_edgar_business_day
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from tests.collectors.conftest import rows_of, settings_for
 
@@ -92,6 +94,13 @@ def test_counts_and_ranges() -> None:
 def test_every_collector_of_documents_says_which_forms_it_holds() -> None:
     takers = takers_of_forms(registered_collectors())
     assert takers["4/A"] == ["edgar/ownership"] and takers["8-K"] == ["edgar/form_8k"]
+
+
+def test_what_is_released_late_is_looked_for_up_to_the_day_of_its_index() -> None:
+    """Filed on one day by its header, accepted and announced weeks after it: the list has it on the later day."""
+    late = Gap("document_missing", date(2024, 3, 8), "c", "x", "144", "A", filed=date(2024, 1, 5))
+    window = wanted_window([late])
+    assert date(2023, 12, 30) in window and date(2024, 3, 8) in window
 
 
 # --- over the server --------------------------------------------------------------------------------------------
@@ -231,3 +240,40 @@ def test_the_command_lists_fills_and_tells_by_its_exit_code(
         assert shown.exit_code == 0 and shown.stdout.strip(), shown.output
     unknown = run("gaps", *days, "--collector", "edgar/nothing")
     assert unknown.exit_code == 2 and "edgar/form_8k" in unknown.stderr
+
+
+@pytest.mark.postgres
+def test_an_index_read_while_it_grew_is_not_read(
+    warehouse: Warehouse, archive: ArtifactStore, server: ReplayServer, faults: Any, no_limit: None
+) -> None:
+    """A collector that read it in the morning and was down since: what was announced later would never be missed."""
+    universe = parse_universe(httpx.get(f"{server.url}/__replay__/universe").json()["entities"])
+    day = PLAN.end
+    while not is_edgar_business_day(day):
+        day -= timedelta(days=1)
+    closing = datetime.combine(day, time(22), NEW_YORK)
+
+    def collect(at: datetime) -> list[str]:
+        settings = settings_for(server.url, fixed_clock=at)
+        run_collector(
+            registered_collectors()["edgar/daily_index"], warehouse, archive, settings, Window(day, day),
+            universe=universe, sleep=lambda seconds: None,
+        )  # fmt: skip
+        return [gap.kind for gap in find_gaps(warehouse, Window(day, day), ["edgar/daily_index"]) if gap.open]
+
+    assert collect(closing - timedelta(hours=12)) == ["index_unread"]
+    assert collect(closing + timedelta(minutes=10)) == []
+
+
+@pytest.mark.postgres
+def test_an_upstream_that_is_down_keeps_nothing_else_away(
+    warehouse: Warehouse, archive: ArtifactStore, server: ReplayServer, faults: Any, no_limit: None
+) -> None:
+    universe = parse_universe(httpx.get(f"{server.url}/__replay__/universe").json()["entities"])
+    window = Window(PLAN.start, PLAN.end)
+    # Failures in a row: the collector gives up with the upstream's error, and has no report.
+    faults({"path": r"\.txt$", "kind": "status", "status": 400})
+    done = backfill_gaps(warehouse, archive, settings_for(server.url), window, universe)
+    assert {report.collector for report in done.reports} >= {"edgar/daily_index", "edgar/submissions"}
+    assert {error.split(":")[0] for error in done.errors} >= {"edgar/form_8k", "edgar/ownership"}
+    assert "document_missing" in {gap.kind for gap in done.after if gap.open}

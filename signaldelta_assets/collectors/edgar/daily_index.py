@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 
 from signaldelta_assets.errors import RecordError
-from signaldelta_assets.timeline import is_edgar_business_day
+from signaldelta_assets.timeline import NEW_YORK, is_edgar_business_day
 from signaldelta_assets.warehouse.stores import completeness
 
 from ..base import EDGAR, EDGAR_WWW, Batch, CollectContext, Collector, Schedule, Window, register_collector
@@ -101,6 +101,11 @@ def index_path(day: date) -> str:
     return f"/Archives/edgar/daily-index/{day.year}/QTR{(day.month + 2) // 3}/form.{day:%Y%m%d}.idx"
 
 
+def grown_at(day: date) -> datetime:
+    """Return when the index of a day grows no more: EDGAR closes at 22:00 New York. Before, it is read in part."""
+    return datetime.combine(day, time(22), NEW_YORK)
+
+
 def index_days(context: CollectContext, window: Window) -> list[date]:
     """Return the days of the window on which EDGAR writes an index, up to today."""
     today = context.clock.now().date()
@@ -108,8 +113,9 @@ def index_days(context: CollectContext, window: Window) -> list[date]:
 
 
 def unread_days(context: CollectContext, window: Window) -> list[date]:
-    """Return the days of the window whose index has not been asked for."""
+    """Return the days of the window whose index has not been asked for, or only while it grew."""
     days = index_days(context, window)
     urls = {context.transport.public_url(EDGAR_WWW, index_path(day)): day for day in days}
-    asked = completeness.asked_urls(context.warehouse, list(urls))
+    since = {url: grown_at(day) for url, day in urls.items()}
+    asked = completeness.asked_urls(context.warehouse, list(urls), since)
     return [day for url, day in urls.items() if url not in asked]

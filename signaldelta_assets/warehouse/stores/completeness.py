@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any
 
 from ..pools import Warehouse
@@ -43,15 +43,20 @@ def index_entries(
         ).fetchall()
 
 
-def asked_urls(warehouse: Warehouse, urls: Sequence[str]) -> dict[str, bool]:
-    """Return those URLs that an upstream has answered, each with whether it had a document."""
+def asked_urls(
+    warehouse: Warehouse, urls: Sequence[str], since: Mapping[str, datetime] | None = None
+) -> dict[str, bool]:
+    """Return those URLs that an upstream has answered, each with whether it had a document.
+
+    `since`: by URL the moment from which on an answer counts, where what is there was still growing before.
+    """
     with warehouse.read() as connection:
         rows = connection.execute(
-            "SELECT url, false AS there FROM http_absences WHERE url = ANY(%(urls)s)"
-            " UNION ALL SELECT url, true FROM http_validators WHERE url = ANY(%(urls)s) ORDER BY there",
+            "SELECT url, false AS there, checked_at FROM http_absences WHERE url = ANY(%(urls)s)"
+            " UNION ALL SELECT url, true, checked_at FROM http_validators WHERE url = ANY(%(urls)s) ORDER BY there",
             {"urls": list(urls)},
         ).fetchall()
-    return {row["url"]: row["there"] for row in rows}
+    return {row["url"]: row["there"] for row in rows if since is None or row["checked_at"] >= since[row["url"]]}
 
 
 def announced_by_index(warehouse: Warehouse, first: date, last: date) -> list[dict[str, Any]]:
