@@ -34,11 +34,11 @@ SLOW = {
     "default": {"rule": "lag", "lag_seconds": 864000, "processing_seconds": 0},
 }
 # Events carry the hash of their own rule, the definitions name the set of rules.
-RULE, OLD_RULE, LABEL_RULE = "51" * 32, "50" * 32, "1a" * 32
-LABEL_TYPES = ("EARNINGS_SURPRISE", "MNA_ANNOUNCEMENT")
+RULE, OLD_RULE = "51" * 32, "50" * 32
+LABEL_RULES = {"EARNINGS_SURPRISE": "1a" * 32, "MNA_ANNOUNCEMENT": "1b" * 32}
 DEFINITIONS = {
     "schema": "signaldelta.signal_definitions/1", "availability_basis": LATENCY,
-    "signals": {"S001": {"rule_hash": RULE}}, "labels": {name: {"rule_hash": LABEL_RULE} for name in LABEL_TYPES},
+    "signals": {"S001": {"rule_hash": RULE}}, "labels": {name: {"rule_hash": one} for name, one in LABEL_RULES.items()},
 }  # fmt: skip
 OLD_DEFINITIONS = DEFINITIONS | {"version": 0, "signals": {"S001": {"rule_hash": OLD_RULE}}}
 HASH = hash_document(DEFINITIONS)
@@ -117,7 +117,7 @@ def label_row(
         event_type=event_type, subtype="positive", entity_id=entity, key=(str(number),), event_time=event_time,
         time_precision=TimePrecision.SECOND, known_at=known_at, observed_time=INGESTED, confidence=confidence,
         raw_record_ids=(content_ulid(event_time, b"%d" % number),), source_url="https://www.sec.gov/x",
-        classifier_version="c" * 64, definitions_hash=LABEL_RULE, attributes={}, active=active,
+        classifier_version="c" * 64, definitions_hash=LABEL_RULES[event_type], attributes={}, active=active,
     )  # fmt: skip
     names = ("label_id", "label_key", "event_type", "subtype", "entity_id", "event_time", "known_at", "observed_time",
              "confidence", "source_url", "classifier_version", "definitions_hash", "attributes", "active",

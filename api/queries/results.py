@@ -200,7 +200,7 @@ def label_entities(
     conditions = {
         "event_type": "event_type = %(event_type)s",
         "entity_id": "entity_id = %(entity_id)s",
-        "definitions": "definitions_hash = %(definitions)s",
+        "rules": "definitions_hash = ANY(%(rules)s)",
     }
     condition, order, key = keyset(("event_type", "entity_id", "definitions_hash"), after, False)
     return rows(

@@ -134,7 +134,7 @@ def _coverage_key(row: dict[str, Any]) -> tuple[Any, ...]:
     "/labels/coverage/entities",
     response_model=LabelEntitiesPage,
     responses=responses(),
-    openapi_extra=reads("marts.mart_label_entities"),
+    openapi_extra=reads("marts.mart_label_entities", "documents"),
     summary="Label coverage by entity",
 )
 def list_label_entities(
@@ -153,7 +153,8 @@ def list_label_entities(
     filters = {"event_type": event_type, "entity_id": entity_id, "definitions": definitions}
     asked = paging.question("labels/coverage/entities", filters)
     after, _ = paging.decode(asked, cursor, (str, str, str))
-    rows = queries.label_entities(connection, filters, after, limit + 1)
+    rules = None if definitions is None else queries.rules_of(connection, "labeled_events", definitions)
+    rows = queries.label_entities(connection, filters | {"rules": rules}, after, limit + 1)
     page = rows[:limit]
     key = ("event_type", "entity_id", "definitions_hash")
     following = paging.encode(asked, tuple(page[-1][name] for name in key)) if len(rows) > limit else None

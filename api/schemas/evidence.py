@@ -345,7 +345,7 @@ class DatasetDiffPage(Schema):
 class LabelEntities(Schema):
     """Labels of one type and entity, and their share of the type's."""
 
-    definitions_hash: Sha256
+    definitions_hash: Sha256 = Field(description="Of the type's own rule, `rule_hash` in the definitions document.")
     event_type: Text
     entity_id: Entity
     events: Count
@@ -363,7 +363,7 @@ class LabelEntitiesPage(Schema):
 class LabelMinimum(Schema):
     """The labels of an asset class beside the minimum viable dataset."""
 
-    definitions_hash: Sha256
+    definitions_hash: Sha256 = Field(description="Of the definitions; of a rule that no stored definitions hold.")
     asset_class: str = Field(examples=["equity"])
     events: Count
     event_types: Count

@@ -43,6 +43,8 @@ SOURCE_ASSETS: dict[str, tuple[str, ...]] = {
     "quarantined_records": ("raw/edgar/submissions",),
     "quarantine_resolutions": ("raw/edgar/submissions",),
     "securities": ("raw/edgar/submissions", "raw/polygon/tickers"),
+    # Of all that writes documents, the one below which everything that asks for rules stands anyhow.
+    "documents": ("labels/earnings_surprise",),
     "iald_signals": ("signals",),
     "score_samples": ("scores/live",),
     "labeled_events": (

@@ -16,10 +16,11 @@ from fastapi.testclient import TestClient
 from psycopg.rows import dict_row
 
 from api import create_app
+from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse, metadata
 from signaldelta_assets.warehouse.dbt import SOURCE_ASSETS, dbt_environment, source_names, sources_document
 from tests.paths import ROOT
-from tests.readside import ENTITIES, T0, fill
+from tests.readside import ENTITIES, HASH, LABEL_RULES, OLD_DEFINITIONS, T0, fill
 
 PROJECT = ROOT / "dbt_project"
 
@@ -168,7 +169,11 @@ class TestBuild:
             assert sum(row["share"] for row in own) == pytest.approx(1.0)
             most = max(row["events"] for row in own)
             assert {row["is_commonest"] for row in own if row["events"] == most} == {True}
-        found = {row["asset_class"]: row for row in query(built, "SELECT * FROM marts.mart_label_minimum")}
+        # Two sets of definitions hold the same rules of labels; each type has a rule of its own.
+        rows = query(built, "SELECT * FROM marts.mart_label_minimum")
+        assert {row["definitions_hash"] for row in rows} == {HASH, hash_document(OLD_DEFINITIONS)}
+        found = {row["asset_class"]: row for row in rows if row["definitions_hash"] == HASH}
+        assert found["equity"]["event_types"] == 2
         assert sum(row["events"] for row in found.values()) == 40 and set(found) == {"equity", "unknown"}
         assert found["equity"]["events_needed"] == 200 and not any(row["viable"] for row in found.values())
 
@@ -206,6 +211,33 @@ class TestBuild:
                     cursor = {"cursor": response.json()["meta"]["next_cursor"]}
                 assert walked == client.get(f"/api/v2/{path}").json()["data"]
                 assert len(walked) == total, walked
+
+    def test_the_api_answers_about_labels_under_definitions(self, built: str, work: Path) -> None:
+        """Definitions stand for the rules they hold on every route that counts labels."""
+        with Warehouse(built) as warehouse:
+            client = TestClient(create_app(warehouse, ArtifactStore(work / "store")))
+            for path in ("labels/coverage", "labels/coverage/entities"):
+                everything = client.get(f"/api/v2/{path}").json()["data"]
+                assert client.get(f"/api/v2/{path}", params={"definitions": HASH}).json()["data"] == everything != []
+                rule = LABEL_RULES["MNA_ANNOUNCEMENT"]
+                found = client.get(f"/api/v2/{path}", params={"definitions": rule}).json()["data"]
+                assert {row["event_type"] for row in found} == {"MNA_ANNOUNCEMENT"}
+                assert client.get(f"/api/v2/{path}", params={"definitions": "e" * 64}).json()["data"] == []
+            shares = client.get("/api/v2/labels/coverage/entities", params={"limit": 1}).json()
+            walked, cursor = shares["data"], shares["meta"]["next_cursor"]
+            while cursor is not None:
+                shares = client.get("/api/v2/labels/coverage/entities", params={"limit": 1, "cursor": cursor}).json()
+                walked, cursor = walked + shares["data"], shares["meta"]["next_cursor"]
+            assert walked == client.get("/api/v2/labels/coverage/entities").json()["data"]
+            (one, *_) = walked
+            asked = {"event_type": one["event_type"], "entity_id": one["entity_id"]}
+            assert client.get("/api/v2/labels/coverage/entities", params=asked).json()["data"] == [one]
+            minimum = client.get("/api/v2/labels/minimum", params={"definitions": HASH}).json()["data"]
+            assert {row["asset_class"]: row["events"] for row in minimum} == {
+                row["asset_class"]: row["events"]
+                for row in query(built, f"SELECT * FROM marts.mart_label_minimum WHERE definitions_hash = '{HASH}'")
+            }
+            assert sum(row["events"] for row in minimum) == 40
 
     def test_dbt_finds_what_is_wrong(self, built: str, work: Path) -> None:
         """The tests are alive: a strength the database would refuse, slipped in behind a dropped constraint."""

@@ -8,7 +8,8 @@ with needed (asset_class, events, event_types, events_of_commonest_type, entitie
 
 labels as (
     select
-        labels.definitions_hash,
+        -- All types of one set of definitions count together; a rule of no stored definitions stands for itself.
+        coalesce(rules.definitions_hash, labels.definitions_hash) as definitions_hash,
         labels.event_type,
         -- Only a pool is held against the minimum of pools.
         coalesce(securities.asset_class, 'unknown') as asset_class,
@@ -16,6 +17,8 @@ labels as (
         date_trunc('month', labels.event_time at time zone 'UTC') as month,
         labels.entity_id
     from {{ ref('stg_labeled_events') }} as labels
+    left join {{ ref('stg_label_rules') }} as rules
+        on labels.definitions_hash = rules.rule_hash and labels.event_type = rules.event_type
     left join {{ ref('stg_securities') }} as securities using (entity_id)
     where labels.active
 ),
