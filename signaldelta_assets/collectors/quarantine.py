@@ -35,18 +35,21 @@ class Judgement:
     gone: set[str] = field(default_factory=set)
     # (source type, record, resource)
     refused: set[tuple[str, str, str]] = field(default_factory=set)
+    # The URLs of those refusals.
+    doubtful: set[str] = field(default_factory=set)
     # What was read of a document that is another one every time: names as its refusals have them.
     seen: set[str] = field(default_factory=set)
 
     def refuse(self, refused: QuarantinedRecord) -> None:
         """Note a refusal, kept or not: what lies outside the run's window may be refused and left to another."""
         self.refused.add((refused.source_type, refused.record, resource_of(refused.source_url)))
+        self.doubtful.add(refused.source_url)
 
     def take(self, read: Iterable[str], accepted: Iterable[str], gone: Iterable[str] = ()) -> None:
         """Note the URLs read since the batch before, those that the batch has records of, and those not there."""
         self.read.update(read)
         self.gone.update(gone)
-        self.accepted.update(resource_of(url) for url in accepted)
+        self.accepted.update(accepted)
 
     def refuses(self, refusal: OpenRefusal) -> bool:
         """Return whether this run has refused that record again, for whatever reason."""
@@ -70,7 +73,8 @@ class Judgement:
         may be read a thousand times without what was refused.
         """
         resources = {resource_of(url) for url in self.read}
-        spoiled = {resource for _, _, resource in self.refused} - self.accepted
+        # By URL: of one resource several documents may be read, each about others, and one of them may be broken.
+        spoiled = {resource_of(url) for url in self.doubtful - self.accepted}
         found = {}
         for refusal in standing:
             if moving and refusal.record not in self.seen:

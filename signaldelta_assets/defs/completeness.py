@@ -1,5 +1,6 @@
 """Completeness of collection: the check of the daily index, and the job that fetches what is missing."""
 
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 import dagster as dg
@@ -84,9 +85,15 @@ def _window(config: BackfillConfig, now: datetime) -> Window:
 @dg.op(
     pool=f"{EDGAR}_http",
     description="Fetch exactly what was announced and is not here; report the partitions that gained records.",
+    out=dg.Out(dg.Nothing),
 )
-def fetch_gaps(context: dg.OpExecutionContext, config: BackfillConfig, platform: Platform) -> None:
-    """Complete the days; every partition with new records is reported with its own data version."""
+def fetch_gaps(
+    context: dg.OpExecutionContext, config: BackfillConfig, platform: Platform
+) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
+    """Complete the days; every partition with new records is reported with its own data version.
+
+    Reported by `yield`: what is logged by the context is lost where the step fails, and records are here all the same.
+    """
     settings = platform.settings()
     if settings.universe is None:
         raise DocumentError("SIGNALDELTA_UNIVERSE", "the path of a universe file", None)
@@ -107,14 +114,12 @@ def fetch_gaps(context: dg.OpExecutionContext, config: BackfillConfig, platform:
                 continue
             keys = [day.isoformat() for day in report.days]
             for key, version in raw_versions(warehouse, report.collector, keys).items():
-                context.log_event(
-                    dg.AssetMaterialization(
-                        asset_key(report.collector),
-                        partition=key,
-                        description="gained records by a backfill of gaps",
-                        metadata={"collector_run_id": report.collector_run_id},
-                        tags={DATA_VERSION_TAG: version},
-                    )
+                yield dg.AssetMaterialization(
+                    asset_key(report.collector),
+                    partition=key,
+                    description="gained records by a backfill of gaps",
+                    metadata={"collector_run_id": report.collector_run_id},
+                    tags={DATA_VERSION_TAG: version},
                 )
     result = gaps_result(done.after, window)
     left = sum(gap.open for gap in done.after)
@@ -131,6 +136,7 @@ def fetch_gaps(context: dg.OpExecutionContext, config: BackfillConfig, platform:
     )
     if done.errors:
         raise dg.Failure(description="; ".join(done.errors[:5]))
+    yield dg.Output(None)
 
 
 @dg.job(name="backfill_gaps", description="Fetch what EDGAR announced and is not here: the last days, or those named.")

@@ -210,6 +210,22 @@ def test_a_killed_run_that_wrote_the_record_is_made_good(
     assert (report.records_known, report.counts["refusals_resolved"]) == (0, refused)
 
 
+@pytest.mark.postgres
+def test_a_broken_history_of_tickers_is_kept_with_its_own_bytes(
+    go: Go, warehouse: Warehouse, archive: ArtifactStore, server: ReplayServer
+) -> None:
+    garble(server, "/events")
+    report = go("polygon/tickers")
+    refused = standing(warehouse, "polygon/tickers")
+    assert len(refused) == report.records_quarantined > 0
+    for row in refused:
+        assert row["source_url"].split("?")[0].endswith("/events")
+        assert archive.read_bytes(row["body_hash"]).startswith(b"<!DOCTYPE")
+    repair(server)
+    assert go("polygon/tickers").counts["refusals_resolved"] == len(refused)
+    assert standing(warehouse, "polygon/tickers") == []
+
+
 # --- which refusals a run answers -------------------------------------------------------------------------------
 
 URL = "https://data.sec.gov/submissions/CIK1.json"
@@ -254,6 +270,15 @@ def test_what_is_refused_again_or_spoiled_is_not_answered() -> None:
         judgement = read(URL, accepted=accepted)
         judgement.refuse(QuarantinedRecord("s", record, "f", "e", None, None, URL))
         assert answers(judgement, refusal(), day) == expected
+
+
+def test_one_broken_document_of_a_resource_is_not_made_good_by_another() -> None:
+    """The vendor's list is asked for by issuer, and the query is no part of what a URL leads to."""
+    ours, others = (f"https://api.polygon.io/v3/reference/tickers?cik={cik}&date=2024-02-01" for cik in (1, 2))
+    judgement = read(ours, others, accepted=(others,))
+    assert answers(judgement, refusal(ours, "tickers:1:true:3"), Window(DAY, DAY), whole_documents=False)
+    judgement.refuse(QuarantinedRecord("s", "/v3/reference/tickers", "body", "a JSON document", None, None, ours))
+    assert not answers(judgement, refusal(ours, "tickers:1:true:3"), Window(DAY, DAY), whole_documents=False)
 
 
 def test_a_run_that_failed_answers_only_what_it_read_itself() -> None:

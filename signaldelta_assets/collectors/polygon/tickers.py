@@ -13,7 +13,16 @@ from signaldelta_assets.timeline import NEW_YORK
 from signaldelta_assets.warehouse.stores import reference
 from signaldelta_assets.warehouse.stores.reference import Identifier, SecurityRow
 
-from ..base import POLYGON, Batch, CollectContext, Collector, Schedule, Window, register_collector
+from ..base import (
+    POLYGON,
+    Batch,
+    CollectContext,
+    Collector,
+    DocumentRecordError,
+    Schedule,
+    Window,
+    register_collector,
+)
 from ..transport import Fetched, UpstreamError
 from ..universe import UniverseEntity
 from .lines import Line, TickerSpell, line, primary_line, reference_object, shares, spells, ticker_changes
@@ -78,7 +87,8 @@ class TickersCollector(Collector):
             try:
                 own, said_by = self._history(context, window.end, of, rows[of])
             except RecordError as error:
-                batch.quarantined.append(context.refuse(error, SOURCE, rows[of], rows[of].url))
+                refused = error.fetched if isinstance(error, DocumentRecordError) else rows[of]
+                batch.quarantined.append(context.refuse(error, SOURCE, refused, refused.url))
                 continue
             found.append((of, own))
             for fact in _facts(of, own, said_by, rows[of]):
@@ -129,7 +139,12 @@ class TickersCollector(Collector):
         if fetched is None:
             context.counts["line_without_history"] += 1
             return spells(of, (), day, record), listed_by
-        return spells(of, ticker_changes(reference_object(fetched.body, record), record), day, record), fetched
+        try:
+            changes = ticker_changes(reference_object(fetched.body, record), record)
+        except RecordError as error:
+            raise DocumentRecordError(error, fetched) from error
+        # Where history and list contradict each other, it is the list that is refused.
+        return spells(of, changes, day, record), fetched
 
     def _record(self, context: CollectContext, entity: UniverseEntity, of: Line, fact: _Fact, batch: Batch) -> None:
         """Add the record of a fact, with name, type and exchange as they were on its day, whichever day is asked."""
