@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dagster import DagsterEventType
+from dagster import AssetKey, DagsterEventType
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
@@ -42,5 +42,9 @@ class BatchingEventLogStorage(PostgresEventLogStorage):
                 ids = [int(row[0]) for row in connection.execute(statement)]
                 for place in last.values():
                     self._store_asset_event(connection, planned[place], ids[place])
-        if others:
-            super().store_event_batch(others)
+        # The inherited one would note in the table of assets the last event of the batch, of whichever asset it is.
+        of_assets: dict[AssetKey | None, list[EventLogEntry]] = {}
+        for event in others:
+            of_assets.setdefault(event.get_dagster_event().asset_key, []).append(event)
+        for own in of_assets.values():
+            super().store_event_batch(own)

@@ -6,7 +6,12 @@ import dagster as dg
 import psycopg
 import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
-from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, DagsterEventType
+from dagster._core.events import (
+    AssetMaterializationPlannedData,
+    DagsterEvent,
+    DagsterEventType,
+    StepMaterializationData,
+)
 from dagster._core.events.log import EventLogEntry
 from dagster._core.instance.ref import InstanceRef
 from dagster_postgres import PostgresEventLogStorage
@@ -65,6 +70,32 @@ def test_a_batch_of_plans_is_the_same_rows_as_one_by_one(fresh_postgres_url: str
     together, apart = rows(BatchingEventLogStorage, "together"), rows(PostgresEventLogStorage, "apart")
     assert together == apart
     assert (len(together[0]), len(together[1])) == (11, 2)
+
+
+def _made(asset: str, day: str) -> DagsterEvent:
+    made = dg.AssetMaterialization(["raw", asset], partition=day, tags={"dagster/data_version": f"{asset} {day}"})
+    kind = DagsterEventType.ASSET_MATERIALIZATION.value
+    return DagsterEvent(kind, "job", step_key="step", event_specific_data=StepMaterializationData(made))
+
+
+def test_a_batch_over_several_assets_is_the_last_event_of_each(fresh_postgres_url: str) -> None:
+    """The days of a range are reported once more for all its assets in one batch, each with its own version."""
+    with psycopg.connect(plain_url(fresh_postgres_url), autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA several")
+        storage = BatchingEventLogStorage(
+            sqlalchemy_url(fresh_postgres_url, "psycopg2", options="-csearch_path=several")
+        )
+        events = [_made(asset, f"2025-01-{day:02d}") for asset in ("bars", "filings") for day in range(1, 4)]
+        storage.store_event_batch([_entry(event, place) for place, event in enumerate(events)])
+        keys = [dg.AssetKey(["raw", name]) for name in ("bars", "filings")]
+        last = {record.asset_entry.asset_key: record.asset_entry for record in storage.get_asset_records(keys)}
+        for key in keys:
+            made = last[key].last_materialization
+            assert made is not None and made.asset_materialization is not None
+            assert made.asset_materialization.tags == {"dagster/data_version": f"{key.path[-1]} 2025-01-03"}
+        rows = connection.execute("SELECT count(*) FROM several.event_logs").fetchone()
+        tags = connection.execute("SELECT count(*) FROM several.asset_event_tags").fetchone()
+        assert rows == tags == (6,)
 
 
 def test_it_is_the_one_that_the_deployment_uses(monkeypatch: pytest.MonkeyPatch, fresh_postgres_url: str) -> None:
