@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -42,6 +42,20 @@ def encode(asked: str, key: tuple[Any, ...], pinned: Mapping[str, Any] | None = 
     pins = {name: _plain(value) for name, value in (pinned or {}).items()}
     body = canonical_json({"q": asked, "k": [_plain(part) for part in key], "p": pins})
     return base64.urlsafe_b64encode(body).decode().rstrip("=")
+
+
+def cut(
+    rows: Sequence[Mapping[str, Any]],
+    limit: int,
+    asked: str,
+    key: Sequence[str],
+    pinned: Mapping[str, Any] | None = None,
+) -> tuple[list[Mapping[str, Any]], str | None]:
+    """Return (the page, the cursor after it or None) of rows that were asked for with one more than `limit`."""
+    page = list(rows[:limit])
+    if len(rows) <= limit:
+        return page, None
+    return page, encode(asked, tuple(page[-1][name] for name in key), pinned)
 
 
 def decode(asked: str, cursor: str | None, kinds: tuple[type, ...]) -> tuple[tuple[Any, ...] | None, dict[str, Any]]:

@@ -59,9 +59,7 @@ def list_runs(
     after, pins = paging.decode(asked, cursor, (datetime, str))
     known = pinned_moment(pins, "known_as_of", None) or view.settled
     rows = queries.runs_page(view.connection, filters, known, after, limit + 1)
-    page = rows[:limit]
-    key = (page[-1]["ingest_time"], page[-1]["run_id"]) if len(rows) > limit else None
-    following = paging.encode(asked, key, {"known_as_of": known}) if key else None
+    page, following = paging.cut(rows, limit, asked, ("ingest_time", "run_id"), {"known_as_of": known})
     body = RunPage(data=[RunSummary.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following))
     return answer(request, body)
 
@@ -98,15 +96,11 @@ def list_leaderboard(
     asked = paging.question("backtests/leaderboard", filters)
     after, _ = paging.decode(asked, cursor, (str, str, str, str, str))
     rows = queries.leaderboard(connection, filters, after, limit + 1)
-    page = rows[:limit]
-    key = (
-        tuple(page[-1][name] for name in ("rank_key", "run_id", "evidence", "slice_kind", "slice_value"))
-        if len(rows) > limit
-        else None
-    )
+    key = ("rank_key", "run_id", "evidence", "slice_kind", "slice_value")
+    page, following = paging.cut(rows, limit, asked, key)
     body = LeaderboardPage(
         data=[LeaderboardRow.model_validate(row) for row in page],
-        meta=Meta(limit=limit, next_cursor=paging.encode(asked, key) if key else None),
+        meta=Meta(limit=limit, next_cursor=following),
     )
     return answer(request, body)
 
@@ -155,9 +149,7 @@ def list_alerts(
     asked = paging.question(f"backtests/{run_id}/alerts", {})
     after, _ = paging.decode(asked, cursor, (datetime, str))
     rows = queries.alerts_page(connection, run_id, after, limit + 1)
-    page = rows[:limit]
-    key = (page[-1]["alert_at"], page[-1]["entity_id"]) if len(rows) > limit else None
-    following = paging.encode(asked, key) if key else None
+    page, following = paging.cut(rows, limit, asked, ("alert_at", "entity_id"))
     body = AlertPage(data=[Alert.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following))
     return answer(request, body, immutable=True)
 

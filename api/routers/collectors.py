@@ -57,10 +57,7 @@ def list_refusals(
     asked = paging.question("refusals", {"collector": name, "open": open_only})
     after, _ = paging.decode(asked, cursor, (datetime, str))
     rows = queries.refusals_page(connection, name, open_only, after, limit + 1)
-    page = rows[:limit]
-    following = None
-    if len(rows) > limit:
-        following = paging.encode(asked, (page[-1]["ingest_time"], page[-1]["quarantine_id"]))
+    page, following = paging.cut(rows, limit, asked, ("ingest_time", "quarantine_id"))
     body = RefusalPage(
         data=[Refusal.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
     )

@@ -35,11 +35,10 @@ def list_documents(
     asked = paging.question("documents", {"kind": kind})
     after, _ = paging.decode(asked, cursor, (datetime, str))
     rows = queries.documents_page(connection, kind, after, limit + 1)
-    page = rows[:limit]
-    key = (page[-1]["ingest_time"], page[-1]["document_hash"]) if len(rows) > limit else None
+    page, following = paging.cut(rows, limit, asked, ("ingest_time", "document_hash"))
     body = DocumentPage(
         data=[DocumentSummary.model_validate(row) for row in page],
-        meta=Meta(limit=limit, next_cursor=paging.encode(asked, key) if key else None),
+        meta=Meta(limit=limit, next_cursor=following),
     )
     return answer(request, body)
 

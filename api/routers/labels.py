@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from psycopg import Connection
 
 from .. import paging, queries
 from ..caching import answer
@@ -39,6 +40,13 @@ from ..schemas.evidence import (
 router = APIRouter(tags=["labels"])
 _READS = reads("labeled_events", "documents")
 EventType = Annotated[str | None, Query(examples=["EARNINGS_SURPRISE"])]
+
+
+def _dataset(connection: Connection[dict[str, Any]], dataset: str) -> dict[str, Any]:
+    row = queries.dataset(connection, dataset)
+    if row is None:
+        raise not_found("dataset", dataset)
+    return row
 
 
 @router.get("/labels", response_model=LabelPage, responses=responses(), openapi_extra=_READS, summary="List labels")
@@ -79,12 +87,11 @@ def list_labels(
         order == "desc",
         limit + 1,
     )
-    page = rows[:limit]
     pinned = {"as_of": clocks.as_of, "known_as_of": clocks.known_as_of, "definitions": chosen}
-    key = (page[-1]["event_time"], page[-1]["label_id"]) if len(rows) > limit else None
+    page, following = paging.cut(rows, limit, asked, ("event_time", "label_id"), pinned)
     meta = LabelMeta(
         limit=limit,
-        next_cursor=paging.encode(asked, key, pinned) if key else None,
+        next_cursor=following,
         as_of=clocks.as_of,
         known_as_of=clocks.known_as_of,
         definitions_hash=chosen,
@@ -117,17 +124,11 @@ def list_label_coverage(
     after, _ = paging.decode(asked, cursor, (str, str, str, str))
     rules = None if definitions is None else queries.rules_of(connection, "labeled_events", definitions)
     rows = queries.label_coverage(connection, filters | {"rules": rules}, after, limit + 1)
-    page = rows[:limit]
-    following = paging.encode(asked, _coverage_key(page[-1])) if len(rows) > limit else None
+    page, following = paging.cut(rows, limit, asked, ("event_type", "month", "asset_class", "definitions_hash"))
     body = CoveragePage(
         data=[CoverageCell.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
     )
     return answer(request, body)
-
-
-def _coverage_key(row: dict[str, Any]) -> tuple[Any, ...]:
-    month: date = row["month"]
-    return (row["event_type"], month.isoformat(), row["asset_class"], row["definitions_hash"])
 
 
 @router.get(
@@ -155,9 +156,7 @@ def list_label_entities(
     after, _ = paging.decode(asked, cursor, (str, str, str))
     rules = None if definitions is None else queries.rules_of(connection, "labeled_events", definitions)
     rows = queries.label_entities(connection, filters | {"rules": rules}, after, limit + 1)
-    page = rows[:limit]
-    key = ("event_type", "entity_id", "definitions_hash")
-    following = paging.encode(asked, tuple(page[-1][name] for name in key)) if len(rows) > limit else None
+    page, following = paging.cut(rows, limit, asked, ("event_type", "entity_id", "definitions_hash"))
     body = LabelEntitiesPage(
         data=[LabelEntities.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
     )
@@ -214,9 +213,7 @@ def list_datasets(
     after, pins = paging.decode(asked, cursor, (datetime, str))
     known = pinned_moment(pins, "known_as_of", None) or view.settled
     rows = queries.datasets_page(view.connection, known, after, limit + 1)
-    page = rows[:limit]
-    key = (page[-1]["ingest_time"], page[-1]["dataset_id"]) if len(rows) > limit else None
-    following = paging.encode(asked, key, {"known_as_of": known}) if key else None
+    page, following = paging.cut(rows, limit, asked, ("ingest_time", "dataset_id"), {"known_as_of": known})
     body = DatasetPage(
         data=[Dataset.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
     )
@@ -232,9 +229,7 @@ def list_datasets(
 )
 def get_dataset(request: Request, connection: Reading, dataset: str) -> Response:
     """One dataset by id or hash; it never changes."""
-    row = queries.dataset(connection, dataset)
-    if row is None:
-        raise not_found("dataset", dataset)
+    row = _dataset(connection, dataset)
     return answer(request, Dataset.model_validate(row), immutable=True)
 
 
@@ -253,14 +248,11 @@ def list_dataset_members(
     cursor: paging.CursorText = None,
 ) -> Response:
     """The labels of a dataset in the revisions it froze, by label_id; it never changes."""
-    row = queries.dataset(connection, dataset)
-    if row is None:
-        raise not_found("dataset", dataset)
+    row = _dataset(connection, dataset)
     asked = paging.question(f"datasets/{row['dataset_id']}/members", {})
     after, _ = paging.decode(asked, cursor, (str,))
     rows = queries.dataset_members_page(connection, row["dataset_id"], after[0] if after else None, limit + 1)
-    page = rows[:limit]
-    following = paging.encode(asked, (page[-1]["label_id"],)) if len(rows) > limit else None
+    page, following = paging.cut(rows, limit, asked, ("label_id",))
     body = DatasetMemberPage(
         data=[DatasetMember.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
     )
@@ -283,11 +275,7 @@ def diff_datasets(
     cursor: paging.CursorText = None,
 ) -> Response:
     """Labels added, withdrawn and changed from the first dataset to the second; it never changes."""
-    found = [queries.dataset(connection, name) for name in (first, second)]
-    for name, row in zip((first, second), found, strict=True):
-        if row is None:
-            raise not_found("dataset", name)
-    ids = [row["dataset_id"] for row in found if row is not None]
+    ids = [_dataset(connection, name)["dataset_id"] for name in (first, second)]
     asked = paging.question(f"labels/datasets/{ids[0]}/diff/{ids[1]}", {})
     after, _ = paging.decode(asked, cursor, (int,))
     start = after[0] if after else 0

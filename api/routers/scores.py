@@ -119,10 +119,8 @@ def list_score_history(
     rows = queries.score_history_page(
         view.connection, entity_id, filters, clocks.as_of, clocks.known_as_of, after, order == "desc", limit + 1
     )
-    page = rows[:limit]
     pinned = {"as_of": clocks.as_of, "known_as_of": clocks.known_as_of}
-    key = tuple(page[-1][name] for name in queries.SCORE_KEY) if len(rows) > limit else None
-    following = paging.encode(asked, key, pinned) if key else None
+    page, following = paging.cut(rows, limit, asked, queries.SCORE_KEY, pinned)
     return answer(
         request, ScorePage(data=[Score.model_validate(row) for row in page], meta=_meta(limit, following, clocks))
     )

@@ -54,8 +54,7 @@ def list_securities(
     asked = paging.question("securities", filters)
     after, _ = paging.decode(asked, cursor, (str,))
     rows = queries.securities_page(connection, filters, after[0] if after else None, limit + 1)
-    page = rows[:limit]
-    following = paging.encode(asked, (page[-1]["entity_id"],)) if len(rows) > limit else None
+    page, following = paging.cut(rows, limit, asked, ("entity_id",))
     body = SecurityPage(
         data=[SecuritySummary.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
+from psycopg import Connection
 
 from .. import paging, queries
 from ..caching import answer, answer_bytes
@@ -20,6 +22,13 @@ router = APIRouter(prefix="/snapshots", tags=["snapshots"])
 _READS = reads("backtest_snapshots")
 
 
+def _snapshot(connection: Connection[dict[str, Any]], snapshot: str) -> dict[str, Any]:
+    row = queries.snapshot(connection, snapshot)
+    if row is None:
+        raise not_found("snapshot", snapshot)
+    return row
+
+
 @router.get("", response_model=SnapshotPage, responses=responses(), openapi_extra=_READS, summary="List snapshots")
 def list_snapshots(
     request: Request, view: Viewing, limit: paging.Limit = 100, cursor: paging.CursorText = None
@@ -29,9 +38,7 @@ def list_snapshots(
     after, pins = paging.decode(asked, cursor, (datetime, str))
     known = pinned_moment(pins, "known_as_of", None) or view.settled
     rows = queries.snapshots_page(view.connection, known, after, limit + 1)
-    page = rows[:limit]
-    key = (page[-1]["ingest_time"], page[-1]["snapshot_id"]) if len(rows) > limit else None
-    following = paging.encode(asked, key, {"known_as_of": known}) if key else None
+    page, following = paging.cut(rows, limit, asked, ("ingest_time", "snapshot_id"), {"known_as_of": known})
     body = SnapshotPage(
         data=[SnapshotSummary.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
     )
@@ -43,9 +50,7 @@ def list_snapshots(
 )
 def get_snapshot(request: Request, connection: Reading, snapshot: str) -> Response:
     """One snapshot with its manifest, by id or hash."""
-    row = queries.snapshot(connection, snapshot)
-    if row is None:
-        raise not_found("snapshot", snapshot)
+    row = _snapshot(connection, snapshot)
     return answer(request, Snapshot.model_validate(row), immutable=True)
 
 
@@ -58,9 +63,7 @@ def get_snapshot(request: Request, connection: Reading, snapshot: str) -> Respon
 )
 def get_snapshot_manifest(request: Request, connection: Reading, snapshot: str) -> Response:
     """The manifest, byte for byte as it was hashed (RFC 8785 canonical JSON)."""
-    row = queries.snapshot(connection, snapshot)
-    if row is None:
-        raise not_found("snapshot", snapshot)
+    row = _snapshot(connection, snapshot)
     return answer_bytes(request, bytes(row["manifest_canonical"]), immutable=True)
 
 
