@@ -176,19 +176,23 @@ def run_collector(
                     only=None if only is None else frozenset(only),
                     chain=_chain_limits(settings),
                 )  # fmt: skip
-                gathered = _Gathered(lambda rows: _write(warehouse, run_id, collector, transport, rows, counts))
+
+                def write(rows: Batch) -> None:
+                    read, gone = transport.drain_read()
+                    _write(warehouse, run_id, collector, transport, rows, counts)
+                    # Now, and not when the batches came: what could not be written answers no refusal.
+                    context.judgement.take(read, {record.source_url for record in rows.records}, gone)
+
+                gathered = _Gathered(write)
                 try:
                     for batch in collector.collect(context, window):
                         gathered.add(batch)
-                        read, gone = transport.drain_read()
-                        context.judgement.take(read, {record.source_url for record in batch.records}, gone)
                         pulse.beat()
                         sources.update(record.source_type for record in batch.records)
                         days.update(record.partition_date for record in batch.records)
                         if progress is not None:
                             progress(batch.done, batch.total, batch.text)
-                    read, gone = transport.drain_read()
-                    context.judgement.take(read, (), gone)
+                    gathered.write()
                     whole = not failures
                 finally:
                     # Bodies received since the last batch are archived already: let them be found again.

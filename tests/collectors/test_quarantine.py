@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from signaldelta_assets.collectors import (
@@ -22,7 +23,7 @@ from signaldelta_assets.contracts import QuarantinedRecord
 from signaldelta_assets.errors import RecordError
 from signaldelta_assets.replay import ReplayServer, SimulatedArchive, SimulationPlan, simulate
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
-from signaldelta_assets.warehouse.stores import quarantine
+from signaldelta_assets.warehouse.stores import collection, quarantine
 from signaldelta_assets.warehouse.stores.quarantine import OpenRefusal
 from tests.collectors.conftest import rows_of, settings_for
 
@@ -208,6 +209,34 @@ def test_a_killed_run_that_wrote_the_record_is_made_good(
     assert len(standing(warehouse, "edgar/form_8k")) == refused > 0
     report = go("edgar/form_8k")
     assert (report.records_known, report.counts["refusals_resolved"]) == (0, refused)
+
+
+@pytest.mark.postgres
+def test_what_could_not_be_written_answers_nothing(
+    go: Go, warehouse: Warehouse, server: ReplayServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches are written together: those read before the one whose write fails are not in the database either."""
+    # Whose a ticker was when: without it a bar is refused for its own reason.
+    go("polygon/tickers")
+    garble(server, "/v2/aggs/")
+    refused = go("polygon/daily_bars").records_quarantined
+    assert len(standing(warehouse, "polygon/daily_bars")) == refused >= 3
+    repair(server)
+    write = collection.write_batch
+
+    def failing(on: Warehouse, run_id: str, collector: str, rows: collection.BatchRows) -> collection.Written:
+        if rows.records:
+            raise psycopg.errors.DataError("a value that the database does not take")
+        return write(on, run_id, collector, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("signaldelta_assets.collectors.runner._GATHERED_RECORDS", 60)
+        patch.setattr("signaldelta_assets.collectors.runner._GATHERED_SECONDS", 1e9)
+        patch.setattr(collection, "write_batch", failing)
+        with pytest.raises(psycopg.errors.DataError):
+            go("polygon/daily_bars", again=True)
+    assert len(standing(warehouse, "polygon/daily_bars")) == refused
+    assert go("polygon/daily_bars", again=True).counts["refusals_resolved"] == refused
 
 
 @pytest.mark.postgres
