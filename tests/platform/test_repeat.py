@@ -7,6 +7,7 @@ undisturbed one goes through the rooms, the disturbed one through Dagster's comm
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -60,7 +61,16 @@ def test_a_killed_collection_started_again_comes_to_the_same_records(
     expected = undisturbed[0].rows(RECORDS, **window)
     span = f"{KILLED[0]}...{KILLED[1]}"
     process = disturbed.start("dagster", *materialize_arguments("group:raw", span), stdout=subprocess.DEVNULL)
-    wait_until(lambda: disturbed.count("raw_records") > 0, 120, "the first records", process)
+
+    def amid() -> bool:
+        """True once the process stands still with a collector at work and its or others' first records written."""
+        process.send_signal(signal.SIGSTOP)
+        if disturbed.count("collector_runs", "status = 'running'") == 1 and disturbed.count("raw_records") > 0:
+            return True
+        process.send_signal(signal.SIGCONT)
+        return False
+
+    wait_until(amid, 120, "the first records", process)
     kill(process)
     # It fell where it should: a collector was at work, and not all is there.
     assert disturbed.count("collector_runs", "status = 'running'") == 1
