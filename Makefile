@@ -32,7 +32,7 @@ down: setup
 	@$(ENVIRONMENT) $(BIN)/signaldelta down
 
 test: setup lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Without Dagster, HTTP or a database: seconds.
 test-fast: setup

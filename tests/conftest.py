@@ -22,11 +22,6 @@ from signaldelta_assets.warehouse import Warehouse, embedded_server, migrate, st
 _TEMPLATE = "signaldelta_test_template"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that run Dagster: with one of them last, a worker would be alone with it for minutes."""
-    items.sort(key=lambda item: item.get_closest_marker("platform") is None)
-
-
 def _database(url: str, name: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
