@@ -383,7 +383,7 @@ def test_a_structured_schedule_gives_the_role_its_percentage() -> None:
 NOTICE = """
 <?xml version="1.0" encoding="UTF-8"?><ns2:edgarSubmission xmlns:com="http://www.sec.gov/edgar/common" xmlns:ns2="http://www.sec.gov/edgar/ownership">
 <ns2:headerData><ns2:submissionType>144</ns2:submissionType><ns2:filerInfo><ns2:filer><ns2:filerCredentials>
-<ns2:cik>0001513362</ns2:cik><ns2:ccc>XXXXXXXX</ns2:ccc></ns2:filerCredentials></ns2:filer>
+<ns2:cik>0001513362</ns2:cik><ns2:ccc>hidden</ns2:ccc></ns2:filerCredentials></ns2:filer>
 <ns2:liveTestFlag>LIVE</ns2:liveTestFlag></ns2:filerInfo></ns2:headerData><ns2:formData>
 <ns2:issuerInfo><ns2:issuerCik>0000320193</ns2:issuerCik><ns2:issuerName>Apple Inc.</ns2:issuerName>
 <ns2:secFileNumber>001-36743</ns2:secFileNumber>

@@ -15,6 +15,8 @@ from .story import Report
 HOLDERS = ("Northgate Capital Partners LP", "Silverline Value Fund", "Corvus Activist Master Fund")
 # The first CIK of the holders, beyond those of issuers and insiders.
 _HOLDER_CIK = 9_900_000
+# EDGAR publishes a filer's confirmation code so.
+MASKED_CODE = 8 * "X"
 FORMS = ("SCHEDULE 13D", "SCHEDULE 13D/A", "SCHEDULE 13G", "144", "SC TO-T")
 
 
@@ -56,7 +58,7 @@ def _head(form: str, cik: int, space: str) -> str:
 <edgarSubmission xmlns="http://www.sec.gov/edgar/{space}" xmlns:com="http://www.sec.gov/edgar/common">
 <headerData>
 <submissionType>{form}</submissionType>
-<filerInfo><filer><filerCredentials><cik>{cik:010d}</cik><ccc>XXXXXXXX</ccc></filerCredentials></filer>
+<filerInfo><filer><filerCredentials><cik>{cik:010d}</cik><ccc>{MASKED_CODE}</ccc></filerCredentials></filer>
 <liveTestFlag>LIVE</liveTestFlag></filerInfo>
 </headerData>"""
 
