@@ -15,8 +15,8 @@ from signaldelta_assets.scoring import ScoringModel
 from signaldelta_assets.versioning import content_hash
 
 from .evaluation import EvaluationProtocol, alerts_from_grid, audit_moments, first_difference
-from .evidence import EngineError
-from .grid import EntityEvents, Ints, RunGrid, bounds_of, make_grid
+from .evidence import EngineError, Ints
+from .grid import EntityEvents, RunGrid, bounds_of, make_grid
 
 AUDIT_MOMENTS = 3
 _TIME: pa.DataType = pa.timestamp("us", tz="UTC")

@@ -24,9 +24,8 @@ from signaldelta_assets.scoring.layout import FIGURES
 from signaldelta_assets.versioning.compiling import threads
 
 from .evaluation import EvaluationProtocol
-from .evidence import EngineError
+from .evidence import EngineError, Ints
 
-Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Keep = Callable[[pa.Table], object]
