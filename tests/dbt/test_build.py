@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from psycopg.rows import dict_row
 
 from api import create_app
+from signaldelta_assets.defs.dbt import models
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse, metadata
 from signaldelta_assets.warehouse.dbt import SOURCE_ASSETS, dbt_environment, source_names, sources_document
@@ -248,3 +249,21 @@ class TestBuild:
         failed = dbt(built, work, "test", "--select", "stg_signal_events")
         assert failed.returncode == 1
         assert "between_stg_signal_events_strength_norm" in failed.stdout
+
+
+def test_a_missing_manifest_is_parsed_and_nothing_else_is_asked_of_dbt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for its version, dbt goes out to look for a newer one; loading definitions stays at home."""
+    monkeypatch.setenv("SIGNALDELTA_HOME", str(tmp_path / "home"))
+    asked, dbt = tmp_path / "asked", tmp_path / "dbt"
+    dbt.write_text(f'#!/bin/sh\necho "$1" >> {asked}\ntouch {tmp_path}/home/dbt/manifest.json\n')
+    dbt.chmod(0o755)
+    monkeypatch.setattr(models, "DBT", str(dbt))
+    assert models.project().manifest_path.exists()
+    models.project()
+    assert asked.read_text() == "parse\n"
+    (tmp_path / "home/dbt/manifest.json").unlink()
+    dbt.write_text("#!/bin/sh\necho no such macro\nexit 2\n")
+    with pytest.raises(RuntimeError, match=r"exit code 2: no such macro"):
+        models.project()

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -54,6 +55,25 @@ class Translator(DagsterDbtTranslator):
         )
 
 
+def _parse(target: Path) -> None:
+    """Let dbt write its manifest into `target`. Raises `RuntimeError` with what dbt says where it cannot.
+
+    Not by Dagster's own command, which first asks for dbt's version, and that goes out to look for a newer one.
+    """
+    # Parsing needs the variables of the profile, not a server.
+    variables = dbt_environment("postgresql://postgres@localhost/postgres") | os.environ
+    places = {
+        "--project-dir": PROJECT_DIR,
+        "--profiles-dir": PROJECT_DIR,
+        "--target-path": target,
+        "--log-path": target,
+    }
+    arguments = [str(part) for pair in places.items() for part in pair]
+    done = subprocess.run([DBT, "parse", "--quiet", *arguments], env=variables, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"dbt parse failed with exit code {done.returncode}: {done.stdout}{done.stderr}")
+
+
 def project() -> DbtProject:
     """Return the dbt project with its manifest, parsing it where it is missing or older than the models."""
     target = load_settings().home_dir / "dbt"
@@ -61,14 +81,8 @@ def project() -> DbtProject:
     newest = max(path.stat().st_mtime for path in PROJECT_DIR.rglob("*") if path.suffix in (".sql", ".yml"))
     if not found.manifest_path.exists() or found.manifest_path.stat().st_mtime < newest:
         target.mkdir(parents=True, exist_ok=True)
-        # Parsing needs the variables of the profile, not a server.
-        for name, value in dbt_environment("postgresql://postgres@localhost/postgres").items():
-            os.environ.setdefault(name, value)
-        command = DbtCliResource(project_dir=found, dbt_executable=DBT).cli(["parse", "--quiet"], target_path=target)
-        command.wait()
+        _parse(target)
         (target / "manifest.json").touch()
-        if not found.manifest_path.exists():
-            raise FileNotFoundError(f"dbt parse wrote no manifest at {found.manifest_path}")
     return found
 
 
