@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 
 from signaldelta_assets.settings import load_settings
-from signaldelta_assets.warehouse import ArtifactStore, Warehouse, embedded_server
+from signaldelta_assets.warehouse import (
+    ArtifactStore,
+    PoolLimits,
+    Warehouse,
+    database_url,
+    peer_database_url,
+    require_head,
+)
 
 from . import problems
 from .correlation import CorrelationMiddleware
 from .routers import ROOT, V2
 
 PREFIX = "/api/v2"
+# A request that takes longer than anybody waits for gives its connection back.
+REQUESTS = PoolLimits(size=16, wait_seconds=10, statement_seconds=30, lock_seconds=5, idle_seconds=60)
 _DESCRIPTION = """Read-only access to what was collected, extracted, labeled, scored and tested.
 
 * Questions with `as_of` never show what could not have been known then; `known_as_of` asks what this database held.
@@ -77,9 +87,12 @@ def _document(app: FastAPI) -> dict[str, Any]:
 def create() -> FastAPI:
     """Return the API by the settings: ``uvicorn --factory api.app:create``. Starts the embedded database if need be."""
     settings = load_settings()
-    url = settings.database_url or embedded_server(settings.postgres_dir)
+    url, peer = database_url(settings), peer_database_url(settings)
+    # A database that does not answer may yet do so, and `/status` tells; one of another version is refused.
+    with suppress(OperationalError):
+        require_head(url, place=settings.place, peer_url=peer)
     return create_app(
-        Warehouse(url, size=16),
+        Warehouse(url, place=settings.place, peer_url=peer, limits=REQUESTS),
         ArtifactStore(settings.artifacts_dir),
         reports=settings.reports_dir,
         dagster_url=f"http://127.0.0.1:{settings.webserver_port}",

@@ -40,7 +40,7 @@ ReportsOf = Annotated[Path | None, Depends(get_reports)]
 
 def get_connection(warehouse: WarehouseOf) -> Iterator[Connection[dict[str, Any]]]:
     """A connection in a read-only transaction with one consistent view, for one request."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         yield connection
 
 
@@ -91,7 +91,7 @@ class View:
 def get_view(warehouse: WarehouseOf) -> Iterator[View]:
     """A view for a question with clocks."""
     settled = warehouse.settled()
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         yield View(connection, settled)
 
 

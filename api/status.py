@@ -35,7 +35,7 @@ def platform_status(warehouse: Warehouse, dagster_url: str | None) -> Status:
             return Status.model_validate(
                 _parts(reasons, "reachable", version, dagster, collectors=[], rows={}, rows_estimated={})
             )
-        with warehouse.read() as connection:
+        with warehouse.read_pool().connection() as connection:
             state = queries.collectors(connection)
             collectors = [CollectorFreshness.model_validate(row) for row in state]
             rows, estimated = queries.counts(connection)

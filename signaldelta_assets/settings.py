@@ -22,6 +22,12 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".signaldelta"), description="State of this deployment: database, archive, artifacts.")
     database_url: str | None = Field(None, description="A PostgreSQL to use; unset starts the embedded one.")
+    place: Literal["one", "offsite", "aws"] = Field(
+        "one", description="Which home this database is; `one`: both homes in one server."
+    )
+    peer_database_url: str | None = Field(
+        None, description="The other home's PostgreSQL. With no database_url a second embedded one."
+    )
     log_level: str = "INFO"
 
     edgar_www_url: str = Field("https://www.sec.gov", description="EDGAR archives, indexes and feeds.")
@@ -108,8 +114,13 @@ class Settings(BaseSettings):
 
     @property
     def postgres_dir(self) -> Path:
-        """The data directory of the embedded PostgreSQL."""
-        return self.home_dir / "postgres"
+        """The data directory of the embedded PostgreSQL, at AWS too where that is a second one."""
+        return self.home_dir / ("postgres-aws" if self.place == "aws" else "postgres")
+
+    @property
+    def peer_postgres_dir(self) -> Path:
+        """The data directory of the other home's embedded PostgreSQL."""
+        return self.home_dir / ("postgres" if self.place == "aws" else "postgres-aws")
 
 
 def load_settings() -> Settings:

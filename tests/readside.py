@@ -52,7 +52,7 @@ def insert(warehouse: Warehouse, table: str, rows: list[Mapping[str, Any]]) -> N
     columns = list(rows[0])
     as_json = {c.name for c in registered.columns if c.type.__class__.__name__ == "JSONB"}
     values = [[Jsonb(row[c]) if c in as_json else row[c] for c in columns] for row in rows]
-    with warehouse.write(registered.info["group"]) as connection:
+    with warehouse.write_pool(registered.info["group"]).connection() as connection:
         _, inserted = copy_new(connection, table, columns, values)
     assert inserted == len(rows), table
 

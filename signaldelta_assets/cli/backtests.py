@@ -18,12 +18,11 @@ from signaldelta_assets.backtests import run_backtest as run_pure
 from signaldelta_assets.backtests.reporting import run_verdict, write_report
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.defs.partitions import backtest_specs
-from signaldelta_assets.defs.platform import database_url
 from signaldelta_assets.errors import DocumentError
 from signaldelta_assets.scoring import ScoringModel
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.timeline import LatencyModel
-from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+from signaldelta_assets.warehouse import ArtifactStore, Warehouse, open_warehouse
 from signaldelta_assets.warehouse.stores import backtests as store
 from signaldelta_assets.warehouse.stores import documents
 
@@ -34,7 +33,7 @@ from .environment import apply, prepare
 def opened() -> Iterator[tuple[Warehouse, ArtifactStore]]:
     """The warehouse and artifact store of this deployment."""
     settings = load_settings()
-    with Warehouse(database_url(settings)) as warehouse:
+    with open_warehouse(settings) as warehouse:
         yield warehouse, ArtifactStore(settings.artifacts_dir)
 
 
@@ -112,7 +111,7 @@ def run_spec(console: Console, spec_hash: str) -> None:
 
 def list_runs(console: Console) -> None:
     """Print the runs, newest first."""
-    with opened() as (warehouse, _), warehouse.read() as connection:
+    with opened() as (warehouse, _), warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT run_id, hypothesis_family, trial_number, status, snapshot_id, run_hash FROM backtest_runs "
             "ORDER BY ingest_time DESC"

@@ -31,14 +31,13 @@ _LAST_DAYS = 7
 
 @contextmanager
 def _opened() -> Iterator[tuple[Settings, Warehouse]]:
-    from signaldelta_assets.defs.platform import database_url
     from signaldelta_assets.settings import load_settings
-    from signaldelta_assets.warehouse import Warehouse
+    from signaldelta_assets.warehouse import open_warehouse
 
     from .main import refusals
 
     settings = load_settings()
-    with refusals(), Warehouse(database_url(settings)) as warehouse:
+    with refusals(), open_warehouse(settings) as warehouse:
         yield settings, warehouse
 
 
@@ -72,7 +71,7 @@ def status(as_json: Json = False) -> None:
     from signaldelta_assets.collectors import registered_collectors
     from signaldelta_assets.warehouse.stores import health
 
-    with _opened() as (_, warehouse), warehouse.read() as connection:
+    with _opened() as (_, warehouse), warehouse.read_pool().connection() as connection:
         rows = {row["collector"]: row for row in health.collector_health(connection)}
         never = [name for name in registered_collectors() if name not in rows]
     if as_json:
@@ -100,7 +99,7 @@ def quarantine(
     """List refused records, with the reason, and which run has read them since."""
     from signaldelta_assets.warehouse.stores import quarantine as store
 
-    with _opened() as (_, warehouse), warehouse.read() as connection:
+    with _opened() as (_, warehouse), warehouse.read_pool().connection() as connection:
         _known(collector)
         rows = store.page(connection, collector, open_only=open_only, limit=limit)
     if as_json:
@@ -119,7 +118,7 @@ def feeds(as_json: Json = False) -> None:
     """Show per source type: documents read, records, and what was refused, by reason."""
     from signaldelta_assets.warehouse.stores import health
 
-    with _opened() as (_, warehouse), warehouse.read() as connection:
+    with _opened() as (_, warehouse), warehouse.read_pool().connection() as connection:
         rows = health.feeds(connection)
     if as_json:
         _print_json(rows)

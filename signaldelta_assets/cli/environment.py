@@ -12,9 +12,8 @@ import httpx
 import psycopg
 
 from signaldelta_assets.collectors.universe import resolve_tickers
-from signaldelta_assets.defs.platform import database_url
 from signaldelta_assets.settings import Settings, load_settings
-from signaldelta_assets.warehouse import migrate, sqlalchemy_url
+from signaldelta_assets.warehouse import ready_urls, sqlalchemy_url
 from signaldelta_assets.warehouse.dbt import dbt_environment
 from signaldelta_assets.warehouse.postgres import plain_url
 
@@ -25,8 +24,7 @@ CONTACT = "SignalDelta replay replay@signaldelta.invalid"
 
 def prepare(settings: Settings) -> dict[str, str]:
     """Start or find PostgreSQL, migrate it, make Dagster's schema; return the variables its processes need."""
-    url = database_url(settings)
-    migrate(url)
+    url, _ = ready_urls(settings)
     with psycopg.connect(plain_url(url), autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {DAGSTER_SCHEMA}")
     # Dagster commits once per event. On the embedded server its events need not wait for the disk: a crash loses

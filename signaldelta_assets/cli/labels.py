@@ -30,7 +30,7 @@ class NoMartError(SignalDeltaError):
 
 def _rows(warehouse: Warehouse, query: str) -> list[dict[str, Any]]:
     try:
-        with warehouse.read() as connection:
+        with warehouse.read_pool().connection() as connection:
             return list(connection.execute(query).fetchall())
     except psycopg.errors.UndefinedTable as error:
         raise NoMartError(
@@ -70,7 +70,7 @@ def show_diff(console: Console, first: str, second: str, as_json: bool) -> None:
     """Print what the second dataset has otherwise than the first. Both are checked against their hashes before."""
     with opened() as (warehouse, _):
         pair = [store.verify_dataset(warehouse, _dataset(name)) for name in (first, second)]
-        with warehouse.read() as connection:
+        with warehouse.read_pool().connection() as connection:
             diff = diff_datasets(connection, pair[0].dataset_id, pair[1].dataset_id)
     if as_json:
         whole = {"first": pair[0].dataset_hash, "second": pair[1].dataset_hash, "counts": diff.counts}

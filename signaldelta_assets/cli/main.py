@@ -131,9 +131,8 @@ def graph() -> None:
 @database.command("migrate")
 def migrate_command() -> None:
     """Bring the database to this code's schema."""
-    from signaldelta_assets.defs.platform import database_url
     from signaldelta_assets.settings import load_settings
-    from signaldelta_assets.warehouse import current_revision, migrate
+    from signaldelta_assets.warehouse import current_revision, database_url, migrate
 
     url = database_url(load_settings())
     migrate(url)

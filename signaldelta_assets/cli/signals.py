@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from signaldelta_assets.catalogue import catalogue, describe, load_definitions
-from signaldelta_assets.settings import Settings, load_settings
-from signaldelta_assets.warehouse import Warehouse, embedded_server
+from signaldelta_assets.settings import load_settings
+from signaldelta_assets.warehouse import open_warehouse
 from signaldelta_assets.warehouse.stores.signals import events_by_year
 
 _DIRECTIONS = {1: "+", -1: "-", 0: "0", "sign": "sign"}
@@ -99,14 +99,7 @@ def _print_json(console: Console, document: dict[str, Any]) -> None:
 def _events(signal_id: str, rule_hash: str) -> dict[int, int] | None:
     """Return the events by year under this rule; None where no database has been set up."""
     settings = load_settings()
-    url = _database(settings)
-    if url is None:
+    if settings.database_url is None and not settings.postgres_dir.is_dir():
         return None
-    with Warehouse(url) as warehouse:
+    with open_warehouse(settings) as warehouse:
         return events_by_year(warehouse, signal_id, rule_hash)
-
-
-def _database(settings: Settings) -> str | None:
-    if settings.database_url is not None:
-        return settings.database_url
-    return embedded_server(settings.postgres_dir) if settings.postgres_dir.is_dir() else None

@@ -15,7 +15,7 @@ Shown = tuple[str, tuple[str, ...], list[tuple[Any, ...]]]
 
 
 def _rows(warehouse: Warehouse, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return [tuple(row.values()) for row in connection.execute(query, parameters).fetchall()]
 
 
@@ -156,7 +156,7 @@ def rejections(warehouse: Warehouse) -> Shown:
 
 def newest_snapshot(warehouse: Warehouse) -> dict[str, Any]:
     """Return the row of the newest snapshot."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         row = connection.execute(
             "SELECT snapshot_id, snapshot_hash FROM backtest_snapshots ORDER BY ingest_time DESC LIMIT 1"
         ).fetchone()
@@ -166,7 +166,7 @@ def newest_snapshot(warehouse: Warehouse) -> dict[str, Any]:
 
 def run_of_spec(warehouse: Warehouse, spec_hash: str) -> str:
     """Return the id of the newest run of a spec: other code or another lock makes another run of it."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         row = connection.execute(
             "SELECT run_id FROM backtest_runs WHERE spec_hash = %s ORDER BY ingest_time DESC LIMIT 1", (spec_hash,)
         ).fetchone()

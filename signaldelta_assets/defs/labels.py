@@ -94,7 +94,7 @@ def build_asset(definitions: SignalDefinitions, event_type: str, first_day: str)
                 days.last.isoformat(),
                 [rule],
             )
-            with warehouse.read() as connection:
+            with warehouse.read_pool().connection() as connection:
                 row = connection.execute(
                     _AUTHORITY, {"type": event_type, "first": days.first, "last": days.last}
                 ).fetchone()

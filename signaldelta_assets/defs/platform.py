@@ -7,12 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from signaldelta_assets.settings import Settings, load_settings
-from signaldelta_assets.warehouse import ArtifactStore, Warehouse, embedded_server, migrate
-
-
-def database_url(settings: Settings) -> str:
-    """Return the URL of the deployment's PostgreSQL, starting the embedded one where none is named."""
-    return settings.database_url or embedded_server(settings.postgres_dir)
+from signaldelta_assets.warehouse import ArtifactStore, Warehouse, open_warehouse
 
 
 class Platform(dg.ConfigurableResource[None]):
@@ -24,10 +19,8 @@ class Platform(dg.ConfigurableResource[None]):
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
-        """The database, migrated to this code's schema."""
-        url = database_url(self.settings())
-        migrate(url)
-        with Warehouse(url) as warehouse:
+        """The database, of this code's schema."""
+        with open_warehouse(self.settings()) as warehouse:
             yield warehouse
 
     def artifacts(self) -> ArtifactStore:

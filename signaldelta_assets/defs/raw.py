@@ -4,12 +4,12 @@ import dagster as dg
 
 from signaldelta_assets.collectors import Collector, Window, registered_collectors, run_collector
 from signaldelta_assets.settings import load_settings
-from signaldelta_assets.warehouse import Warehouse
+from signaldelta_assets.warehouse import Warehouse, open_warehouse
 from signaldelta_assets.warehouse.tables import raw_records
 
 from .describe import OWNERS, check_result, table_metadata, told
 from .partitions import RANGE_END, RANGE_START, DayWindow, daily, day_window
-from .platform import Platform, database_url
+from .platform import Platform
 from .versions import own_versions_hook, partition_versions, range_version
 
 # The longest gap between an acceptance and its dissemination: a Thursday evening before a holiday and a weekend.
@@ -55,7 +55,7 @@ def _integrity(warehouse: Warehouse, collector: Collector, window: DayWindow, fi
         "last": window.last,
         "fixed_clock": fixed_clock,
     }
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         row = connection.execute(_INTEGRITY, parameters).fetchone()
     assert row is not None
     return {name: int(value) for name, value in row.items()}
@@ -70,7 +70,7 @@ def build_asset(collector: Collector, first_day: str) -> dg.AssetsDefinition:
         return raw_versions(warehouse, collector.name, keys)
 
     def versions_of(keys: list[str]) -> dict[str, str]:
-        with Warehouse(database_url(load_settings())) as warehouse:
+        with open_warehouse(load_settings()) as warehouse:
             return versions(warehouse, keys)
 
     @dg.asset(

@@ -183,7 +183,7 @@ def build_assets(
             window = Window(days.first, days.last + timedelta(days=1))
             written, reasons, events = extract_window(warehouse, definitions, list(chosen), window)
             versions = signal_versions(warehouse, {name: definitions.signal_hash(name) for name in chosen}, keys)
-            with warehouse.read() as connection:
+            with warehouse.read_pool().connection() as connection:
                 rows = connection.execute(
                     _PROVENANCE, {"names": list(chosen), "first": days.first, "last": days.last}
                 ).fetchall()

@@ -57,7 +57,7 @@ def partition_versions(
 
     layer: raw, or labels; rules: the hashes of the labels' definitions.
     """
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             _DAILY[layer], {"names": names, "first": first, "last": last, "rules": sorted(rules)}
         ).fetchall()
@@ -70,7 +70,7 @@ def signal_versions(warehouse: Warehouse, rules: Mapping[str, str], keys: Sequen
 
     rules: the hash of each signal's definition. One statement for all signals.
     """
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             _SIGNALS,
             {"names": list(rules), "rules": sorted(rules.values()), "first": min(keys), "last": max(keys)},

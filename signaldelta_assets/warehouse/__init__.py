@@ -4,24 +4,47 @@ All SQL that writes lives here, one module per store. What rows mean is decided 
 """
 
 from .artifacts import ArtifactStore, HashingFile, IntegrityError
-from .migrations import WrongSchemaVersionError, current_revision, head_revision, migrate
-from .pools import Warehouse
+from .migrations import (
+    MigrationError,
+    WrongSchemaVersionError,
+    current_revision,
+    head_revision,
+    migrate,
+    migrate_homes,
+    require_head,
+)
+from .misrouted import WrongHomeError
+from .opening import database_url, home_urls, open_warehouse, peer_database_url, ready_urls
+from .pools import PoolLimits, Warehouse
 from .postgres import embedded_server, sqlalchemy_url, stop_embedded
-from .tables import SCHEMA, WRITE_HOMES, metadata
+from .tables import GROUPS, SCHEMA, WRITE_HOMES, Place, metadata, other_place
 
 __all__ = [
+    "GROUPS",
     "SCHEMA",
     "WRITE_HOMES",
     "ArtifactStore",
     "HashingFile",
     "IntegrityError",
+    "MigrationError",
+    "Place",
+    "PoolLimits",
     "Warehouse",
+    "WrongHomeError",
     "WrongSchemaVersionError",
     "current_revision",
+    "database_url",
     "embedded_server",
     "head_revision",
+    "home_urls",
     "metadata",
     "migrate",
+    "migrate_homes",
+    "open_warehouse",
+    "other_place",
+    "peer_database_url",
+    "ready_urls",
+    "require_head",
     "sqlalchemy_url",
     "stop_embedded",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg import Connection, errors, sql
 
+from .misrouted import RoutedConnection
 from .pools import identifier
 
 
@@ -23,8 +24,10 @@ def copy_new(
     Runs inside the caller's transaction. COPY itself cannot skip conflicts, so the rows go by way of a temporary table,
     and are written twice. With `key`, the text column that is the table's only key, the known ones are asked for first
     and the others copied in place, at half the cost; `rows` are then held in memory. Should another process write one
-    of them meanwhile, the temporary table it is.
+    of them meanwhile, the temporary table it is. At the wrong home the rows are kept and refused (`misrouted`).
     """
+    if isinstance(connection, RoutedConnection) and connection.refusing is not None:
+        connection.refuse_rows(table, columns, rows)
     if key is None:
         return _copy_by_way_of_staging(connection, table, columns, rows)
     at = list(columns).index(key)

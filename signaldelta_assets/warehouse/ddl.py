@@ -6,11 +6,17 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable, SetTableComment
 
+from .migrations import head_revision
+from .roles import READ_MODELS_SQL, REPLICATION, become_sql, roles_sql
 from .tables import SCHEMA, metadata
 
+# The replication may: it has the right to change rows only where they are copies of what is frozen at their home.
 _REFUSE = f"""
 CREATE FUNCTION {SCHEMA}.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+  IF current_user = '{REPLICATION}' THEN
+    RETURN NULL;
+  END IF;
   RAISE EXCEPTION '% on %.% refused: its rows are frozen', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
     USING ERRCODE = 'integrity_constraint_violation',
           HINT = 'write a new version or revision instead';
@@ -65,10 +71,22 @@ def _parents_trigger(table: Table) -> str:
     )
 
 
+def _stamp() -> str:
+    # As Alembic keeps it: the migrations of this code are in.
+    return (
+        "CREATE TABLE public.alembic_version (\n"
+        "\tversion_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY\n);\n"
+        f"INSERT INTO public.alembic_version VALUES ('{head_revision()}');"
+    )
+
+
 def schema_sql() -> str:
-    """Return the whole schema as SQL text for ``psql < schema.sql``: the same objects the migrations make."""
+    """Return the whole schema as SQL text for ``psql < schema.sql``: the same objects the migrations make.
+
+    The database is both homes in one; `signaldelta db migrate` makes it one of two where the settings say so.
+    """
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    parts = [f"CREATE SCHEMA {SCHEMA};", _REFUSE, _REQUIRE_PARENTS]
+    parts = [roles_sql(), f"CREATE SCHEMA {SCHEMA};", _REFUSE, _REQUIRE_PARENTS]
     for table in metadata.sorted_tables:
         parts.append(str(CreateTable(table).compile(dialect=dialect)).strip() + ";")
         parts.append(str(SetTableComment(table).compile(dialect=dialect)).strip() + ";")
@@ -78,5 +96,6 @@ def schema_sql() -> str:
             parts.append(_trigger(table))
         if table.info["parents"]:
             parts.append(_parents_trigger(table))
+    parts += [become_sql("one"), READ_MODELS_SQL, _stamp()]
     lines = "\n\n".join(parts)
     return "\n".join(line.rstrip() for line in lines.splitlines()) + "\n"

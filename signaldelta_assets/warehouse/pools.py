@@ -1,11 +1,16 @@
-"""Connections by purpose: `write(group)` goes to the group's write home, `read()` anywhere."""
+"""Connections by purpose: `write_pool(group)` leads to the group's write home, `read_pool()` to this place.
+
+A write that comes to the wrong home is refused twice: by its transaction, which is read-only here, and by the roles of
+the database. What was refused is kept whole (`misrouted`).
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -15,45 +20,103 @@ from psycopg import Connection, IsolationLevel, sql
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
-from signaldelta_assets.errors import SignalDeltaError
-
+from . import misrouted
+from .misrouted import RoutedConnection, WrongHomeError
 from .postgres import plain_url
-from .tables import SCHEMA, WRITE_HOMES
+from .roles import APPLICATION
+from .tables import SCHEMA, WRITE_HOMES, Place, other_place, written_at
 
 if TYPE_CHECKING:
     from adbc_driver_postgresql import dbapi
+
+Rows = Connection[dict[str, Any]]
 
 # Writers hold it shared, `quiesce` takes it alone: so no row can appear later with an earlier ingest_time.
 _WRITERS_LOCK = 0x5D_0001
 # A connection used less long ago than this is taken to be alive: asking costs as much as most of what is read.
 _FRESH_SECONDS = 1.0
-_OPTIONS = f"-c search_path={SCHEMA},public -c timezone=UTC"
 
 
-class WrongHomeError(SignalDeltaError):
-    """A write to a table group whose home is another place."""
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How many connections a process may hold and how long anything may take; 0 seconds is no limit.
+
+    `size`: connections for work, to this place and as many to the other. One more, for `pulse`, is never lent to work.
+    """
+
+    size: int = 4
+    wait_seconds: float = 30.0
+    connect_seconds: int = 10
+    statement_seconds: float = 3600.0
+    lock_seconds: float = 300.0
+    # In a transaction without saying anything: a writer that hangs would hold up whoever waits for the writers' lock.
+    idle_seconds: float = 1800.0
+
+    def options(self) -> str:
+        """Return what every connection sets when it opens."""
+        timeouts = {
+            "statement_timeout": self.statement_seconds,
+            "lock_timeout": self.lock_seconds,
+            "idle_in_transaction_session_timeout": self.idle_seconds,
+        }
+        settings = {"search_path": f"{SCHEMA},public", "timezone": "UTC", "role": APPLICATION}
+        settings |= {name: f"{seconds * 1000:.0f}" for name, seconds in timeouts.items()}
+        return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+# What tells how things are has to answer while everything else is stuck.
+_PULSE = PoolLimits(size=1, wait_seconds=5.0, connect_seconds=3, statement_seconds=5.0, lock_seconds=2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Connections for one purpose; `connection()` lends one for a transaction.
+
+    It commits at the end and rolls back on an error.
+    """
+
+    connection: Callable[[], AbstractContextManager[Rows]]
 
 
 class Warehouse:
-    """The database of one place. Opens connections on first use; close it, or use it as a context manager."""
+    """The database of one place. Opens connections on first use; close it, or use it as a context manager.
 
-    def __init__(self, url: str, *, home: str = "offsite", size: int = 4, timeout_seconds: float = 30.0) -> None:
+    `place`: which home the database at `url` is, or that it is both. `peer_url`: the other home, for writes that
+    belong there; without it they are refused.
+    """
+
+    def __init__(
+        self, url: str, *, place: Place = "one", peer_url: str | None = None, limits: PoolLimits | None = None
+    ) -> None:
         self.url = plain_url(url)
-        self.home = home
+        self.place = place
+        self.peer_url = None if peer_url is None else plain_url(peer_url)
+        self.limits = limits or PoolLimits()
         self._arrow: dbapi.Connection | None = None
         self._arrow_lock = threading.Lock()
-        self._used: WeakKeyDictionary[Connection[dict[str, Any]], float] = WeakKeyDictionary()
-        self._pool: ConnectionPool[Connection[dict[str, Any]]] = ConnectionPool(
-            self.url,
+        self._used: WeakKeyDictionary[Rows, float] = WeakKeyDictionary()
+        self._local = self._open(self.url, self.limits)
+        self._peer = None if self.peer_url is None else self._open(self.peer_url, self.limits)
+        self._pulse = self._open(self.url, _PULSE)
+
+    def _open(self, url: str, limits: PoolLimits) -> ConnectionPool[RoutedConnection]:
+        return ConnectionPool(
+            url,
+            connection_class=RoutedConnection,
             min_size=0,
-            max_size=size,
-            timeout=timeout_seconds,
+            max_size=limits.size,
+            timeout=limits.wait_seconds,
             open=False,
             check=self._check,
             kwargs={
                 "row_factory": dict_row,
-                "options": _OPTIONS,
+                "options": limits.options(),
                 "application_name": "signaldelta",
+                "connect_timeout": limits.connect_seconds,
+                # A home that vanishes from the network is noticed by its silence.
+                "keepalives_idle": 30,
+                "keepalives_interval": 10,
+                "keepalives_count": 3,
             },
         )
 
@@ -69,27 +132,73 @@ class Warehouse:
             if self._arrow is not None:
                 self._arrow.close()
                 self._arrow = None
-        self._pool.close()
+        for pool in (self._local, self._peer, self._pulse):
+            if pool is not None:
+                pool.close()
 
-    def _check(self, connection: Connection[dict[str, Any]]) -> None:
+    def _check(self, connection: Rows) -> None:
         if time.monotonic() - self._used.get(connection, 0.0) > _FRESH_SECONDS:
             ConnectionPool.check_connection(connection)
 
     @contextmanager
-    def _connection(self, *, view: bool = False) -> Iterator[Connection[dict[str, Any]]]:
-        """A connection in a transaction; with `view` a read-only one that sees one state of the database."""
-        self._pool.open()
-        with self._pool.connection() as connection:
+    def _connection(
+        self,
+        pool: ConnectionPool[RoutedConnection],
+        *,
+        view: bool = False,
+        refusing: str | None = None,
+    ) -> Iterator[RoutedConnection]:
+        """A connection in a transaction; with `view` a read-only one that sees one state of the database.
+
+        With `refusing` one of the wrong home for that group: what it would write is kept, and an error.
+        """
+        pool.open()
+        with pool.connection() as connection:
             # Said with BEGIN: a statement of its own would be one more way to the server and back.
             connection.isolation_level = IsolationLevel.REPEATABLE_READ if view else None
-            connection.read_only = True if view else None
+            connection.read_only = True if view or refusing else None
+            connection.place = self.place if pool is not self._peer else other_place(self.place)
+            connection.refusing, connection.refused = refusing, None
             yield connection
             self._used[connection] = time.monotonic()
 
+    def read_pool(self) -> Pool:
+        """Connections of this place in read-only transactions with one consistent view each."""
+        return Pool(lambda: self._connection(self._local, view=True))
+
+    def write_pool(self, group: str) -> Pool:
+        """Connections in transactions that may write `group`, at its home.
+
+        At the wrong place, where the other home is not known, they refuse: reading works, the first write raises
+        `WrongHomeError` and is kept for `signaldelta db recover`. Raises it at once for a group nobody registered.
+        """
+        home = WRITE_HOMES.get(group)
+        if home is None:
+            raise WrongHomeError(f"table group {group!r} is not in the registry: {sorted(WRITE_HOMES)}")
+        if written_at(group, self.place):
+            return Pool(lambda: self._writing(self._local, None))
+        if self._peer is not None:
+            pool = self._peer
+            return Pool(lambda: self._writing(pool, None))
+        return Pool(lambda: self._writing(self._local, group))
+
     @contextmanager
-    def read(self) -> Iterator[Connection[dict[str, Any]]]:
-        """A connection in a read-only transaction with one consistent view."""
-        with self._connection(view=True) as connection:
+    def _writing(self, pool: ConnectionPool[RoutedConnection], refusing: str | None) -> Iterator[RoutedConnection]:
+        lent = None
+        try:
+            with self._connection(pool, refusing=refusing) as lent:
+                lent.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_WRITERS_LOCK,))
+                yield lent
+        finally:
+            # After the rollback, and through a connection that work cannot use up.
+            if lent is not None and lent.refused is not None:
+                with self.pulse() as noting:
+                    misrouted.keep(noting, lent.refused)
+
+    @contextmanager
+    def pulse(self) -> Iterator[RoutedConnection]:
+        """The one connection kept for telling how things are, with short timeouts; never lent to work."""
+        with self._connection(self._pulse) as connection:
             yield connection
 
     @contextmanager
@@ -101,24 +210,9 @@ class Warehouse:
                 from adbc_driver_postgresql import dbapi
 
                 # It learns every type of the server first, which takes longer than most reads; its clones know them.
-                self._arrow = dbapi.connect(plain_url(self.url, options=_OPTIONS), autocommit=True)
+                self._arrow = dbapi.connect(plain_url(self.url, options=self.limits.options()), autocommit=True)
             connection = self._arrow.adbc_clone()
         with closing(connection):
-            yield connection
-
-    @contextmanager
-    def write(self, group: str) -> Iterator[Connection[dict[str, Any]]]:
-        """A connection in a transaction that may write `group`; commits at the end, rolls back on error.
-
-        Raises `WrongHomeError` where the group's home is another place.
-        """
-        home = WRITE_HOMES.get(group)
-        if home is None:
-            raise WrongHomeError(f"table group {group!r} is not in the registry: {sorted(WRITE_HOMES)}")
-        if home != self.home:
-            raise WrongHomeError(f"table group {group!r} is written at {home!r}, not at {self.home!r}")
-        with self._connection() as connection:
-            connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_WRITERS_LOCK,))
             yield connection
 
     def quiesce(self) -> Any:
@@ -126,7 +220,7 @@ class Warehouse:
 
         Every row with an earlier `ingest_time` is visible from that moment on, so a snapshot as of it is whole.
         """
-        with self._connection() as connection:
+        with self._connection(self._local) as connection:
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITERS_LOCK,))
             row = connection.execute("SELECT clock_timestamp() AS now").fetchone()
         assert row is not None
@@ -136,10 +230,9 @@ class Warehouse:
         """Return the latest moment (UTC) whose rows are all visible now, without waiting for writers.
 
         That is now, or the start of the oldest write under way: what is asked as of it gives the same rows later.
-        Open the transaction that reads them after this call. A role of its own needs pg_read_all_stats to see
-        when the others' transactions began.
+        Open the transaction that reads them after this call.
         """
-        with self._connection() as connection:
+        with self._connection(self._local) as connection:
             # The clock first: a writer that takes the lock after this line stamps its rows later than `now`.
             now = connection.execute("SELECT clock_timestamp() AS now").fetchone()
             oldest = connection.execute(

@@ -213,7 +213,7 @@ class TestLists:
         assert client.get(f"/api/v2/securities/{ENTITIES[0]}").json()["identifiers"][0]["valid_from"] is None
 
     def test_a_ticker_is_whose_it_was_on_the_day(self, client: httpx.Client, filled: Warehouse) -> None:
-        with filled.write("reference") as connection, connection.cursor() as cursor:
+        with filled.write_pool("reference").connection() as connection, connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO security_identifiers (entity_id, kind, value, source, valid_from, valid_to, is_primary)"
                 " VALUES (%s, 'ticker', %s, 'test', %s, %s, true)",

@@ -72,7 +72,7 @@ def available(row: dict[str, Any], model: LatencyModel) -> datetime:
 def stored(filled: Warehouse) -> list[dict[str, Any]]:
     """Every stored revision of the catalogue's events with its available_time by the reference."""
     model = LatencyModel.from_dict(LATENCY)
-    with filled.read() as connection:
+    with filled.read_pool().connection() as connection:
         rows = connection.execute("SELECT * FROM iald_signals WHERE definitions_hash = %s", (RULE,)).fetchall()
     return [row | {"available": available(row, model)} for row in rows]
 
@@ -189,7 +189,7 @@ def test_exactly_the_labels_that_were_known(
     client: httpx.Client, filled: Warehouse, as_of: datetime, limit: int
 ) -> None:
     rows = everything(client, "labels", as_of=as_of, limit=limit)
-    with filled.read() as connection:
+    with filled.read_pool().connection() as connection:
         stored = connection.execute("SELECT * FROM labeled_events ORDER BY revision").fetchall()
     latest = {row["label_key"]: row for row in stored if row["known_at"] <= as_of}
     assert {row["label_id"]: row["confidence"] for row in rows} == {
@@ -233,7 +233,7 @@ def test_a_write_under_way_is_not_half_shown(client: httpx.Client, filled: Wareh
     event = signal_event(10**10, moment, (entry("ownership", moment, moment, form="4"),), signal_id="S002")
     row = signal_row(event)
     del row["ingest_time"]
-    with filled.write("signals") as connection:
+    with filled.write_pool("signals").connection() as connection:
         values = {
             key: Jsonb(value) if isinstance(value, dict) or key == "frontier" else value for key, value in row.items()
         }

@@ -97,7 +97,7 @@ def bench_copy(size: int = 50_000) -> Row:
                     )
                 rows = [collection._record_row(record) for record in batches[0].records]
                 columns = ", ".join(collection._RECORD)
-                with warehouse.write("collection") as connection:
+                with warehouse.write_pool("collection").connection() as connection:
                     connection.execute("CREATE TEMP TABLE plain (LIKE raw_records INCLUDING DEFAULTS) ON COMMIT DROP")
 
                     def plain() -> None:
@@ -140,7 +140,7 @@ def bench_month() -> Row:
                 with httpx.Client(base_url=address, headers={"User-Agent": CONTACT}, timeout=60) as client:
                     asked = client.get("/__replay__/log").json()["entries"]
                     alone = seconds(lambda: [client.get(f"{entry['path']}?{entry['query']}") for entry in asked])
-                with warehouse.read() as connection:
+                with warehouse.read_pool().connection() as connection:
                     counts = connection.execute(
                         "SELECT (SELECT count(*) FROM raw_records) AS records,"
                         " (SELECT count(*) FROM iald_signals) AS events"

@@ -59,11 +59,11 @@ def bench_copy() -> Row:
                         connection.execute("TRUNCATE signaldelta.rate_limits")
 
                 def copy() -> None:
-                    with warehouse.write("collection") as connection:
+                    with warehouse.write_pool("collection").connection() as connection:
                         copy_new(connection, "rate_limits", ("name", "next_slot"), rows)
 
                 def many() -> None:
-                    with warehouse.write("collection") as connection, connection.cursor() as cursor:
+                    with warehouse.write_pool("collection").connection() as connection, connection.cursor() as cursor:
                         cursor.executemany(
                             "INSERT INTO rate_limits (name, next_slot) VALUES (%s, %s) ON CONFLICT DO NOTHING", rows
                         )

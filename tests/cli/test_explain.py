@@ -39,7 +39,7 @@ def run(world: World) -> BacktestRun:
 
 @pytest.fixture(scope="module")
 def alert(world: World, run: BacktestRun) -> tuple[str, datetime]:
-    with world.warehouse.read() as connection:
+    with world.warehouse.read_pool().connection() as connection:
         row = connection.execute(
             "SELECT entity_id, alert_at FROM backtest_alerts WHERE run_id = %s AND matched_event_time IS NOT NULL"
             " ORDER BY entity_id, alert_at LIMIT 1",

@@ -101,5 +101,5 @@ def run(warehouse: Warehouse, archive: ArtifactStore, replay: ReplayServer, no_l
 
 def rows_of(warehouse: Warehouse, table: str, columns: str, order: str) -> list[dict[str, Any]]:
     """Return rows of a table of the schema, in order."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(f"SELECT {columns} FROM {table} ORDER BY {order}").fetchall()  # type: ignore[arg-type]

@@ -191,7 +191,7 @@ def test_gaps_are_found_fetched_and_gone(
 
 
 def _is_document(warehouse: Warehouse, key: str) -> bool:
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         row = connection.execute(
             "SELECT 1 AS one FROM raw_records WHERE natural_key = %s AND source_type IN ('ownership', 'form_8k')",
             (key,),

@@ -73,7 +73,7 @@ with Warehouse(database) as warehouse:
 
 
 def state(warehouse: Warehouse, **limits: float) -> str:
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = {row["collector"]: row for row in health.collector_health(connection, **limits)}
     return str(rows["test/standing"]["state"]) if "test/standing" in rows else "never"
 
@@ -103,7 +103,7 @@ def test_a_run_that_hangs_is_stopped_or_killed_shows(warehouse: Warehouse, tmp_p
     finally:
         child.kill()
         child.wait()
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         (row,) = health.collector_health(connection, silent_seconds=1)
     assert row["run"]["status"] == "running" and row["run"]["finished_at"] is None
     assert [text for text in troubles(row) if "died: no heartbeat since" in text]
@@ -166,7 +166,7 @@ def test_a_collector_that_cannot_begin_shows_as_failed(warehouse: Warehouse, tmp
     settings = settings_for("http://127.0.0.1:1", polygon_api_key=None)
     with pytest.raises(DocumentError):
         run_collector(collector, warehouse, ArtifactStore(tmp_path / "archive"), settings, day, universe=UNIVERSE)
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         (row,) = health.collector_health(connection)
     assert (row["collector"], row["consecutive_failures"], row["run"]) == ("polygon/earnings", 1, None)
     assert "SIGNALDELTA_POLYGON_API_KEY" in row["last_error"]

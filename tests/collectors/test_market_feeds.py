@@ -136,7 +136,7 @@ def test_an_earlier_day_collected_later_changes_nothing_and_what_was_said_is_kep
     collect("polygon/tickers", early, early, universe)
     then = reference.read_ticker_book(warehouse)
     assert not then.listings.get("CHGB", ()) or not any(one.is_dated for one in then.listings["CHGB"])
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         row = connection.execute("SELECT clock_timestamp() AS now").fetchone()
     assert row is not None
     collect("polygon/tickers", PLAN.end, PLAN.end, universe)

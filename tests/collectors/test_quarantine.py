@@ -70,7 +70,7 @@ def go(warehouse: Warehouse, archive: ArtifactStore, server: ReplayServer, no_li
 
 
 def standing(warehouse: Warehouse, collector: str | None = None) -> list[dict[str, Any]]:
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return quarantine.page(connection, collector, open_only=True, limit=10_000)
 
 
@@ -116,7 +116,7 @@ def test_every_collector_takes_repaired_documents_up_again(
         # What is refused for a reason of its own, such as a row whose clock nothing tells, stands.
         ids = {row["quarantine_id"] for row in refused}
         assert ids.isdisjoint(row["quarantine_id"] for row in standing(warehouse, name)), name
-        with warehouse.read() as connection:
+        with warehouse.read_pool().connection() as connection:
             rows = quarantine.page(connection, name, open_only=False, limit=10_000)
         rows = [row for row in rows if row["quarantine_id"] in ids]
         assert {row["resolved_by_run"] for row in rows} == {whole.collector_run_id}

@@ -416,7 +416,7 @@ def test_a_refused_entry_stands_until_it_is_read_and_not_until_the_feed_has_move
     noon = datetime(PLAN.end.year, PLAN.end.month, PLAN.end.day, 16, tzinfo=UTC) + timedelta(days=1)
 
     def standing() -> set[str]:
-        with warehouse.read() as connection:
+        with warehouse.read_pool().connection() as connection:
             return {row["record"] for row in quarantine.page(connection, "edgar/current", open_only=True)}
 
     with monkeypatch.context() as patch:

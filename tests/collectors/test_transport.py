@@ -397,7 +397,7 @@ def test_a_hold_is_felt_by_others(warehouse: Warehouse) -> None:
 def test_an_idle_upstream_gives_no_burst(warehouse: Warehouse) -> None:
     """Slots that nobody took are gone: an hour of silence is no credit for a thousand requests."""
     name = new_ulid()
-    with warehouse.write("collection") as connection:
+    with warehouse.write_pool("collection").connection() as connection:
         connection.execute("INSERT INTO rate_limits VALUES (%s, %s)", (name, datetime(2020, 1, 1, tzinfo=UTC)))
     wall = Wall()
     limiter = SharedLimiter(warehouse, name, 10.0, sleep=wall.sleep, monotonic=wall)
@@ -433,7 +433,7 @@ def test_a_final_document_that_is_not_there_is_asked_for_again_the_more_seldom_t
     fetched = there.transport.get("up", "/absent", final_after=ALWAYS_FINAL, published=published)
     assert fetched is not None and fetched.body == b"there at last"
     there.save()
-    with there.warehouse.read() as connection:
+    with there.warehouse.read_pool().connection() as connection:
         assert connection.execute("SELECT url FROM http_absences WHERE url LIKE '%%/absent'").fetchall() == []
 
 
@@ -448,7 +448,7 @@ def test_without_a_date_the_age_counts_from_the_first_time_and_a_new_one_waits_h
     later = at(OBSERVED + timedelta(minutes=30), bench(script(httpx.Response(404))))
     assert later.transport.get("up", "/young", final_after=ALWAYS_FINAL) is None
     later.save()
-    with later.warehouse.read() as connection:
+    with later.warehouse.read_pool().connection() as connection:
         (row,) = connection.execute("SELECT * FROM http_absences WHERE url LIKE '%%/young'").fetchall()
     assert (row["first_absent_at"], row["checked_at"]) == (OBSERVED, OBSERVED + timedelta(minutes=30))
 

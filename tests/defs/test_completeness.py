@@ -100,7 +100,7 @@ def test_gaps_are_fetched_and_every_partition_that_gained_says_so(warehouse: War
             made = event.step_materialization_data.materialization
             assert made.partition is not None and made.tags is not None
             told.setdefault(made.asset_key, {})[made.partition] = made.tags[DATA_VERSION_TAG]
-        with warehouse.read() as connection:
+        with warehouse.read_pool().connection() as connection:
             held = connection.execute(
                 "SELECT collector, array_agg(DISTINCT partition_date::text) AS days FROM raw_records GROUP BY 1"
             ).fetchall()

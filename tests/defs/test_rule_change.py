@@ -125,7 +125,7 @@ def warehouse(fresh_postgres_url: str, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("SIGNALDELTA_HOME", str(tmp_path))
     with Warehouse(fresh_postgres_url) as opened:
         put_raw(opened, _records())
-        with opened.write("reference") as connection:
+        with opened.write_pool("reference").connection() as connection:
             connection.execute(
                 "INSERT INTO securities (entity_id, asset_class, cik, name) VALUES (%s, 'equity', %s, 'A')",
                 (ENTITY, ENTITY),
@@ -135,7 +135,7 @@ def warehouse(fresh_postgres_url: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 def _events(warehouse: Warehouse) -> dict[str, int]:
     """Rows per signal, of whatever definitions."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute("SELECT signal_id, count(*) AS n FROM iald_signals GROUP BY 1 ORDER BY 1").fetchall()
     return {row["signal_id"]: row["n"] for row in rows}
 
@@ -207,7 +207,7 @@ def test_the_blocking_check_is_each_signals_own(warehouse: Warehouse, tmp_path: 
         location = Location(few(), instance)
         keys = [location.keys["S001"], location.keys["S003"]]
         assert location.run(keys).success
-        with warehouse.write("signals") as connection:
+        with warehouse.write_pool("signals").connection() as connection:
             connection.execute(
                 "INSERT INTO iald_signals SELECT (jsonb_populate_record(s, jsonb_build_object('event_id',"
                 " repeat('9', 26), 'event_key', 'planted', 'definitions_hash', repeat('0', 64), 'raw_record_ids',"

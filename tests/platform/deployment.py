@@ -73,7 +73,7 @@ class Deployment:
 
     def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of a query on the deployment's database."""
-        with Warehouse(self.url) as warehouse, warehouse.read() as connection:
+        with Warehouse(self.url) as warehouse, warehouse.read_pool().connection() as connection:
             return [tuple(row.values()) for row in connection.execute(query, parameters).fetchall()]  # type: ignore[arg-type]
 
     def count(self, table: str, where: str = "true") -> int:

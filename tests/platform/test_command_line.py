@@ -118,7 +118,7 @@ def test_the_same_command_again_adds_no_row_and_changes_no_version(deployment: D
 
 def _plant(deployment: Deployment, source_type: str, day: str, partition_day: str) -> None:
     """A record that no collector wrote: a copy of the day's first under other names, put into `partition_day`."""
-    with Warehouse(deployment.url) as warehouse, warehouse.write("collection") as connection:
+    with Warehouse(deployment.url) as warehouse, warehouse.write_pool("collection").connection() as connection:
         columns = [column.name for column in raw_records.columns if column.computed is None]
         mark = f"01ZZZZZZZZZZ{partition_day.replace('-', '')}"
         changes = {

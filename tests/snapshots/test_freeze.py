@@ -68,7 +68,7 @@ def test_what_comes_later_never_enters_an_earlier_moment(world: World) -> None:
     put_raw(world.warehouse, [raw_record(500, entity_id="0000000009"), raw_record(501)])
     world.write_events([replace(world.events[0], strength_norm=0.2), *world.events[2:]])
     world.write_labels(world.labels[1:])
-    with world.warehouse.write("reference") as connection:
+    with world.warehouse.write_pool("reference").connection() as connection:
         connection.execute("INSERT INTO securities (entity_id, asset_class, name) VALUES ('0000000002','equity','B')")
         for entity in members:
             connection.execute(

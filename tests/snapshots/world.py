@@ -96,7 +96,7 @@ def build_world(warehouse: Warehouse, store: ArtifactStore, *, entities: int = 4
             events.append(_event(20_000 + number, "S001", entity, at, noise.raw_record_id, "ownership", "4", 0.3))
     put_raw(warehouse, records)
     documents.put_document(warehouse, "signal_definitions", "active", DEFINITIONS)
-    with warehouse.write("reference") as connection:
+    with warehouse.write_pool("reference").connection() as connection:
         connection.execute(
             "INSERT INTO securities (entity_id, asset_class, cik, name) VALUES ('0000000001','equity','0000000001','A')"
         )

@@ -54,7 +54,7 @@ def raw_record(number: int, *, source_type: str = "ownership", entity_id: str = 
 
 def put_raw(warehouse: Warehouse, records: list[RawRecord]) -> None:
     """Write raw records the plain way: the store of the collection room is not under test here."""
-    with warehouse.write("collection") as connection:
+    with warehouse.write_pool("collection").connection() as connection:
         connection.execute(
             "INSERT INTO collector_runs (collector_run_id, collector, collector_version, collection_mode, window_start,"
             " window_end, status) VALUES ('RUN','test','1','backfill','2024-01-01','2024-12-31','complete')"

@@ -20,7 +20,7 @@ SLOT = "2024-01-01T00:00:00Z"
 
 
 def names(warehouse: Warehouse) -> list[str]:
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return [row["name"] for row in connection.execute("SELECT name FROM rate_limits ORDER BY name")]
 
 
@@ -32,20 +32,21 @@ def empty(fresh_postgres_url: str):
 
 @pytest.mark.parametrize("key", [None, "name"])
 def test_known_rows_and_rows_given_twice_are_left_alone(empty: Warehouse, key: str | None) -> None:
-    with empty.write("collection") as connection:
+    with empty.write_pool("collection").connection() as connection:
         assert copy_new(connection, "rate_limits", COLUMNS, [("a", SLOT), ("b", SLOT)], key=key) == (2, 2)
-    with empty.write("collection") as connection:
+    with empty.write_pool("collection").connection() as connection:
         rows = [("c", SLOT), ("b", "2030-01-01T00:00:00Z"), ("c", "2030-01-01T00:00:00Z")]
         assert copy_new(connection, "rate_limits", COLUMNS, rows, key=key) == (3, 1)
         assert copy_new(connection, "rate_limits", COLUMNS, rows, key=key) == (3, 0)
     assert names(empty) == ["a", "b", "c"]
-    with empty.read() as connection:
+    with empty.read_pool().connection() as connection:
         late = connection.execute("SELECT count(*) AS n FROM rate_limits WHERE next_slot > '2029-01-01'").fetchone()
     assert late is not None and late["n"] == 0
 
 
 def test_a_row_that_another_process_writes_meanwhile_is_known_then(empty: Warehouse) -> None:
-    with psycopg.connect(empty.url, autocommit=True) as other, empty.write("collection") as connection:
+    writing = empty.write_pool("collection")
+    with psycopg.connect(empty.url, autocommit=True) as other, writing.connection() as connection:
         # After the look for known rows and before COPY, which is where the savepoint opens.
         original = connection.transaction
 
@@ -65,7 +66,7 @@ def test_a_record_must_name_a_run_and_a_body_that_are_there(empty: Warehouse, fi
     wrong = replace(raw_record(2), **{field: "0" * 64})
     with pytest.raises(psycopg.errors.ForeignKeyViolation, match=rf"raw_records\.{field}: 0+ is not in"):
         collection.write_batch(empty, "RUN", "test", BatchRows(records=[raw_record(1), wrong]))
-    with empty.read() as connection:
+    with empty.read_pool().connection() as connection:
         assert connection.execute("SELECT count(*) AS n FROM raw_records").fetchone() == {"n": 0}
     written = collection.write_batch(empty, "RUN", "test", BatchRows(records=[raw_record(1), raw_record(2)]))
     assert (written.records, written.known) == (2, 0)

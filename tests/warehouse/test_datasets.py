@@ -76,7 +76,8 @@ def test_the_database_refuses_other_precisions_and_an_error_not_told(empty: Ware
     )
     for change, constraint in (({"time_precision": "minute"}, "time_precision"),
                                ({"time_precision": "interpolated"}, "time_error")):  # fmt: skip
-        with pytest.raises(psycopg.errors.CheckViolation, match=constraint), empty.write("labels") as connection:
+        writing = empty.write_pool("labels")
+        with pytest.raises(psycopg.errors.CheckViolation, match=constraint), writing.connection() as connection:
             connection.execute(copied, (json.dumps({**change, "revision": 2}),))
 
 
@@ -92,7 +93,7 @@ def test_what_differs_between_two_datasets(
     labels.write_labels(empty, later, MONTH, TYPES, DEFINITIONS)
     two = frozen(empty)
     assert two.version == one.version + 1
-    with empty.read() as connection:
+    with empty.read_pool().connection() as connection:
         diff = diff_datasets(connection, one.dataset_id, two.dataset_id)
         back = diff_datasets(connection, two.dataset_id, one.dataset_id)
         none = diff_datasets(connection, one.dataset_id, one.dataset_id)
@@ -113,7 +114,7 @@ def test_what_differs_between_two_datasets(
     document = {"signals": {}, "labels": {"MNA_ANNOUNCEMENT": {"rule_hash": other}}}
     whole = documents.put_document(empty, "signal_definitions", "other", document)
     again = labels.freeze_dataset(empty, window=MONTH, definitions_hash=whole)
-    with empty.read() as connection:
+    with empty.read_pool().connection() as connection:
         assert diff_datasets(connection, two.dataset_id, again.dataset_id).changes == ()
 
     monkeypatch.setenv("SIGNALDELTA_HOME", str(tmp_path))

@@ -83,5 +83,5 @@ def test_every_immutable_thing_is_frozen_and_available_time_is_no_column() -> No
 def test_a_group_is_written_at_its_home_only(postgres_url: str) -> None:
     with Warehouse(postgres_url, home="aws") as warehouse:
         for group in ("signals", "backtests", "labels"):
-            with pytest.raises(WrongHomeError, match=group), warehouse.write(group):
+            with pytest.raises(WrongHomeError, match=group), warehouse.write_pool(group).connection():
                 pytest.fail("opened")

@@ -13,7 +13,7 @@ import pytest
 from signaldelta_assets.cli.tables import rejections
 from signaldelta_assets.errors import RecordError
 from signaldelta_assets.versioning import hash_document
-from signaldelta_assets.warehouse import Warehouse
+from signaldelta_assets.warehouse import PoolLimits, Warehouse
 from signaldelta_assets.warehouse.stores import documents, labels, raw, scores, signals
 from signaldelta_assets.warehouse.stores.reading import Window
 from tests.warehouse.examples import (
@@ -134,7 +134,7 @@ def test_concurrent_writers_of_one_window_write_each_revision_once(empty: Wareho
     for thread in threads:
         thread.join()
     assert failures == []
-    with empty.read() as connection:
+    with empty.read_pool().connection() as connection:
         revisions = connection.execute(
             "SELECT event_key, array_agg(revision ORDER BY revision) AS r FROM iald_signals GROUP BY 1"
         ).fetchall()
@@ -202,7 +202,7 @@ def test_scores_are_kept_once_and_history_only_where_they_change(empty: Warehous
     assert scores.write_score_samples(empty, rows[:2], **hashes) == scores.ScoreCounts(2, 2, 1)
     assert scores.write_score_samples(empty, rows[:2], **hashes) == scores.ScoreCounts(2, 0, 0)
     assert scores.write_score_samples(empty, rows[1:], **hashes) == scores.ScoreCounts(3, 2, 2)
-    with empty.read() as connection:
+    with empty.read_pool().connection() as connection:
         history = connection.execute("SELECT at, magnitude FROM score_history ORDER BY at").fetchall()
     assert [(row["at"], row["magnitude"]) for row in history] == [(hours[0], 0.1), (hours[2], 0.2), (hours[3], 0.1)]
 
@@ -223,7 +223,7 @@ def test_history_is_of_the_samples_that_are_kept(empty: Warehouse) -> None:
     assert write(1, 0.3) == scores.ScoreCounts(1, 1, 2)
     assert write(1, 0.3, latency_model_hash="d" * 64) == scores.ScoreCounts(1, 1, 1)
     assert write(1, 0.3, definitions_hash="e" * 64) == scores.ScoreCounts(1, 1, 1)
-    with empty.read() as connection:
+    with empty.read_pool().connection() as connection:
         history = connection.execute(
             "SELECT * FROM score_history WHERE latency_model_hash = %s AND definitions_hash = %s ORDER BY at",
             ("b" * 64, DEFINITIONS),
@@ -234,7 +234,7 @@ def test_history_is_of_the_samples_that_are_kept(empty: Warehouse) -> None:
 def test_extraction_counts_are_of_the_last_time(empty: Warehouse) -> None:
     signals.write_counts(empty, "signal", "S001", MONTH, {"plan": 3, "routine": 1})
     signals.write_counts(empty, "signal", "S001", MONTH, {"plan": 2})
-    with empty.read() as connection:
+    with empty.read_pool().connection() as connection:
         rows = connection.execute("SELECT reason, rows FROM extraction_counts").fetchall()
     assert rows == [{"reason": "plan", "rows": 2}]
 
@@ -249,21 +249,21 @@ def test_extraction_counts_of_a_range_and_of_its_days_are_not_summed(empty: Ware
     signals.write_counts(empty, "signal", "S001", MONTH, {"plan": 2})
     signals.write_counts(empty, "signal", "S001", day, {"plan": 1})
     assert rejections(empty)[2] == [("signal", "S001", "plan", 2), ("signal", "S002", "plan", 7)]
-    with empty.read() as connection:
+    with empty.read_pool().connection() as connection:
         assert connection.execute("SELECT count(*) AS n FROM extraction_counts").fetchone() == {"n": 3}
 
 
 @pytest.mark.postgres
 def test_one_connection_reads_and_writes_by_turns(fresh_postgres_url: str) -> None:
     """A read may not write, and leaves a connection on which the next write may."""
-    with Warehouse(fresh_postgres_url, size=1) as single:
+    with Warehouse(fresh_postgres_url, limits=PoolLimits(size=1)) as single:
         for _ in range(2):
-            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), single.read() as connection:
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), single.read_pool().connection() as connection:
                 connection.execute("DELETE FROM rate_limits")
-            with single.read() as connection:
+            with single.read_pool().connection() as connection:
                 level = connection.execute("SHOW transaction_isolation").fetchone()
             assert level == {"transaction_isolation": "repeatable read"}
-            with single.write("collection") as connection:
+            with single.write_pool("collection").connection() as connection:
                 connection.execute("DELETE FROM rate_limits")
                 level = connection.execute("SHOW transaction_isolation").fetchone()
             assert level == {"transaction_isolation": "read committed"}

@@ -13,10 +13,11 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtC
 
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.settings import load_settings
+from signaldelta_assets.warehouse import database_url
 from signaldelta_assets.warehouse.dbt import dbt_environment
 
 from ..describe import OWNERS
-from ..platform import Platform, database_url
+from ..platform import Platform
 from ..signals import asset_keys
 
 # Beside this interpreter: a virtual environment need not be activated.

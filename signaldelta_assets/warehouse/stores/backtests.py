@@ -29,7 +29,7 @@ class UnknownRunError(SignalDeltaError):
 
 def known_parts(warehouse: Warehouse, kind: str) -> dict[str, str]:
     """Return the file of each content that a part of `kind` has had in any snapshot, by content hash."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT part->>'content_hash' AS content, min(part->>'file_hash') AS file FROM backtest_snapshots, "
             "jsonb_array_elements(manifest->'parts') AS part WHERE part->>'kind' = %s GROUP BY 1",
@@ -43,7 +43,7 @@ def put_snapshot(
 ) -> tuple[dict[str, Any], bool]:
     """Store a snapshot unless its content is there; return (the stored row, whether it is new)."""
     canonical = canonical_json(manifest)
-    with warehouse.write("backtests") as connection:
+    with warehouse.write_pool("backtests").connection() as connection:
         lock(connection, "backtest_snapshots")
         found = _snapshot(connection, "snapshot_hash", snapshot_hash)
         if found is not None:
@@ -73,7 +73,7 @@ def _with_manifest(row: dict[str, Any]) -> dict[str, Any]:
 def get_snapshot(warehouse: Warehouse, snapshot: str) -> dict[str, Any]:
     """Return the row of the snapshot with this hash or id. Raises `UnknownRunError`."""
     column = "snapshot_hash" if len(snapshot) == 64 else "snapshot_id"
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         row = _snapshot(connection, column, snapshot)
     if row is None:
         raise UnknownRunError(f"snapshot: no such {column} {snapshot!r}")
@@ -104,7 +104,7 @@ class RunRows:
 def find_run(warehouse: Warehouse, run: str) -> dict[str, Any] | None:
     """Return the row of the run with this hash or id, or None."""
     column = "run_hash" if len(run) == 64 else "run_id"
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return _run(connection, column, run)
 
 
@@ -124,7 +124,7 @@ def _run(connection: Connection[Any], column: str, value: str) -> dict[str, Any]
 
 def count_trial(warehouse: Warehouse, hypothesis_family: str, run_hash: str) -> int:
     """Count a run as a trial of a family unless it is one; return its number there. For runs that exist already."""
-    with warehouse.write("backtests") as connection:
+    with warehouse.write_pool("backtests").connection() as connection:
         return _trial(connection, hypothesis_family, run_hash)
 
 
@@ -145,7 +145,7 @@ def _trial(connection: Connection[Any], family: str, run_hash: str) -> int:
 
 def read_trials(warehouse: Warehouse, hypothesis_family: str, up_to: int) -> list[dict[str, Any]]:
     """Return trial_number, run_hash, spec_hash and evaluation of the trials of a family up to a number, in order."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             "SELECT t.trial_number, run_hash, r.spec_hash, r.evaluation FROM hypothesis_trials t "
             "JOIN backtest_runs r USING (run_hash) WHERE t.hypothesis_family = %s AND t.trial_number <= %s "
@@ -165,7 +165,7 @@ def put_run(
     `manifest(trial_number)` gives the complete manifest and its hash, or raises, and then nothing is stored.
     """
     run_hash, family = rows.columns["run_hash"], rows.columns["hypothesis_family"]
-    with warehouse.write("backtests") as connection:
+    with warehouse.write_pool("backtests").connection() as connection:
         lock(connection, f"run:{run_hash}")
         found = _run(connection, "run_hash", run_hash)
         trial = _trial(connection, family, run_hash)
@@ -206,7 +206,7 @@ def put_run(
 
 def read_artifacts(warehouse: Warehouse, run_id: str) -> list[dict[str, Any]]:
     """Return name, hashes, media type, rows and size of every artifact of a run, by name."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             "SELECT name, file_hash, content_hash, media_type, rows, size_bytes FROM backtest_artifacts "
             "WHERE run_id = %s ORDER BY name",
@@ -216,7 +216,7 @@ def read_artifacts(warehouse: Warehouse, run_id: str) -> list[dict[str, Any]]:
 
 def read_metrics(warehouse: Warehouse, run_id: str) -> list[dict[str, Any]]:
     """Return every figure of a run, by evidence, slice and metric."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             "SELECT evidence, slice_kind, slice_value, metric, value, low, high, null_value, reason "
             "FROM backtest_metrics WHERE run_id = %s ORDER BY evidence, slice_kind, slice_value, metric",
@@ -226,7 +226,7 @@ def read_metrics(warehouse: Warehouse, run_id: str) -> list[dict[str, Any]]:
 
 def read_alerts(warehouse: Warehouse, run_id: str) -> list[dict[str, Any]]:
     """Return every alert of a run, its columns `ALERTS`, by entity and moment."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             sql.SQL("SELECT {} FROM backtest_alerts WHERE run_id = %s ORDER BY entity_id, alert_at").format(
                 sql.SQL(", ").join(map(sql.Identifier, ALERTS))

@@ -107,7 +107,7 @@ def reserve_slots(warehouse: Warehouse, name: str, count: int, spacing_seconds: 
 
     One statement over one locked row: processes queue for it, and slots are never handed out twice.
     """
-    with warehouse.write(GROUP) as connection:
+    with warehouse.write_pool(GROUP).connection() as connection:
         row = connection.execute(
             """
             INSERT INTO rate_limits AS r (name, next_slot)
@@ -125,7 +125,7 @@ def reserve_slots(warehouse: Warehouse, name: str, count: int, spacing_seconds: 
 
 def hold_slots(warehouse: Warehouse, name: str, seconds: float) -> None:
     """Give out no slot of an upstream for `seconds`: it asked every process to wait."""
-    with warehouse.write(GROUP) as connection:
+    with warehouse.write_pool(GROUP).connection() as connection:
         connection.execute(
             """
             INSERT INTO rate_limits AS r (name, next_slot)
@@ -145,7 +145,7 @@ def find_known(warehouse: Warehouse, urls: Sequence[str]) -> tuple[dict[str, Val
     if not urls:
         return {}, {}
     # One statement: a document is looked up before every request.
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT asked.url, v.etag, v.last_modified, v.body_hash, d.media_type, d.observed_time, v.checked_at,"
             " a.first_absent_at, a.checked_at AS absent_at FROM unnest(%s::text[]) AS asked (url)"
@@ -166,7 +166,7 @@ def find_known(warehouse: Warehouse, urls: Sequence[str]) -> tuple[dict[str, Val
 
 def known_keys(warehouse: Warehouse, source_type: str, collector_version: str, keys: Iterable[str]) -> frozenset[str]:
     """Return those natural keys that a collector of this version has records of."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT DISTINCT natural_key FROM raw_records"
             " WHERE source_type = %s AND collector_version = %s AND natural_key = ANY(%s)",
@@ -183,7 +183,7 @@ def filing_index_rows(
     Keys: entity_id, accession, form, event_time, partition_date, filing_date, primary_document, size. One row per
     entity and accession, the one written last; ordered by partition date, then accession.
     """
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             """
             SELECT * FROM (
@@ -208,7 +208,7 @@ def reporting_filings(warehouse: Warehouse, entity_ids: Sequence[str], first: da
     Keys: entity_id, accession, form, event_time, partition_date. Those that the index marks, and the periodic reports,
     which it does not always mark. One row per entity and accession, the one written last; by entity and accession.
     """
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             """
             SELECT DISTINCT ON (entity_id, natural_key)
@@ -227,7 +227,7 @@ def indexed_filings(warehouse: Warehouse, entity_id: str, accessions: Iterable[s
 
     Keys of each: accession, form, event_time, partition_date.
     """
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             """
             SELECT DISTINCT ON (natural_key) natural_key AS accession, form, event_time, partition_date
@@ -242,7 +242,7 @@ def indexed_filings(warehouse: Warehouse, entity_id: str, accessions: Iterable[s
 
 def indexed_entities(warehouse: Warehouse, entity_ids: Sequence[str]) -> frozenset[str]:
     """Return those entities that have a filing-index record, whatever its day."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT entity_id FROM unnest(%s::text[]) AS asked (entity_id) WHERE EXISTS"
             " (SELECT FROM raw_records r WHERE r.source_type = 'filing_index' AND r.entity_id = asked.entity_id)",
@@ -253,7 +253,7 @@ def indexed_entities(warehouse: Warehouse, entity_ids: Sequence[str]) -> frozens
 
 def indexed_accessions(warehouse: Warehouse, accessions: Iterable[str]) -> frozenset[str]:
     """Return those accessions that some filing-index record has, whatever its day."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT DISTINCT natural_key FROM raw_records WHERE source_type = 'filing_index' AND natural_key = ANY(%s)",
             (list(accessions),),
@@ -292,7 +292,7 @@ def running(warehouse: Warehouse, run: Mapping[str, Any], source_types: Sequence
 
     with psycopg.connect(warehouse.url, autocommit=True, application_name="signaldelta-run") as guard:
         guard.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (_lock_key(run["collector_run_id"]),))
-        with warehouse.write(GROUP) as connection:
+        with warehouse.write_pool(GROUP).connection() as connection:
             dead = connection.execute(
                 """
                 UPDATE collector_runs
@@ -336,7 +336,7 @@ _FAILED = (
 
 def refuse_run(warehouse: Warehouse, collector: str, source_types: Sequence[str], schedule: str, error: str) -> None:
     """Note that a collector could not even begin: a missing setting is a failure that must be seen."""
-    with warehouse.write(GROUP) as connection:
+    with warehouse.write_pool(GROUP).connection() as connection:
         connection.execute(
             "INSERT INTO collector_status (collector, source_types, schedule) VALUES (%s, %s, %s)"
             " ON CONFLICT (collector) DO NOTHING",
@@ -349,7 +349,7 @@ def finish_run(
     warehouse: Warehouse, run_id: str, collector: str, *, counts: Mapping[str, int], error: str | None
 ) -> None:
     """Close a run row and update the collector's status, in one transaction."""
-    with warehouse.write(GROUP) as connection:
+    with warehouse.write_pool(GROUP).connection() as connection:
         connection.execute(
             """
             UPDATE collector_runs
@@ -406,7 +406,7 @@ def quarantine_id(collector: str, refused: QuarantinedRecord, day: date | None) 
 def write_batch(warehouse: Warehouse, run_id: str, collector: str, rows: BatchRows) -> Written:
     """Write one batch in one transaction; return what was new."""
     written = Written()
-    with warehouse.write(GROUP) as connection:
+    with warehouse.write_pool(GROUP).connection() as connection:
         _, written.documents = copy_new(
             connection,
             "raw_documents",

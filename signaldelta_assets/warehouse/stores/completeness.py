@@ -27,7 +27,7 @@ def index_entries(
     Keys: accession, form, entity_id, filed, partition_date (the index's day). By filing date, accession and entity.
     """
     chosen = None if accessions is None else [f"{accession}|{form}" for accession in accessions for form in forms]
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             """
             SELECT DISTINCT ON (filed, accession, entity_id)
@@ -50,7 +50,7 @@ def asked_urls(
 
     `since`: by URL the moment from which on an answer counts, where what is there was still growing before.
     """
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT url, false AS there, checked_at FROM http_absences WHERE url = ANY(%(urls)s)"
             " UNION ALL SELECT url, true, checked_at FROM http_validators WHERE url = ANY(%(urls)s) ORDER BY there",
@@ -61,7 +61,7 @@ def asked_urls(
 
 def announced_by_index(warehouse: Warehouse, first: date, last: date) -> list[dict[str, Any]]:
     """Return what the daily indexes of these days list: accession, form, entity_id, filed, partition_date."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             """
             SELECT payload->>'accession' AS accession, form, entity_id, (payload->>'filed')::date AS filed,
@@ -78,7 +78,7 @@ def announced_by_lists(warehouse: Warehouse, first: date, last: date) -> list[di
 
     `indexed`: a daily index of any day lists it, under whatever entity.
     """
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             """
             WITH listed AS (
@@ -104,7 +104,7 @@ def listed_filings(
     warehouse: Warehouse, entity_ids: Iterable[str], accessions: Iterable[str]
 ) -> frozenset[tuple[str, str]]:
     """Return those (entity, accession) that the submissions list of that entity has, whatever the day."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT DISTINCT entity_id, natural_key FROM raw_records"
             " WHERE source_type = 'filing_index' AND entity_id = ANY(%s) AND natural_key = ANY(%s)",
@@ -118,7 +118,7 @@ def held_documents(
 ) -> dict[str, frozenset[str]]:
     """Return by source type those accessions of which there is a record, read by whatever version of its collector."""
     found: dict[str, set[str]] = {source: set() for source in source_types}
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT DISTINCT source_type, natural_key FROM raw_records"
             " WHERE source_type = ANY(%s) AND natural_key = ANY(%s)",
@@ -131,7 +131,7 @@ def held_documents(
 
 def refused_filings(warehouse: Warehouse) -> dict[str, dict[str, str]]:
     """Return by collector the accessions that stand refused, each with the field and what was expected there."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             f"""
             SELECT q.collector, substring(q.record FROM '{_ACCESSION}') AS accession,

@@ -20,7 +20,7 @@ class UnknownDocumentError(SignalDeltaError):
 
 def put_document(warehouse: Warehouse, kind: str, name: str, document: Mapping[str, Any]) -> str:
     """Store `document` unless it is there; return its hash. The first kind and name stay with it."""
-    with warehouse.write("models") as connection:
+    with warehouse.write_pool("models").connection() as connection:
         return insert_document(connection, kind, name, document)
 
 
@@ -42,7 +42,7 @@ def insert_document(connection: Connection[Any], kind: str, name: str, document:
 
 def get_document(warehouse: Warehouse, document_hash: str, kind: str | None = None) -> dict[str, Any]:
     """Return the document named `document_hash`, of `kind` if given. Raises `UnknownDocumentError`."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         row = connection.execute(
             "SELECT kind, canonical FROM documents WHERE document_hash = %s", (document_hash,)
         ).fetchone()
@@ -69,7 +69,7 @@ def rule_hashes(warehouse: Warehouse, definitions_hash: str, section: str) -> di
 
 def document_name(warehouse: Warehouse, document_hash: str) -> str:
     """Return what the document named `document_hash` is called. Raises `UnknownDocumentError`."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         row = connection.execute("SELECT name FROM documents WHERE document_hash = %s", (document_hash,)).fetchone()
     if row is None:
         raise UnknownDocumentError(f"document {document_hash}: no such document")
@@ -78,7 +78,7 @@ def document_name(warehouse: Warehouse, document_hash: str) -> str:
 
 def list_documents(warehouse: Warehouse, kind: str) -> list[dict[str, Any]]:
     """Return document_hash, name and ingest_time of every document of `kind`, newest first."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             "SELECT document_hash, name, ingest_time FROM documents WHERE kind = %s "
             "ORDER BY ingest_time DESC, document_hash",

@@ -20,7 +20,7 @@ def announced_filings(
     Keys: accession, form, entity_id, event_time, filing_date. One row per accession, of the lowest entity id; ordered
     by accession.
     """
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             """
             SELECT DISTINCT ON (payload->>'accession')
@@ -37,7 +37,7 @@ def announced_filings(
 
 def held_keys(warehouse: Warehouse, source_type: str, keys: Iterable[str]) -> frozenset[str]:
     """Return those natural keys of which there is a record, by whatever collector and version."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT DISTINCT natural_key FROM raw_records WHERE source_type = %s AND natural_key = ANY(%s)",
             (source_type, list(keys)),
@@ -50,7 +50,7 @@ def last_read(warehouse: Warehouse, collector: str, version: str, first: date) -
 
     Counted are complete runs of this version whose window covers every day from `first` to the day they read on.
     """
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         row = connection.execute(
             """
             SELECT max((counts->>%(name)s)::bigint) AS at FROM collector_runs

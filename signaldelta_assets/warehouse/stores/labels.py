@@ -81,7 +81,7 @@ def write_labels(
     inside = sql.SQL("event_time >= {} AND event_time < {}").format(
         sql.Literal(window.start_time), sql.Literal(window.end_time)
     )
-    with warehouse.write("labels") as connection:
+    with warehouse.write_pool("labels").connection() as connection:
         return write_revisions(
             connection,
             _TABLE,
@@ -235,7 +235,7 @@ def freeze_dataset(
         labels = labels.filter(pc.not_equal(labels["time_precision"], pa.scalar("interpolated")))
     digest = hash_document(dataset_document(rules, labels, include_interpolated=include_interpolated))
     distribution = dict(sorted(Counter(labels["event_type"].to_pylist()).items()))
-    with warehouse.write("labels") as connection:
+    with warehouse.write_pool("labels").connection() as connection:
         lock(connection, "labeled_event_datasets")
         found = connection.execute("SELECT * FROM labeled_event_datasets WHERE dataset_hash = %s", (digest,)).fetchone()
         if found is not None:
@@ -277,7 +277,7 @@ def get_dataset(warehouse: Warehouse, dataset: str | int) -> Dataset:
     query = sql.SQL("SELECT * FROM {} WHERE {} = %s").format(
         identifier("labeled_event_datasets"), sql.Identifier(column)
     )
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         row = connection.execute(query, (dataset,)).fetchone()
     if row is None:
         raise UnknownDatasetError(f"labeled event dataset: no such {column} {dataset!r}")
@@ -302,7 +302,7 @@ def verify_dataset(warehouse: Warehouse, dataset: str | int) -> Dataset:
     Raises `IntegrityError` naming what is not.
     """
     found = get_dataset(warehouse, dataset)
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         members = connection.execute(
             "SELECT e.*, m.label_id, m.revision, m.content_hash AS frozen FROM labeled_event_dataset_members AS m "
             "LEFT JOIN labeled_events AS e USING (label_id, revision) WHERE m.dataset_id = %s",
@@ -329,14 +329,14 @@ def verify_dataset(warehouse: Warehouse, dataset: str | int) -> Dataset:
 
 def list_datasets(warehouse: Warehouse) -> list[dict[str, Any]]:
     """Return the rows of all dataset versions, newest first."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return list(connection.execute("SELECT * FROM labeled_event_datasets ORDER BY version DESC").fetchall())
 
 
 def dataset_known_after(warehouse: Warehouse, dataset_id: str, as_of: datetime) -> datetime | None:
     """Return the latest ingest time among the members of a dataset where that is after `as_of`, else None."""
     # What was frozen as of an earlier moment has no later member, so mostly nothing is joined.
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         row = connection.execute(
             "SELECT max(e.ingest_time) AS known FROM labeled_event_dataset_members AS m "
             "JOIN labeled_events AS e USING (label_id, revision) "

@@ -26,7 +26,7 @@ class StoredOutput:
 
 def get_output(warehouse: Warehouse, request_hash: str) -> StoredOutput | None:
     """Return the answer to a request, None where there is none. Raises `IntegrityError` where its bytes changed."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         row = connection.execute(
             "SELECT output_hash, output FROM llm_outputs WHERE request_hash = %s", (request_hash,)
         ).fetchone()
@@ -41,7 +41,7 @@ def get_output(warehouse: Warehouse, request_hash: str) -> StoredOutput | None:
 def put_output(warehouse: Warehouse, request: Mapping[str, Any], output: Mapping[str, Any]) -> None:
     """Store an answer under its request's hash; one that is there already stays."""
     canonical, asked = canonical_json(output), canonical_json(request)
-    with warehouse.write(GROUP) as connection:
+    with warehouse.write_pool(GROUP).connection() as connection:
         connection.execute(
             "INSERT INTO llm_outputs (request_hash, output_hash, task, task_version, protocol, model, request, output,"
             " input_tokens, output_tokens) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
@@ -52,7 +52,7 @@ def put_output(warehouse: Warehouse, request: Mapping[str, Any], output: Mapping
 
 def list_outputs(warehouse: Warehouse, task: str | None = None) -> list[dict[str, Any]]:
     """Return what was asked so far: task, task_version, protocol, model, answers, tokens; the newest task first."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             "SELECT task, task_version, protocol, model, count(*) AS answers, sum(input_tokens) AS input_tokens,"
             " sum(output_tokens) AS output_tokens, max(ingest_time) AS newest FROM llm_outputs"

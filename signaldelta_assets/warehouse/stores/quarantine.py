@@ -45,7 +45,7 @@ class OpenRefusal:
 
 def open_refusals(warehouse: Warehouse, collector: str) -> list[OpenRefusal]:
     """Return the refusals of a collector that stand, oldest first."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             f"""
             SELECT q.quarantine_id, q.source_type, q.record, q.source_url, q.body_hash,
@@ -63,7 +63,7 @@ def resolve(warehouse: Warehouse, run_id: str, resolved: Mapping[str, str]) -> i
     """Note that a run read without refusal what had been refused: quarantine_id to reason. Return how many."""
     if not resolved:
         return 0
-    with warehouse.write(GROUP) as connection, connection.cursor() as cursor:
+    with warehouse.write_pool(GROUP).connection() as connection, connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO quarantine_resolutions (quarantine_id, collector_run_id, state, reason)"
             " VALUES (%s, %s, 'resolved', %s) ON CONFLICT DO NOTHING",
@@ -92,7 +92,7 @@ def held_since(warehouse: Warehouse, collector: str) -> frozenset[str]:
     """
     refused: dict[str, list[dict[str, Any]]] = {}
     written: dict[tuple[str, str], datetime] = {}
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         for row in connection.execute(
             f"""
             SELECT q.quarantine_id, q.source_type, q.record, greatest(q.ingest_time, s.at) AS since

@@ -75,7 +75,7 @@ def read_provenance(warehouse: Warehouse, raw_record_ids: Sequence[str]) -> dict
     Columns raw_record_id, source_type, entity_id, natural_key, form, event_time, observed_time (UTC), collector,
     payload_hash, body_hash, source_url; no payload.
     """
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT raw_record_id, source_type, entity_id, natural_key, form, event_time, observed_time, collector, "
             "payload_hash, body_hash, source_url FROM raw_records WHERE raw_record_id = ANY(%s)",
@@ -89,7 +89,7 @@ def blocks_of_records(warehouse: Warehouse, source_types: Sequence[str], day: da
 
     Their natural keys begin with the block (`000012345678:000021`).
     """
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT DISTINCT split_part(natural_key, ':', 1)::bigint AS block FROM raw_records"
             " WHERE source_type = ANY(%s) AND partition_date = %s ORDER BY block",

@@ -58,7 +58,7 @@ def fetch_table(
         sql.SQL("{0}::text AS {0}" if pa.types.is_string(kind) else "{0}").format(sql.Identifier(name))
         for name, kind in columns.items()
     )
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         # Parameters are written out: the driver's own would cost it COPY.
         query = ClientCursor(connection).mogrify(sql.SQL("SELECT {} {}").format(names, source), params)
     with warehouse.arrow() as arrow, arrow.cursor() as cursor:

@@ -67,7 +67,7 @@ def upsert_securities(warehouse: Warehouse, rows: Sequence[SecurityRow]) -> None
     if not rows:
         return
     ordered = sorted(rows, key=lambda row: row.entity_id)
-    with warehouse.write(GROUP) as connection, connection.cursor() as cursor:
+    with warehouse.write_pool(GROUP).connection() as connection, connection.cursor() as cursor:
         # This locks each entity until the transaction ends: no other can replace its identifiers meanwhile.
         cursor.executemany(
             f"""
@@ -149,7 +149,7 @@ def _values(one: Identifier) -> tuple[Any, ...]:
 
 def add_missing(warehouse: Warehouse, rows: Sequence[SecurityRow]) -> None:
     """Add the entities that are not there yet, by what a universe says of them; what is known already stands."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         found = connection.execute(
             "SELECT entity_id FROM securities WHERE entity_id = ANY(%s)", ([row.entity_id for row in rows],)
         ).fetchall()
@@ -166,7 +166,7 @@ def read_securities(
     """
     wanted = None if entity_ids is None else sorted(set(entity_ids))
     parameters = {"wanted": wanted, "known": known_as_of}
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT s.*, p.token0, p.token1, p.decimals0, p.decimals1, p.created_block"
             " FROM securities s LEFT JOIN pools p USING (entity_id)"
@@ -191,7 +191,7 @@ def read_securities(
 
 def read_pools(warehouse: Warehouse) -> list[tuple[str, int]]:
     """Return (entity id, block of creation) of the pools whose creation was seen, in the order of their creation."""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT entity_id, created_block FROM pools WHERE created_block IS NOT NULL"
             ' ORDER BY created_block, entity_id COLLATE "C"'
@@ -204,7 +204,7 @@ def read_dated_identifiers(warehouse: Warehouse, entity_ids: Iterable[str], as_o
 
     One that began later was not known; an end that lay ahead was not known either, and is None.
     """
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         return connection.execute(
             """
             SELECT entity_id, kind, value, source, valid_from, share_class, is_primary,

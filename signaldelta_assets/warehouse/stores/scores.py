@@ -73,7 +73,7 @@ def write_score_samples(
     hashes = (scoring_model_hash, latency_model_hash, definitions_hash)
     columns = ("entity_id", "at", "scoring_model_hash", "latency_model_hash", "definitions_hash", "input_hash",
                *_FIGURES, "chain_probabilities", "family_deltas", "top_contributors")  # fmt: skip
-    with warehouse.write("signals") as connection:
+    with warehouse.write_pool("signals").connection() as connection:
         lock(connection, f"score_history:{scoring_model_hash}")
         offered, written = copy_new(
             connection, "score_samples", columns, (_sample_row(score, hashes) for score in ordered)

@@ -68,7 +68,7 @@ def write_events(
     inside = sql.SQL("partition_date >= {} AND partition_date < {}").format(
         sql.Literal(window.start), sql.Literal(window.end)
     )
-    with warehouse.write("signals") as connection:
+    with warehouse.write_pool("signals").connection() as connection:
         return write_revisions(
             connection,
             _TABLE,
@@ -194,7 +194,7 @@ def write_counts(warehouse: Warehouse, stage: str, producer: str, window: Window
     The counts of a wider window that contains it stay: they are of its other days too. Who sums must leave out
     windows that another of the same producer contains.
     """
-    with warehouse.write("signals") as connection:
+    with warehouse.write_pool("signals").connection() as connection:
         key = (stage, producer, window.start, window.end)
         connection.execute(
             "DELETE FROM extraction_counts WHERE (stage, producer) = (%s, %s) "
@@ -216,6 +216,6 @@ def events_by_year(warehouse: Warehouse, signal_id: str, definitions_hash: str) 
               WHERE signal_id = %(signal)s AND definitions_hash = %(definitions)s
               ORDER BY event_key, revision DESC) AS latest
         WHERE active GROUP BY 1 ORDER BY 1"""
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows = connection.execute(query, {"signal": signal_id, "definitions": definitions_hash}).fetchall()
     return {int(row["year"]): int(row["events"]) for row in rows}

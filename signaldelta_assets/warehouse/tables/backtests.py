@@ -36,6 +36,7 @@ backtest_snapshots = table(
     ingest_time(),
     UniqueConstraint("snapshot_hash"),
     group="backtests",
+    identity="ulid",
     why="Frozen, content-addressed copies of everything a run may read; the same content is the same snapshot.",
     frozen=True,
 )
@@ -48,6 +49,7 @@ hypothesis_trials = table(
     ingest_time(),
     UniqueConstraint("hypothesis_family", "run_hash"),
     group="backtests",
+    identity="natural",
     why="How many times a question has been asked: the trials that multiplicity corrections count.",
     frozen=True,
 )
@@ -108,6 +110,7 @@ backtest_runs = table(
     UniqueConstraint("run_hash"),
     Index(None, "snapshot_id"),
     group="backtests",
+    identity="ulid",
     why="Backtest runs with their complete manifest; a run without one does not exist.",
     frozen=True,
 )
@@ -126,6 +129,7 @@ backtest_metrics = table(
     Column("reason", Text),
     ingest_time(),
     group="backtests",
+    identity="natural",
     why="Every figure of a run with its interval and null: per evidence set, event type and month.",
     frozen=True,
 )
@@ -141,6 +145,7 @@ backtest_alerts = table(
     Column("censored", Boolean, nullable=False),
     ingest_time(),
     group="backtests",
+    identity="natural",
     why="Alert episodes of a run and the event each one matched.",
     frozen=True,
 )
@@ -156,6 +161,7 @@ backtest_artifacts = table(
     Column("size_bytes", BigInteger, nullable=False),
     ingest_time(),
     group="backtests",
+    identity="natural",
     why="The Parquet files of a run, by the hash of their bytes and of their column buffers.",
     frozen=True,
 )

@@ -32,6 +32,7 @@ collector_runs = table(
     # The few that are going on, or were when their process died.
     Index(None, "collector", postgresql_where=text("status = 'running'")),
     group="collection",
+    identity="ulid",
     why="One row per execution of a collector: what it asked for, read, wrote and refused.",
 )
 
@@ -49,6 +50,7 @@ collector_status = table(
     Column("last_event_time", UTC_TIME),
     Column("updated_at", UTC_TIME, nullable=False, server_default=NOW),
     group="collection",
+    identity="natural",
     why="Freshness of each collector now: last success, last error, latest record.",
 )
 
@@ -62,6 +64,7 @@ raw_documents = table(
     Column("observed_time", UTC_TIME, nullable=False),
     ingest_time(),
     group="collection",
+    identity="content",
     why="Every body received, archived under its SHA-256 before anything parsed it.",
     frozen=True,
 )
@@ -74,6 +77,7 @@ http_validators = table(
     sha256("body_hash", nullable=False),
     Column("checked_at", UTC_TIME, nullable=False, server_default=NOW),
     group="collection",
+    identity="natural",
     why="ETag and Last-Modified of the last body of a URL, for conditional requests.",
 )
 
@@ -83,6 +87,7 @@ http_absences = table(
     Column("first_absent_at", UTC_TIME, nullable=False),
     Column("checked_at", UTC_TIME, nullable=False),
     group="collection",
+    identity="natural",
     why="Documents that never change once published and that the upstream does not have: when it first said so and "
     "when last. Asked again the more seldom the longer they have been missing.",
 )
@@ -92,6 +97,7 @@ rate_limits = table(
     Column("name", Text, primary_key=True),
     Column("next_slot", UTC_TIME, nullable=False),
     group="collection",
+    identity="natural",
     why="The next free request slot of each upstream, shared by all processes.",
 )
 
@@ -124,6 +130,7 @@ raw_records = table(
     Index(None, "source_type", "entity_id", "natural_key"),
     Index(None, "ingest_time", postgresql_using="brin"),
     group="collection",
+    identity="content",
     why="The RawRecord envelope: one fact of one upstream document; the contract between collectors and extractors.",
     frozen=True,
     # Hundreds of thousands of rows name a handful of parents: a foreign key would look each of them up row by row.
@@ -146,6 +153,7 @@ quarantined_records = table(
     ingest_time(),
     Index(None, "collector", "ingest_time"),
     group="collection",
+    identity="content",
     why="What was refused, with record, field, expectation and the hash of its archived bytes. The id is "
     "content-derived: refusing the same thing again adds nothing.",
     frozen=True,
@@ -159,6 +167,7 @@ quarantine_resolutions = table(
     Column("reason", Text, nullable=False),
     ingest_time(),
     group="collection",
+    identity="natural",
     why="Which run read without refusal what had been refused, or refused it again after that. A refusal is open "
     "unless the last word here is that it is resolved.",
     frozen=True,
@@ -174,6 +183,7 @@ clock_decisions = table(
     Column("source_url", Text, nullable=False),
     ingest_time(),
     group="collection",
+    identity="natural",
     why="Which clock the acceptanceDateTime of a submissions file runs on, and on what evidence that was decided.",
     frozen=True,
 )

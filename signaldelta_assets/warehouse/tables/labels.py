@@ -54,6 +54,7 @@ labeled_events = table(
     Index(None, "label_key", "revision", postgresql_where=text("revision > 1")),
     Index(None, "entity_id", "event_time"),
     group="labels",
+    identity="content",
     why="Ground truth: one row per labeled event and revision, with the records it rests on.",
     frozen=True,
 )
@@ -77,6 +78,7 @@ labeled_event_datasets = table(
     UniqueConstraint("dataset_hash"),
     UniqueConstraint("version"),
     group="labels",
+    identity="ulid",
     why="Frozen versions of the ground truth: new labels make a new version.",
     frozen=True,
 )
@@ -88,6 +90,7 @@ labeled_event_dataset_members = table(
     Column("revision", Integer, nullable=False),
     sha256("content_hash", nullable=False),
     group="labels",
+    identity="natural",
     why="Which label, in which revision, belongs to a dataset version.",
     frozen=True,
 )

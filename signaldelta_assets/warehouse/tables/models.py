@@ -26,6 +26,7 @@ documents = table(
     ingest_time(),
     Index(None, "kind"),
     group="models",
+    identity="content",
     why="Signal definitions, scoring and latency models, evaluation protocols, environments and backtest specs: "
     "immutable JSON documents named by the SHA-256 of their canonical form.",
     frozen=True,

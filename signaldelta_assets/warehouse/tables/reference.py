@@ -21,6 +21,7 @@ securities = table(
     Column("listed_on", Date),
     Column("delisted_on", Date),
     group="reference",
+    identity="natural",
     why="One row per entity: issuer CIK, or chain and contract address.",
 )
 
@@ -46,6 +47,7 @@ security_identifiers = table(
     Index(None, "kind", "value"),
     Index(None, "entity_id", "source"),
     group="reference",
+    identity="uuid",
     why="Dated tickers, names, FIGIs and exchanges of an entity, by share class. An open end says that the source "
     "gives no date; superseded_at, that the source says something else since.",
 )
@@ -61,5 +63,20 @@ pools = table(
     Column("updated_at", UTC_TIME, nullable=False, server_default=NOW),
     Index(None, "created_block"),
     group="reference",
+    identity="natural",
     why="What does not change of a Uniswap V2 pool: its tokens in the contract's order, their decimals, its creation.",
+)
+
+security_cohort_memberships = table(
+    "security_cohort_memberships",
+    Column("cohort_id", Text, primary_key=True),
+    Column("entity_id", Text, ForeignKey(securities.c.entity_id), primary_key=True),
+    Column("valid_from", Date, primary_key=True),
+    Column("valid_to", Date),
+    Column("source", Text, nullable=False),
+    ingest_time(),
+    Index(None, "entity_id"),
+    group="reference",
+    identity="natural",
+    why="Which entities a cohort has, and when: worked out from its definition, which is written at the other home.",
 )

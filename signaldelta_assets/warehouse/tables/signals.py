@@ -42,6 +42,7 @@ iald_signals = table(
     Index(None, "entity_id", "event_time"),
     Index(None, "event_time", "event_id"),
     group="signals",
+    identity="content",
     why="Signal events. Another content under the same event_key is a further revision; nothing is ever updated.",
     frozen=True,
 )
@@ -56,6 +57,7 @@ extraction_counts = table(
     Column("rows", Integer, nullable=False),
     Column("updated_at", UTC_TIME, nullable=False, server_default=NOW),
     group="signals",
+    identity="natural",
     why="Why records gave no signal or no label, counted per producer and window: nothing is dropped in silence.",
 )
 
@@ -84,6 +86,7 @@ score_samples = table(
     Column("top_contributors", JSONB, nullable=False),
     Index(None, "at"),
     group="signals",
+    identity="natural",
     why="Live scores with their explanations, one per entity and hour.",
     frozen=True,
 )
@@ -102,6 +105,7 @@ score_history = table(
     Column("legacy_score", Double, nullable=False),
     Column("verdict", Text, nullable=False),
     group="signals",
+    identity="natural",
     why="The narrow series behind charts: a row where the score differs from the one before by the same models.",
     frozen=True,
 )

@@ -187,7 +187,7 @@ def test_asking_again_finds_every_run(
     world: World, instance: dg.DagsterInstance, plan: AblationPlan, table: dg.AssetMaterialization
 ) -> None:
     def rows() -> dict[str, Any]:
-        with world.warehouse.read() as connection:
+        with world.warehouse.read_pool().connection() as connection:
             trials = connection.execute(
                 "SELECT hypothesis_family, trial_number, run_hash FROM hypothesis_trials ORDER BY 1, 2"
             ).fetchall()
@@ -218,7 +218,7 @@ def test_runs_that_another_question_made_are_counted_here_too(
     assert missing_runs(world.warehouse, other) == ()
     for _ in range(2):
         count_trials(world.warehouse, other)
-    with world.warehouse.read() as connection:
+    with world.warehouse.read_pool().connection() as connection:
         rows = connection.execute(
             "SELECT hypothesis_family, trial_number, run_hash FROM hypothesis_trials"
             " WHERE hypothesis_family LIKE 'another question%%' ORDER BY 1, 2"

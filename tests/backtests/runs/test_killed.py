@@ -74,7 +74,7 @@ def _nothing_is_half_there(warehouse: Warehouse, store: ArtifactStore) -> int:
     for path in store.root.rglob("*"):
         if path.is_file() and not path.name.startswith(".incoming-"):
             assert sha256_file(path) == path.stem, f"{path} is not what its name says"
-    with warehouse.read() as connection:
+    with warehouse.read_pool().connection() as connection:
         rows: dict[str, list[dict[str, Any]]] = {
             table: connection.execute(f"SELECT * FROM {table}").fetchall()
             for table in ("backtest_snapshots", "backtest_runs", "backtest_metrics", "backtest_alerts",

@@ -96,7 +96,7 @@ def test_the_fence_is_told_and_is_in_no_hash(run: BacktestRun) -> None:
 
 def _row(world: World, run: BacktestRun) -> dict[str, Any]:
     """The row of a run that has everything of `run` but its names."""
-    with world.warehouse.read() as connection:
+    with world.warehouse.read_pool().connection() as connection:
         row = connection.execute("SELECT * FROM backtest_runs WHERE run_id = %s", (run.run_id,)).fetchone()
     assert row is not None
     del row["ingest_time"]
@@ -167,7 +167,7 @@ def test_the_store_keeps_nothing_of_a_run_without_a_hash(world: World, run: Back
 
     with pytest.raises(psycopg.IntegrityError):
         backtests.put_run(world.warehouse, row["run_id"], rows, manifest)
-    with world.warehouse.read() as connection:
+    with world.warehouse.read_pool().connection() as connection:
         trials = connection.execute(
             "SELECT count(*) AS n FROM hypothesis_trials WHERE hypothesis_family = %s", (columns["hypothesis_family"],)
         ).fetchone()

@@ -89,7 +89,7 @@ def test_the_manifest_names_everything_and_the_artifacts_are_there(world: World,
     assert _artifact(world, run, "evaluation") == run.evaluation
     stored = backtests.read_artifacts(world.warehouse, run.run_id)
     assert [(row["name"], row["file_hash"]) for row in stored] == [(o.name, o.file_hash) for o in manifest.outputs]
-    with world.warehouse.read() as connection:
+    with world.warehouse.read_pool().connection() as connection:
         alerts = connection.execute("SELECT * FROM backtest_alerts WHERE run_id = %s", (run.run_id,)).fetchall()
     overall = run.evaluation["overall"]["all_evidence"]
     assert len(alerts) == overall["n_alerts"] + overall["censored_alerts"]
@@ -119,7 +119,7 @@ def test_the_same_spec_gives_the_run_that_exists(world: World, spec: BacktestSpe
     # The same bytes asked as another question: the same run, and a trial of that question too.
     asked = run_backtest(world.warehouse, world.store, other)
     assert (asked.run_id, asked.trial_number) == (run.run_id, 1)
-    with world.warehouse.read() as connection:
+    with world.warehouse.read_pool().connection() as connection:
         assert connection.execute("SELECT count(*) AS n FROM hypothesis_trials").fetchone() == {"n": 2}
 
 
@@ -167,7 +167,7 @@ def test_verify_finds_an_artifact_that_was_touched(world: World, run) -> None:
 )  # fmt: skip
 def test_verify_finds_a_row_that_was_touched(world: World, run, change: str, said: str) -> None:
     # What only an owner of the database can do, whom the triggers do not stop; undone at the end.
-    with world.warehouse.write("backtests") as connection:
+    with world.warehouse.write_pool("backtests").connection() as connection:
         connection.execute("SET LOCAL session_replication_role = replica")
         assert connection.execute(change, (run.run_id,)).rowcount == 1
         touched = SimpleNamespace(read=lambda: nullcontext(connection))
@@ -278,7 +278,7 @@ def test_several_event_types_are_evaluated_alone_too(world: World) -> None:
 
 
 def _rows(world: World) -> dict[str, int]:
-    with world.warehouse.read() as connection:
+    with world.warehouse.read_pool().connection() as connection:
         return {
             table: connection.execute(f"SELECT count(*) AS n FROM {table}").fetchone()["n"]
             for table in ("backtest_runs", "backtest_metrics", "backtest_alerts", "backtest_artifacts",

@@ -145,7 +145,7 @@ def test_a_killed_run_leaves_nothing_and_can_be_started_again(world: World, plac
 
 def _visible(world: World) -> dict[str, int]:
     tables = ("backtest_runs", "backtest_metrics", "backtest_alerts", "backtest_artifacts", "hypothesis_trials")
-    with world.warehouse.read() as connection:
+    with world.warehouse.read_pool().connection() as connection:
         return {
             table: connection.execute(f"SELECT count(*) AS n FROM {table}").fetchone()["n"]  # type: ignore[index]
             for table in tables

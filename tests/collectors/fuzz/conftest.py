@@ -48,7 +48,7 @@ class Desk:
 
     def forget(self) -> None:
         """Let everything be asked for again, as if for the first time."""
-        with self.warehouse.write("collection") as connection:
+        with self.warehouse.write_pool("collection").connection() as connection:
             connection.execute("DELETE FROM http_validators")
 
     def run(self, *names: str, **more: Any) -> list[CollectorRunReport]:
@@ -68,7 +68,7 @@ class Desk:
         )
 
     def refused(self) -> list[dict[str, Any]]:
-        with self.warehouse.read() as connection:
+        with self.warehouse.read_pool().connection() as connection:
             return quarantine.page(connection, None, open_only=True, limit=10_000)
 
 

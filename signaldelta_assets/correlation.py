@@ -1,0 +1,24 @@
+"""One id for all that comes of one request or run: kept with the task or thread, written wherever rows say by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_current: ContextVar[str | None] = ContextVar("signaldelta_correlation_id", default=None)
+
+
+def correlation_id() -> str | None:
+    """Return the id of what is going on, None outside of any."""
+    return _current.get()
+
+
+@contextmanager
+def correlated(identifier: str) -> Iterator[None]:
+    """Everything inside belongs to `identifier`."""
+    token = _current.set(identifier)
+    try:
+        yield
+    finally:
+        _current.reset(token)
