@@ -5,12 +5,15 @@ BEGIN
   FOREACH name IN ARRAY ARRAY['signaldelta_app', 'signaldelta_replication'] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
       BEGIN
-        EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+        EXECUTE format('CREATE ROLE %I', name);
       EXCEPTION WHEN duplicate_object OR unique_violation THEN
         NULL;
       END;
     END IF;
   END LOOP;
+  IF NOT (SELECT rolcanlogin FROM pg_roles WHERE rolname = 'signaldelta_replication') THEN
+    ALTER ROLE signaldelta_replication LOGIN;
+  END IF;
   IF NOT pg_has_role('signaldelta_app', 'pg_monitor', 'member') THEN
     GRANT pg_monitor TO signaldelta_app;
   END IF;

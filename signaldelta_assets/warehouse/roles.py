@@ -1,7 +1,8 @@
 """Who may do what in the database: the application writes the groups whose home it is, the replication all others.
 
-Two roles without a login, which the login of a deployment is a member of. The application takes its own on every
-connection (`pools`); a subscription belongs to the other. Neither owns anything: only the owner changes the schema.
+The login of a deployment is a member of the application's role and takes it on every connection (`pools`). A
+subscription belongs to the other role, which its worker logs in as, inside the server; it has no password. Neither owns
+a table: only the owner changes the schema.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ BEGIN
   FOREACH name IN ARRAY ARRAY['{APPLICATION}', '{REPLICATION}'] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
       BEGIN
-        EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+        EXECUTE format('CREATE ROLE %I', name);
       EXCEPTION WHEN duplicate_object OR unique_violation THEN
         NULL;
       END;
     END IF;
   END LOOP;
+  IF NOT (SELECT rolcanlogin FROM pg_roles WHERE rolname = '{REPLICATION}') THEN
+    ALTER ROLE {REPLICATION} LOGIN;
+  END IF;
   IF NOT pg_has_role('{APPLICATION}', 'pg_monitor', 'member') THEN
     GRANT pg_monitor TO {APPLICATION};
   END IF;
