@@ -128,15 +128,29 @@ def graph() -> None:
     print(asset_graph_svg(defs().get_repository_def()), end="")
 
 
-@database.command("migrate")
-def migrate_command() -> None:
-    """Bring the database to this code's schema."""
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Say how everything is: homes, replication, collectors, Dagster; exit code 1 where something is wrong."""
     from signaldelta_assets.settings import load_settings
-    from signaldelta_assets.warehouse import current_revision, database_url, migrate
 
-    url = database_url(load_settings())
-    migrate(url)
-    console.print(f"schema version {current_revision(url)}")
+    from .database import status as shown
+
+    with refusals():
+        well = shown(console, load_settings(), as_json=as_json)
+    raise typer.Exit(0 if well else 1)
+
+
+@database.command("migrate")
+def migrate_command(
+    level: Annotated[bool, typer.Option("--level", help="Bring homes of different versions together first.")] = False,
+) -> None:
+    """Bring the database, or both homes together, to this code's schema."""
+    from signaldelta_assets.settings import load_settings
+
+    from .database import migrate_all
+
+    with refusals():
+        migrate_all(console, load_settings(), level=level)
 
 
 @database.command("schema")
@@ -149,15 +163,67 @@ def schema() -> None:
 
 @database.command("tables")
 def tables() -> None:
-    """List the tables with group, write home, key, and why they exist."""
-    from signaldelta_assets.warehouse import metadata
+    """List the tables with group, write home, identity, key, retention, and why they exist."""
+    from .database import list_tables
 
-    shown = Table("table", "group", "home", "key", "frozen", "why")
-    for table in metadata.sorted_tables:
-        key = ", ".join(column.name for column in table.primary_key.columns)
-        info = table.info
-        shown.add_row(table.name, info["group"], info["home"], key, "yes" if info["frozen"] else "", info["why"])
-    console.print(shown)
+    list_tables(console)
+
+
+@database.command("pair")
+def pair_command() -> None:
+    """Set up, or mend, replication between both homes: every group one way, from where it is written."""
+    from signaldelta_assets.settings import load_settings
+
+    from .database import pair
+
+    with refusals():
+        pair(console, load_settings())
+
+
+@database.command("unpair")
+def unpair_command() -> None:
+    """Take replication down at both homes; the rows stay."""
+    from signaldelta_assets.settings import load_settings
+
+    from .database import unpair
+
+    with refusals():
+        unpair(console, load_settings())
+
+
+@database.command("lag")
+def lag_command(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Show how far each group's reader is behind, in bytes and seconds; exit code 1 beyond what is allowed."""
+    from signaldelta_assets.settings import load_settings
+
+    from .database import show_lag
+
+    with refusals():
+        well = show_lag(console, load_settings(), as_json=as_json)
+    raise typer.Exit(0 if well else 1)
+
+
+@database.command("resync")
+def resync_command(group: Annotated[str, typer.Argument(help="A table group; `db tables` lists them.")]) -> None:
+    """Copy one group anew from its home; only what differs is written."""
+    from signaldelta_assets.settings import load_settings
+
+    from .database import resync
+
+    with refusals():
+        resync(console, load_settings(), group)
+
+
+@database.command("recover")
+def recover_command() -> None:
+    """Deliver writes that came to the wrong home to the right one, each once; exit code 1 where one is left."""
+    from signaldelta_assets.settings import load_settings
+
+    from .database import recover
+
+    with refusals():
+        delivered = recover(console, load_settings())
+    raise typer.Exit(0 if delivered else 1)
 
 
 @signals.command("list")

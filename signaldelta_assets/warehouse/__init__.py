@@ -14,7 +14,7 @@ from .migrations import (
     require_head,
 )
 from .misrouted import WrongHomeError
-from .opening import database_url, home_urls, open_warehouse, peer_database_url, ready_urls
+from .opening import database_url, home_urls, open_warehouse, peer_database_url, ready_urls, watched_urls
 from .pools import PoolLimits, Warehouse
 from .postgres import embedded_server, sqlalchemy_url, stop_embedded
 from .tables import GROUPS, SCHEMA, WRITE_HOMES, Place, metadata, other_place
@@ -47,4 +47,5 @@ __all__ = [
     "require_head",
     "sqlalchemy_url",
     "stop_embedded",
+    "watched_urls",
 ]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from .migrations import migrate, require_head
 from .pools import PoolLimits, Warehouse
-from .postgres import embedded_server
+from .postgres import embedded_server, embedded_url
 from .tables import Place, other_place
 
 
@@ -54,6 +54,17 @@ def home_urls(settings: DatabaseSettings) -> dict[Place, str]:
     found: dict[Place, str] = {settings.place: database_url(settings)}
     peer = peer_database_url(settings)
     return found if peer is None else found | {other_place(settings.place): peer}
+
+
+def watched_urls(settings: DatabaseSettings) -> dict[Place, str]:
+    """Return what `home_urls` does and start nothing: an embedded server that has stopped is to be told of."""
+    both = settings.place != "one"
+    found: dict[Place, str] = {settings.place: settings.database_url or embedded_url(settings.postgres_dir)}
+    if both and settings.peer_database_url is not None:
+        found[other_place(settings.place)] = settings.peer_database_url
+    elif both and settings.database_url is None:
+        found[other_place(settings.place)] = embedded_url(settings.peer_postgres_dir)
+    return found
 
 
 def ready_urls(settings: DatabaseSettings) -> tuple[str, str | None]:

