@@ -93,11 +93,14 @@ def show_lag(console: Console, settings: Settings, *, as_json: bool) -> bool:
         print(json.dumps([asdict(lag) for lag in lags]))
     else:
         console.print(_lag_table(lags))
+        for lag in lags:
+            if lag.trouble is not None:
+                console.print(lag.trouble, highlight=False, soft_wrap=True)
     return all(lag.trouble is None for lag in lags)
 
 
 def _lag_table(lags: list[Lag]) -> Table:
-    shown = Table("group", "from", "state", "bytes", "seconds", "allowed s", "trouble")
+    shown = Table("group", "from", "state", "bytes", "seconds", "allowed s")
     for lag in lags:
         shown.add_row(
             lag.group,
@@ -106,7 +109,6 @@ def _lag_table(lags: list[Lag]) -> Table:
             "" if lag.bytes is None else f"{lag.bytes:,}",
             "" if lag.seconds is None else f"{lag.seconds:.1f}",
             f"{lag.limit_seconds:.0f}",
-            lag.trouble or "",
         )
     return shown
 

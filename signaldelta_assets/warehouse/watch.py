@@ -119,8 +119,11 @@ def look(urls: Mapping[Place, str], place: Place, *, more: Sequence[Callable[[Ro
     troubles += [
         Trouble("replication", lag.group, "critical", f"replication of {lag.trouble}", asdict(lag))
         for lag in lags
-        if lag.trouble is not None and lag.home not in down
+        if lag.trouble is not None
     ]
+    if down:
+        # One cause is told once: what reads from a home that is down, or writes to it, stands still with it.
+        troubles = [trouble for trouble in troubles if trouble.kind not in ("replication", "subscription")]
     return View(place, troubles, lags, versions, time.monotonic() - began)
 
 
