@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -171,7 +172,7 @@ def _rows(
         [("environment", f"environment of {environment['python']}", environment),
          ("backtest_spec", spec.hypothesis_family, spec.document)],
         list(metric_rows(result.evaluation)),
-        list(alert_rows(result.output("alerts"))),
+        list(alert_rows(result.output("alerts").path)),
         [(o.name, o.file_hash, o.content_hash, o.media_type, o.rows, o.size_bytes) for o in result.outputs],
     )  # fmt: skip
     return run_id, rows, manifest
@@ -183,7 +184,7 @@ def _inputs(parts: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {**kept, "partition": part["stretch"]}
 
 
-def alert_rows(output: Output) -> Iterator[tuple[Any, ...]]:
+def alert_rows(file: Path) -> Iterator[tuple[Any, ...]]:
     """Yield the alerts of a run's file in the order of the table's columns (`backtests.ALERTS`)."""
-    table = pq.read_table(output.path)
+    table = pq.read_table(file)
     yield from zip(*(table[name].to_pylist() for name in backtests.ALERTS), strict=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import ArtifactStore, IntegrityError, Warehouse
@@ -16,7 +17,7 @@ from .folders import run_folder
 from .manifest import check_manifest, manifest_hash
 from .metrics import metric_rows
 from .runs import SUFFIXES, alert_rows, load_inputs
-from .sandbox import Progress, Result, execute
+from .sandbox import Progress, execute
 from .spec import BacktestSpec, run_environment, run_hash
 
 _ABSENT = "(absent)"
@@ -32,6 +33,25 @@ class VerifyReport:
     equal: bool
     environment_equal: bool
     differences: tuple[str, ...]
+
+
+class HasPath(Protocol):
+    """A file of a run."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+
+class Outcome(Protocol):
+    """What a run came to: computed just now, or as its files have it."""
+
+    @property
+    def evaluation(self) -> Mapping[str, Any]:
+        """The evaluation document."""
+
+    def output(self, name: str) -> HasPath:
+        """The file of that name."""
 
 
 def verify_run(warehouse: Warehouse, store: ArtifactStore, run: str, progress: Progress | None = None) -> VerifyReport:
@@ -57,7 +77,7 @@ def verify_run(warehouse: Warehouse, store: ArtifactStore, run: str, progress: P
     with run_folder() as folder:
         again = execute(folder, inputs.files, inputs.documents, progress)
         # While the folder is there: the alerts are read from it.
-        changed = list(_rows_changed(warehouse, row, again))
+        changed = list(rows_changed(warehouse, row, again))
     found = {output.name: output for output in again.outputs}
     for output in manifest.outputs:
         other = found.pop(output.name, None)
@@ -73,14 +93,14 @@ def verify_run(warehouse: Warehouse, store: ArtifactStore, run: str, progress: P
     )
 
 
-def _rows_changed(warehouse: Warehouse, row: Mapping[str, Any], again: Result) -> Iterator[str]:
+def rows_changed(warehouse: Warehouse, row: Mapping[str, Any], again: Outcome) -> Iterator[str]:
     """Say what the rows of a run hold that is not what it comes to; of each table no more than can be read."""
     run_id, manifest = row["run_id"], row["manifest"]
     expected = {
         "manifest_hash": manifest_hash(manifest),
         "evaluation": again.evaluation,
         "backtest_metrics": {"/".join(figure[:4]): list(figure[4:]) for figure in metric_rows(again.evaluation)},
-        "backtest_alerts": {_alert(alert): list(alert[2:]) for alert in alert_rows(again.output("alerts"))},
+        "backtest_alerts": {_alert(alert): list(alert[2:]) for alert in alert_rows(again.output("alerts").path)},
         "backtest_artifacts": {output["name"]: output for output in manifest["outputs"]},
     }
     metrics = backtests.read_metrics(warehouse, run_id)

@@ -8,10 +8,12 @@ from dataclasses import asdict
 
 import typer
 from rich.console import Console
+from rich.progress import TaskID
 from rich.table import Table
 
 from signaldelta_assets.settings import Settings
 from signaldelta_assets.warehouse import (
+    ArtifactStore,
     Place,
     current_revision,
     home_urls,
@@ -19,7 +21,9 @@ from signaldelta_assets.warehouse import (
     migrate,
     migrate_homes,
     misrouted,
+    open_warehouse,
     replication,
+    seed,
     watch,
     watched_urls,
 )
@@ -47,6 +51,43 @@ def migrate_all(console: Console, settings: Settings, *, level: bool) -> None:
         migrate_homes(urls, level=level)
     for place, url in urls.items():
         console.print(f"{place}: schema version {current_revision(url)}")
+
+
+def seed_all(console: Console, settings: Settings) -> None:
+    """Add the seeds that are missing at the homes that they belong to."""
+    for place, url in home_urls(settings).items():
+        console.print(f"{place}: {seed(url, place)} rows added", highlight=False)
+
+
+def verify(console: Console, settings: Settings, *, archive: bool, as_json: bool) -> bool:
+    """Read back everything frozen; return whether all of it is what it was."""
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    from signaldelta_assets.backtests.readback import read_back
+
+    bodies = ArtifactStore(settings.archive_dir) if archive else None
+    shown = Progress(
+        TextColumn("{task.description}"), TextColumn("{task.completed:,}"), TimeElapsedColumn(),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+    tasks: dict[str, TaskID] = {}
+
+    def told(kind: str, number: int) -> None:
+        if kind not in tasks:
+            tasks[kind] = shown.add_task(kind, total=None)
+        shown.update(tasks[kind], completed=number)
+
+    with open_warehouse(settings) as warehouse, shown:
+        found = read_back(warehouse, ArtifactStore(settings.artifacts_dir), bodies, told)
+    if as_json:
+        print(json.dumps(asdict(found)))
+        return not found.faults
+    for kind, number in found.checked.items():
+        wrong = sum(fault.kind == kind for fault in found.faults)
+        console.print(f"{kind}: {number:,} read back, {wrong} faults", highlight=False)
+    for fault in found.faults:
+        console.print(f"{fault.kind} {fault.name}: {fault.words}", highlight=False, soft_wrap=True)
+    return not found.faults
 
 
 def list_tables(console: Console) -> None:
@@ -117,6 +158,12 @@ def resync(console: Console, settings: Settings, group: str) -> None:
     """Copy one group anew; say what differed."""
     for table, rows in replication.resync(_homes(settings), group).items():
         console.print(f"{table}: {rows:,} rows differed", highlight=False)
+
+
+def adopt(console: Console, settings: Settings, group: str) -> None:
+    """Bring rows that only the reader of a group has to its home; say how many."""
+    for table, rows in replication.adopt(_homes(settings), group).items():
+        console.print(f"{table}: {rows:,} rows brought home", highlight=False)
 
 
 def recover(console: Console, settings: Settings) -> bool:

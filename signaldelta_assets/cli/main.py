@@ -153,6 +153,32 @@ def migrate_command(
         migrate_all(console, load_settings(), level=level)
 
 
+@database.command("seed")
+def seed_command() -> None:
+    """Add what every deployment starts with and is missing: entitlements, system cohorts, model routing."""
+    from signaldelta_assets.settings import load_settings
+
+    from .database import seed_all
+
+    with refusals():
+        seed_all(console, load_settings())
+
+
+@database.command("verify")
+def verify_database_command(
+    archive: Annotated[bool, typer.Option(help="Read the archived bodies as well.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Read back everything frozen, rows and files, against its hashes; exit code 1 where a byte has changed."""
+    from signaldelta_assets.settings import load_settings
+
+    from .database import verify
+
+    with refusals():
+        sound = verify(console, load_settings(), archive=archive, as_json=as_json)
+    raise typer.Exit(0 if sound else 1)
+
+
 @database.command("schema")
 def schema() -> None:
     """Print the whole schema as SQL, made from the table registry."""
@@ -212,6 +238,17 @@ def resync_command(group: Annotated[str, typer.Argument(help="A table group; `db
 
     with refusals():
         resync(console, load_settings(), group)
+
+
+@database.command("adopt")
+def adopt_command(group: Annotated[str, typer.Argument(help="A table group; `db tables` lists them.")]) -> None:
+    """Bring the rows of a group that only its reader has to its home: for one database that becomes two."""
+    from signaldelta_assets.settings import load_settings
+
+    from .database import adopt
+
+    with refusals():
+        adopt(console, load_settings(), group)
 
 
 @database.command("recover")

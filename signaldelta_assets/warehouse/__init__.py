@@ -12,6 +12,7 @@ from .migrations import (
     migrate,
     migrate_homes,
     require_head,
+    seed,
 )
 from .misrouted import WrongHomeError
 from .opening import database_url, home_urls, open_warehouse, peer_database_url, ready_urls, watched_urls
@@ -45,6 +46,7 @@ __all__ = [
     "peer_database_url",
     "ready_urls",
     "require_head",
+    "seed",
     "sqlalchemy_url",
     "stop_embedded",
     "watched_urls",

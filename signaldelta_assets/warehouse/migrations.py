@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, pool, text
@@ -16,8 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signaldelta_assets.errors import SignalDeltaError
 
+from .paths import MIGRATIONS
 from .postgres import sqlalchemy_url
 from .roles import READ_MODELS_SQL, become_sql, roles_sql
+from .seeds import seeds_sql
 from .tables import Place
 
 # Alembic is imported where it is used: every process imports this module, few migrate.
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 # The order in which the homes are changed. A reader gets its columns before a writer fills them only by the rules of
 # expanding and contracting; the order decides which home is asked to undo when the other fails.
 ORDER: tuple[Place, ...] = ("aws", "offsite")
@@ -73,6 +73,12 @@ def _step(connection: Connection, revision: str, place: Place) -> None:
 
     config = _config(connection)
     found = _version(connection)
+    stands = _place(connection)
+    if stands not in (None, "one", place):
+        raise WrongSchemaVersionError(
+            f"place: the settings say {place!r}, the database says that it is {stands!r}; "
+            "correct SIGNALDELTA_PLACE or the URL of the database"
+        )
     scripts = ScriptDirectory.from_config(config)
     target = scripts.get_revision(revision).revision
     above = {step.revision for step in scripts.walk_revisions("base", target)}
@@ -81,14 +87,14 @@ def _step(connection: Connection, revision: str, place: Place) -> None:
     elif found != target:
         command.upgrade(config, target)
     if target == head_revision():
-        connection.exec_driver_sql(become_sql(place).replace("%", "%%"))
-        connection.exec_driver_sql(READ_MODELS_SQL.replace("%", "%%"))
+        for statements in filter(None, (become_sql(place), READ_MODELS_SQL, seeds_sql(place))):
+            connection.exec_driver_sql(statements.replace("%", "%%"))
 
 
 def migrate(url: str, revision: str = "head", *, place: Place = "one") -> None:
     """Apply the migrations up to `revision`, in one transaction, under a lock: safe to call from many processes.
 
-    A database that is there already and one of two homes is refused as `one`, and the other way round.
+    A database that is `one` becomes the `place` it is said to be; one of two homes stays what it is, or is refused.
     """
     with _connected(url) as connection:
         # Most calls find nothing to do, and need no right to do it.
@@ -101,10 +107,27 @@ def migrate(url: str, revision: str = "head", *, place: Place = "one") -> None:
             _step(connection, revision, place)
 
 
+def seed(url: str, place: Place = "one") -> int:
+    """Add the seeds that are missing at `place`; return how many rows were added."""
+    with _connected(url) as connection, connection.begin():
+        added = 0
+        for statement in seeds_sql(place).splitlines():
+            added += connection.exec_driver_sql(statement.replace("%", "%%")).rowcount
+        return added
+
+
 def _is_ready(connection: Connection, revision: str, place: Place) -> bool:
     if revision != "head" or _version(connection) != head_revision():
         return False
-    return connection.execute(text("SELECT place FROM signaldelta.this_home")).scalar() == place
+    return _place(connection) == place
+
+
+def _place(connection: Connection) -> str | None:
+    """Return which place a database says that it is, None where it does not know of places yet."""
+    if connection.execute(text("SELECT to_regclass('signaldelta.this_home')")).scalar() is None:
+        return None
+    found: str | None = connection.execute(text("SELECT place FROM signaldelta.this_home")).scalar()
+    return found
 
 
 def migrate_homes(urls: Mapping[Place, str], revision: str = "head", *, level: bool = False) -> None:
@@ -203,7 +226,7 @@ def require_head(url: str, *, place: Place = "one", peer_url: str | None = None)
             raise WrongSchemaVersionError(
                 f"schema version: expected {expected}, found {found}; run `signaldelta db migrate`"
             )
-        stands = connection.execute(text("SELECT place FROM signaldelta.this_home")).scalar()
+        stands = _place(connection)
     if stands != place:
         raise WrongSchemaVersionError(
             f"place: the settings say {place!r}, the database says that it is {stands!r}; "

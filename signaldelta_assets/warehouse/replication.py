@@ -253,6 +253,8 @@ def pair(urls: Mapping[Place, str], told: Told | None = None) -> list[str]:
                             sql.SQL("ALTER SUBSCRIPTION {} REFRESH PUBLICATION").format(sql.Identifier(name))
                         )
                     continue
+                if name not in subscribed and name not in slots:
+                    _refuse_to_lose(opened[home], reader, group, home)
                 if name in subscribed or name in slots or _has_rows(reader, group):
                     rows = resync(urls, group)
                     note(f"{reading} copied {group} anew: {sum(rows.values())} rows differed")
@@ -260,6 +262,53 @@ def pair(urls: Mapping[Place, str], told: Told | None = None) -> list[str]:
                     _subscribe(reader, group, urls[home], copy=True)
                     note(f"{reading} receives {group}")
     return done
+
+
+def _refuse_to_lose(home: Rows, reader: Rows, group: str, place: HomePlace) -> None:
+    """Raise where the reader of a group, about to be made a copy, has rows that its home has not."""
+    for table in tables_of(group):
+        with reader.transaction(force_rollback=True):
+            _stage(home, reader, table)
+            alone = reader.execute(_only_here(table, "count(*) AS rows")).fetchone()
+        if alone is not None and alone["rows"]:
+            raise ReplicationError(
+                f"{_other(place)} has {alone['rows']:,} rows of {table.name} that {place}, its home, has not; "
+                f"`signaldelta db adopt {group}` brings them there first"
+            )
+
+
+def _only_here(table: Table, what: str) -> sql.Composed:
+    """Return the query of `what` over the rows of a table whose key its staged copy has not."""
+    return sql.SQL("SELECT {what} FROM {table} t WHERE NOT EXISTS (SELECT FROM {staging} s WHERE {same})").format(
+        what=sql.SQL(what),
+        table=sql.Identifier(SCHEMA, str(table.name)),
+        staging=sql.Identifier("pg_temp", f"copy_{table.name}"),
+        same=_same_key(table),
+    )
+
+
+def _same_key(table: Table) -> sql.Composed:
+    keys = [sql.Identifier(column.name) for column in table.primary_key.columns]
+    return sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(key) for key in keys)
+
+
+def adopt(urls: Mapping[Place, str], group: str) -> dict[str, int]:
+    """Bring the rows of a group that only its reader has to its home; return how many per table.
+
+    For a database that was both homes and is to be one of two. A key that both have stays as the home has it.
+    """
+    home = _home_of(group)
+    tables = tables_of(group)
+    brought = {}
+    with _opened(urls[home]) as writer, psycopg.connect(plain_url(urls[_other(home)])) as reader, writer.transaction():
+        for table in tables:
+            _stage(reader, writer, table)
+            names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
+            statement = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT DO NOTHING").format(
+                sql.Identifier(SCHEMA, str(table.name)), names, names, sql.Identifier("pg_temp", f"copy_{table.name}")
+            )
+            brought[str(table.name)] = writer.execute(statement).rowcount
+    return brought
 
 
 def _has_rows(connection: Rows, group: str) -> bool:
@@ -280,6 +329,13 @@ def unpair(urls: Mapping[Place, str]) -> None:
                 opened[home].execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name_of(group))))
 
 
+def _home_of(group: str) -> HomePlace:
+    if group not in GROUPS or GROUPS[group].home == "each":
+        known = replicated_groups("aws") + replicated_groups("offsite")
+        raise ReplicationError(f"table group: expected one of {sorted(known)}, found {group!r}")
+    return "aws" if GROUPS[group].home == "aws" else "offsite"
+
+
 def resync(urls: Mapping[Place, str], group: str) -> dict[str, int]:
     """Copy one group anew from its home; return the rows changed per table of the reader.
 
@@ -287,10 +343,7 @@ def resync(urls: Mapping[Place, str], group: str) -> dict[str, int]:
     nobody there sees an empty table; the subscription goes on from that very position. Rows that are equal byte for
     byte are not touched.
     """
-    if group not in GROUPS or GROUPS[group].home == "each":
-        known = replicated_groups("aws") + replicated_groups("offsite")
-        raise ReplicationError(f"table group: expected one of {sorted(known)}, found {group!r}")
-    home: HomePlace = "aws" if GROUPS[group].home == "aws" else "offsite"
+    home = _home_of(group)
     reading = _other(home)
     with _opened(urls[home]) as writer, _opened(urls[reading]) as reader:
         _check_server(home, writer)
@@ -359,7 +412,7 @@ def _differences(table: Table) -> list[sql.Composed]:
     parts = {
         "table": sql.Identifier(SCHEMA, str(table.name)),
         "staging": sql.Identifier("pg_temp", f"copy_{table.name}"),
-        "same": sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(sql.Identifier(key)) for key in keys),
+        "same": _same_key(table),
         "columns": sql.SQL(", ").join(map(sql.Identifier, names)),
     }
     found = [sql.SQL("DELETE FROM {table} t WHERE NOT EXISTS (SELECT FROM {staging} s WHERE {same})").format(**parts)]
