@@ -72,6 +72,8 @@ golden: setup
 # After a change in the table registry; a released schema needs a migration besides.
 schema: setup
 	$(BIN)/signaldelta db schema > migrations/schema.sql
+	$(BIN)/python -m signaldelta_assets.warehouse.pages
+	$(BIN)/python -m signaldelta_assets.warehouse.dbt > dbt_project/models/sources.yml
 
 clean:
 	rm -rf .signaldelta build dist

@@ -11,9 +11,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from signaldelta_assets.warehouse import SCHEMA, Warehouse
+from signaldelta_assets.warehouse import SCHEMA
 from signaldelta_assets.warehouse.ddl import frozen_tables, schema_sql
-from signaldelta_assets.warehouse.pools import WrongHomeError
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.postgres
@@ -78,10 +77,3 @@ def test_every_immutable_thing_is_frozen_and_available_time_is_no_column() -> No
         "backtest_artifacts", "hypothesis_trials", "score_samples", "score_history",
     } <= set(_FROZEN)  # fmt: skip
     assert not re.search(r"^\s*available_time\b", schema_sql(), flags=re.MULTILINE)
-
-
-def test_a_group_is_written_at_its_home_only(postgres_url: str) -> None:
-    with Warehouse(postgres_url, home="aws") as warehouse:
-        for group in ("signals", "backtests", "labels"):
-            with pytest.raises(WrongHomeError, match=group), warehouse.write_pool(group).connection():
-                pytest.fail("opened")
