@@ -4,6 +4,8 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+# See docs/migrations.md.
+phase = "expand"
 
 
 def upgrade() -> None:

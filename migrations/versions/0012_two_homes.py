@@ -9,8 +9,17 @@ revision = "0012"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
+# See docs/migrations.md.
+phase = "expand"
 
 _SQL = Path(__file__).with_suffix(".sql")
+_BEFORE = """CREATE OR REPLACE FUNCTION signaldelta.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION '% on %.% refused: its rows are frozen', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+    USING ERRCODE = 'integrity_constraint_violation',
+          HINT = 'write a new version or revision instead';
+END
+$$"""
 
 
 def upgrade() -> None:
@@ -20,12 +29,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in reversed(re.findall(r"CREATE TABLE (\S+)", _SQL.read_text())):
         op.execute(f"DROP TABLE {table}")
-    op.execute("""
-        CREATE OR REPLACE FUNCTION signaldelta.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-          RAISE EXCEPTION '% on %.% refused: its rows are frozen', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
-            USING ERRCODE = 'integrity_constraint_violation',
-                  HINT = 'write a new version or revision instead';
-        END
-        $$
-    """)
+    op.execute(_BEFORE)
