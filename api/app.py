@@ -28,8 +28,6 @@ from .correlation import CorrelationMiddleware
 from .routers import ROOT, V2
 
 PREFIX = "/api/v2"
-# A request that takes longer than anybody waits for gives its connection back.
-REQUESTS = PoolLimits(size=16, wait_seconds=10, statement_seconds=30, lock_seconds=5, idle_seconds=60)
 _DESCRIPTION = """Read-only access to what was collected, extracted, labeled, scored and tested.
 
 * Questions with `as_of` never show what could not have been known then; `known_as_of` asks what this database held.
@@ -91,8 +89,16 @@ def create() -> FastAPI:
     # A database that does not answer may yet do so, and `/status` tells; one of another version is refused.
     with suppress(OperationalError):
         require_head(url, place=settings.place, peer_url=peer)
+    # A request that takes longer than anybody waits for gives its connection back.
+    limits = PoolLimits(
+        settings.api_connections,
+        wait_seconds=10,
+        statement_seconds=settings.api_statement_timeout_seconds,
+        lock_seconds=5,
+        idle_seconds=60,
+    )
     return create_app(
-        Warehouse(url, place=settings.place, peer_url=peer, limits=REQUESTS),
+        Warehouse(url, place=settings.place, peer_url=peer, limits=limits),
         ArtifactStore(settings.artifacts_dir),
         reports=settings.reports_dir,
         dagster_url=f"http://127.0.0.1:{settings.webserver_port}",

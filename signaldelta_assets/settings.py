@@ -28,6 +28,10 @@ class Settings(BaseSettings):
     peer_database_url: str | None = Field(
         None, description="The other home's PostgreSQL. With no database_url a second embedded one."
     )
+    connections: int = Field(4, ge=1, description="To each home, of a process that works: a run, a command.")
+    statement_timeout_seconds: float = Field(3600.0, ge=0, description="Of such a process; 0 is none.")
+    api_connections: int = Field(16, ge=1, description="To each home, of a process of the API.")
+    api_statement_timeout_seconds: float = Field(30.0, ge=0, description="Of the API: no request waits longer.")
     log_level: str = "INFO"
 
     edgar_www_url: str = Field("https://www.sec.gov", description="EDGAR archives, indexes and feeds.")

@@ -22,13 +22,13 @@ from signaldelta_assets.warehouse import (
     migrate_homes,
     misrouted,
     open_warehouse,
+    other_place,
     replication,
     seed,
     watch,
     watched_urls,
 )
-from signaldelta_assets.warehouse.postgres import embedded_server, restart_embedded
-from signaldelta_assets.warehouse.replication import Lag, ReplicationError
+from signaldelta_assets.warehouse.replication import Lag, ReplicationError, embedded_homes
 
 
 def _homes(settings: Settings) -> dict[Place, str]:
@@ -107,13 +107,9 @@ def list_tables(console: Console) -> None:
 def pair(console: Console, settings: Settings) -> None:
     """Set up or mend the replication between both homes; embedded servers are configured and restarted for it."""
     urls = _homes(settings)
-    for place in urls:
-        folder = settings.postgres_dir if place == settings.place else settings.peer_postgres_dir
-        embedded = settings.database_url is None and settings.peer_database_url is None
-        if embedded and replication.configure(urls[place]):
-            console.print(f"{place}: configured for replication, restarting")
-            restart_embedded(folder)
-            urls[place] = embedded_server(folder)
+    if settings.database_url is None and settings.peer_database_url is None:
+        folders = {settings.place: settings.postgres_dir, other_place(settings.place): settings.peer_postgres_dir}
+        urls = embedded_homes(folders)
     if any(current_revision(url) is None for url in urls.values()):
         migrate_homes(urls, level=True)
     done = replication.pair(urls, told=lambda text: console.print(text, highlight=False))

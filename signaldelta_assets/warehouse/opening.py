@@ -27,6 +27,14 @@ class DatabaseSettings(Protocol):
         """The other home's."""
 
     @property
+    def connections(self) -> int:
+        """Connections of a process that works."""
+
+    @property
+    def statement_timeout_seconds(self) -> float:
+        """How long a statement of such a process may take."""
+
+    @property
     def postgres_dir(self) -> Path:
         """Data directory of the embedded one."""
 
@@ -84,4 +92,6 @@ def ready_urls(settings: DatabaseSettings) -> tuple[str, str | None]:
 def open_warehouse(settings: DatabaseSettings, limits: PoolLimits | None = None) -> Warehouse:
     """Return the warehouse of this place, its database ready (`ready_urls`)."""
     url, peer = ready_urls(settings)
+    if limits is None:
+        limits = PoolLimits(settings.connections, statement_seconds=settings.statement_timeout_seconds)
     return Warehouse(url, place=settings.place, peer_url=peer, limits=limits)

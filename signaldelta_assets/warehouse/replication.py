@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
@@ -22,7 +23,7 @@ from sqlalchemy import Table
 from signaldelta_assets.errors import SignalDeltaError
 
 from .migrations import require_head
-from .postgres import plain_url
+from .postgres import embedded_server, plain_url, restart_embedded
 from .roles import REPLICATION
 from .tables import GROUPS, SCHEMA, Place, metadata, replicated_groups
 
@@ -99,6 +100,16 @@ def configure(url: str) -> bool:
                 connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
         connection.execute("SELECT pg_reload_conf()")
     return bool(short)
+
+
+def embedded_homes(folders: Mapping[Place, Path]) -> dict[Place, str]:
+    """Start an embedded PostgreSQL over each folder, configured for replication; return their URLs."""
+    urls = {}
+    for place, folder in folders.items():
+        if configure(embedded_server(folder)):
+            restart_embedded(folder)
+        urls[place] = embedded_server(folder)
+    return urls
 
 
 def _check_server(place: Place, connection: Rows) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tests.paths import ROOT
 
-from . import collection, evaluation, foundations, joins, run, scoring, snapshot
+from . import collection, evaluation, foundations, homes, joins, run, scoring, snapshot
 from .machine import described
 from .timing import Row
 
@@ -27,6 +27,7 @@ _BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     "Snapshot": snapshot.measure,
     "Foundations": foundations.measure,
     "Collection": collection.measure,
+    "Two homes": homes.measure,
 }
 
 
