@@ -2,7 +2,7 @@
 
 A group's home publishes it as `signaldelta_<group>`; the other place subscribes under the same name, with a slot of
 that name at the home. A subscription belongs to the role `signaldelta_replication`, which may write copies and
-nothing else. Needs PostgreSQL 16 or newer at both places.
+nothing else. Needs PostgreSQL 16 or newer at both places, and a server for itself at each: slots are the server's.
 """
 
 from __future__ import annotations
