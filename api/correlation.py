@@ -1,4 +1,6 @@
-"""Correlation ids: X-Request-ID is taken from the caller or made, kept with the request, logged and sent back."""
+"""Correlation ids: X-Request-ID is taken from the caller or made, kept with the request, logged and sent back.
+
+Rows that a request writes, and writes that are refused, carry it (`signaldelta_assets.correlation`)."""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from signaldelta_assets.correlation import correlated
 from signaldelta_assets.versioning import new_ulid
 
 HEADER = "X-Request-ID"
@@ -40,7 +43,8 @@ class CorrelationMiddleware:
             await send(message)
 
         try:
-            await self.app(scope, receive, tagged)
+            with correlated(request_id):
+                await self.app(scope, receive, tagged)
         finally:
             milliseconds = (time.perf_counter() - started) * 1000
             log.info("%s %s %s %d %.1f ms", request_id, scope["method"], scope["path"], status, milliseconds)

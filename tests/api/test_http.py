@@ -16,6 +16,8 @@ from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
 from api import create_app
+from api.correlation import CorrelationMiddleware
+from signaldelta_assets.correlation import correlation_id
 from signaldelta_assets.versioning import sha256_hex
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from signaldelta_assets.warehouse.tables import metadata
@@ -350,3 +352,19 @@ def test_the_catalogue_shows_every_signal(client: httpx.Client) -> None:
     assert again.status_code == 304
     assert client.get("/api/v2/signals/catalogue/S999").status_code == 404
     assert client.get("/api/v2/signals/catalogue", params={"status": "old"}).status_code == 422
+
+
+def test_a_request_and_what_it_does_have_one_id() -> None:
+    """Handlers run in other threads: the id goes with them."""
+    app = FastAPI()
+    app.add_middleware(CorrelationMiddleware)
+
+    @app.get("/")
+    def show() -> dict[str, str | None]:
+        return {"id": correlation_id()}
+
+    with TestClient(app) as client:
+        answers = [client.get("/", headers={"X-Request-ID": given}) for given in ("mine-1", "mine-2", "not safe\\")]
+    assert [answer.json()["id"] for answer in answers] == [answer.headers["x-request-id"] for answer in answers]
+    assert [answer.json()["id"] for answer in answers][:2] == ["mine-1", "mine-2"]
+    assert correlation_id() is None

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 from psycopg import sql
+from tests.homes.places import Homes, two_homes
 
 from signaldelta_assets.warehouse import GROUPS, Warehouse, migrate, migrate_homes, replication
 from signaldelta_assets.warehouse.replication import ReplicationError, name_of, tables_of
 from signaldelta_assets.warehouse.roles import REPLICATION
 from signaldelta_assets.warehouse.tables import metadata, replicated_groups
 from tests.homes import comparing
-from tests.homes.places import Homes, two_homes
 
 pytestmark = [pytest.mark.postgres, pytest.mark.platform]
 
