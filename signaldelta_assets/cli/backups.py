@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import psycopg
+from psycopg import IsolationLevel
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +19,8 @@ from signaldelta_assets.warehouse import archiver as archiving
 from signaldelta_assets.warehouse import backup as making
 from signaldelta_assets.warehouse import embedded_server
 from signaldelta_assets.warehouse import restore as restoring
+from signaldelta_assets.warehouse.fingerprint import fingerprints
+from signaldelta_assets.warehouse.postgres import plain_url
 
 
 class BackupRequestError(SignalDeltaError):
@@ -102,7 +107,7 @@ def restore(
         if stop:
             restoring.stop_restored(done)
     if as_json:
-        tables = {name: {"rows": found.rows, "sha256": found.sha256} for name, found in done.tables.items()}
+        tables = {name: asdict(found) for name, found in done.tables.items()}
         last = done.last_transaction.isoformat() if done.last_transaction else None
         print(json.dumps({"url": done.url, "last_transaction": last, "tables": tables, "files": done.files,
                           "placed": done.placed, "problems": done.problems}, sort_keys=True))  # fmt: skip
@@ -119,6 +124,21 @@ def restore(
     console.print(f"server            {'stopped: ' if stop else ''}{done.url}", highlight=False, soft_wrap=True)
     _tell(console, done.problems)
     return not done.problems
+
+
+def show_fingerprints(console: Console, *, as_json: bool = False) -> None:
+    """Print the content of every table of the home as rows and hash, all as of one moment."""
+    with psycopg.connect(plain_url(_url(load_settings()))) as view, _progress(console, as_json) as say:
+        view.isolation_level = IsolationLevel.REPEATABLE_READ
+        view.read_only = True
+        found = fingerprints(view, progress=say)
+    if as_json:
+        print(json.dumps({name: asdict(one) for name, one in found.items()}, sort_keys=True))
+        return
+    shown = Table("table", "rows", "sha256")
+    for name, one in found.items():
+        shown.add_row(name, f"{one.rows:,}", one.sha256[:16])
+    console.print(shown)
 
 
 def archiver(

@@ -39,13 +39,15 @@ ARCHIVE_HELP = "A recorded archive's folder; the simulated archive where none is
 @contextmanager
 def refusals() -> Iterator[None]:
     """End with one line and exit code 2 where what is asked for cannot be; with 1 where stored data is not sound."""
-    from signaldelta_assets.backtests import StoredScoreError
     from signaldelta_assets.errors import SignalDeltaError
-    from signaldelta_assets.warehouse import IntegrityError
 
     try:
         yield
     except SignalDeltaError as error:
+        # Which takes seconds to import, and most commands need nothing of it.
+        from signaldelta_assets.backtests import StoredScoreError
+        from signaldelta_assets.warehouse import IntegrityError
+
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1 if isinstance(error, StoredScoreError | IntegrityError) else 2) from error
 
@@ -205,6 +207,15 @@ def restore_command(
     with refusals():
         equal = restore(console, backup, to, until=until, home=home, wal=wal, stop=stop, as_json=as_json)
     raise typer.Exit(0 if equal else 1)
+
+
+@database.command("fingerprints")
+def fingerprints_command(as_json: AS_JSON = False) -> None:
+    """Show the content of every table as a hash: two homes with equal ones hold the same rows."""
+    from .backups import show_fingerprints
+
+    with refusals():
+        show_fingerprints(console, as_json=as_json)
 
 
 @database.command("archiver")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from signaldelta_assets.versioning import sha256_hex
@@ -185,6 +186,8 @@ def test_a_moment_between_two_writes_has_the_first_and_not_the_second(
 ) -> None:
     made = home.back_up()
     first = home.add_document(b"A")
+    with psycopg.connect(home.url) as connection:
+        at_that_moment = fingerprints(connection)
     ((between,),) = home.execute("SELECT clock_timestamp()")
     assert isinstance(between, datetime)
     second = home.add_document(b"B")
@@ -201,6 +204,7 @@ def test_a_moment_between_two_writes_has_the_first_and_not_the_second(
     with psycopg.connect(restored.url) as connection:
         found = {name for (name,) in connection.execute("SELECT body_hash FROM signaldelta.raw_documents").fetchall()}
     assert first in found and second not in found
+    assert restored.tables == at_that_moment
     assert restored.expected == {} and restored.last_transaction is not None
     assert made.moment < restored.last_transaction < between
     assert [re.sub(r"/\S+/files/", "", line) for line in restored.problems] == [
@@ -276,7 +280,8 @@ def test_a_backup_that_is_killed_is_none_and_the_next_one_is_cheap_and_names_wha
     before = backups(home.backups)
     code = (
         "import sys; from pathlib import Path; from signaldelta_assets.warehouse.backup import backup;"
-        " backup(sys.argv[1], Path(sys.argv[2]), archive_dir=Path(sys.argv[3]), artifacts_dir=Path(sys.argv[4]), sync=False)"
+        " backup(sys.argv[1], Path(sys.argv[2]), archive_dir=Path(sys.argv[3]), artifacts_dir=Path(sys.argv[4]),"
+        " sync=False)"
     )
     arguments = [home.url, home.backups, home.archive.root, home.artifacts.root]
     with psycopg.connect(home.url) as writer:
@@ -344,21 +349,25 @@ def test_the_commands_list_and_refuse_and_pruning_keeps_what_is_needed(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from signaldelta_assets.cli import app
+    from signaldelta_assets.cli import backups as commands
 
     monkeypatch.setenv("SIGNALDELTA_HOME", str(home.folder))
     monkeypatch.delenv("SIGNALDELTA_DATABASE_URL", raising=False)
     run = CliRunner().invoke
     kept = backups(home.backups)
     assert [one["name"] for one in json.loads(run(app, ["db", "backups", "--json"]).stdout)] == [b.name for b in kept]
+    hashes = json.loads(run(app, ["db", "fingerprints", "--json"]).stdout)
+    assert hashes.keys() == kept[0].tables.keys() and hashes["raw_documents"]["rows"] == 6
     status = run(app, ["db", "archiver", "status"])
     assert (status.exit_code, "archiving      on" in status.stdout) == (0, True)
-    refused = run(app, ["db", "restore", kept[0].name, "--to", str(home.folder)])
-    assert (refused.exit_code, "found something in it" in refused.stderr) == (2, True)
-    refused = run(app, ["db", "restore", kept[0].name, "--to", str(home.folder / "z"), "--until", "2025-01-01T00:00"])
-    assert (refused.exit_code, "until: expected a moment with a time zone" in refused.stderr) == (2, True)
+    console = Console()
+    with pytest.raises(RestoreError, match="found something in it"):
+        commands.restore(console, kept[0].name, home.folder)
+    with pytest.raises(commands.BackupRequestError, match="until: expected a moment with a time zone"):
+        commands.restore(console, kept[0].name, home.folder / "z", until="2025-01-01T00:00")
     monkeypatch.setenv("SIGNALDELTA_DATABASE_URL", home.url)
-    refused = run(app, ["db", "archiver", "on"])
-    assert refused.exit_code == 2 and "archive_command = 'if test -f" in refused.stderr
+    with pytest.raises(commands.BackupRequestError, match="archive_command = 'if test -f"):
+        commands.archiver(console, "on", None)
 
     wal = home.backups / "wal"
     needed = min(kept[-1].description["wal"])
