@@ -141,10 +141,22 @@ def third(home: Home) -> Iterator[Callable[..., Restored]]:
         stop_restored(one)
 
 
+def _slow_point(execute: Callable[..., object]) -> Callable[..., object]:
+    """What a busy machine may do: time passes between the view of the tables and the point in the log."""
+
+    def slow(connection: object, query: object, *more: object, **options: object) -> object:
+        if "pg_create_restore_point" in str(query):
+            time.sleep(0.1)
+        return execute(connection, query, *more, **options)
+
+    return slow
+
+
 def test_a_backup_under_load_is_a_moment_and_restores_with_equal_hashes(
-    home: Home, third: Callable[..., Restored]
+    home: Home, third: Callable[..., Restored], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with _load(home) as counts:
+    with _load(home) as counts, monkeypatch.context() as patched:
+        patched.setattr(psycopg.Connection, "execute", _slow_point(psycopg.Connection.execute))
         made = home.back_up()
         at_end = sum(counts)
         while sum(counts) == at_end:
