@@ -162,6 +162,25 @@ def adopt(console: Console, settings: Settings, group: str) -> None:
         console.print(f"{table}: {rows:,} rows brought home", highlight=False)
 
 
+def compare(console: Console, settings: Settings, *, wait_seconds: float, as_json: bool) -> bool:
+    """Compare every replicated table of both homes; return whether all are equal."""
+    urls = _homes(settings)
+    replication.wait_until_received(urls, wait_seconds)
+    with console.status("comparing") as shown:
+        found = replication.compare(urls, told=lambda text: shown.update(f"comparing: {text}"))
+    if as_json:
+        print(json.dumps([asdict(one) | {"equal": one.equal} for one in found]))
+        return all(one.equal for one in found)
+    listed = Table("table", "group", "rows at AWS", "rows offsite", "content (SHA-256)")
+    for one in found:
+        content = one.aws.sha256[:16] if one.equal else f"{one.aws.sha256[:16]} and {one.offsite.sha256[:16]}"
+        listed.add_row(one.table, one.group, f"{one.aws.rows:,}", f"{one.offsite.rows:,}", content)
+    console.print(listed)
+    different = [one.table for one in found if not one.equal]
+    console.print(f"different: {', '.join(different)}" if different else "both homes are equal", highlight=False)
+    return not different
+
+
 def recover(console: Console, settings: Settings) -> bool:
     """Deliver refused writes of both places to their homes; return whether none is left."""
     urls = _homes(settings)

@@ -253,6 +253,21 @@ def adopt_command(group: Annotated[str, typer.Argument(help="A table group; `db 
         adopt(console, load_settings(), group)
 
 
+@database.command("compare")
+def compare_command(
+    wait: Annotated[float, typer.Option(help="Seconds to wait until both have received what the other wrote.")] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Compare the content of every replicated table at both homes; exit code 1 where one differs."""
+    from signaldelta_assets.settings import load_settings
+
+    from .database import compare
+
+    with refusals():
+        equal = compare(console, load_settings(), wait_seconds=wait, as_json=as_json)
+    raise typer.Exit(0 if equal else 1)
+
+
 @database.command("recover")
 def recover_command() -> None:
     """Deliver writes that came to the wrong home to the right one, each once; exit code 1 where one is left."""

@@ -22,6 +22,7 @@ from sqlalchemy import Table
 
 from signaldelta_assets.errors import SignalDeltaError
 
+from .fingerprint import Fingerprint, fingerprints
 from .migrations import require_head
 from .postgres import embedded_server, plain_url, restart_embedded
 from .roles import REPLICATION
@@ -570,3 +571,33 @@ def wait_until_received(urls: Mapping[Place, str], seconds: float = 60.0) -> Non
                 if time.monotonic() > deadline:
                     raise ReplicationError(f"{place}: the first copy did not end within {seconds:.0f} s")
                 time.sleep(0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One table at both homes."""
+
+    table: str
+    group: str
+    aws: Fingerprint
+    offsite: Fingerprint
+
+    @property
+    def equal(self) -> bool:
+        """Whether both have the same rows, byte for byte."""
+        return self.aws == self.offsite
+
+
+def compare(urls: Mapping[Place, str], told: Told | None = None) -> list[Compared]:
+    """Return every replicated table's fingerprint at both homes. While a group is written they may differ."""
+    found: dict[Place, dict[str, Fingerprint]] = {}
+    for place in HOMES:
+        with _opened(urls[place]) as connection:
+            found[place] = fingerprints(
+                connection, progress=None if told is None else lambda table, at=place: told(f"{at} {table}")
+            )
+    return [
+        Compared(name, table.info["group"], found["aws"][name], found["offsite"][name])
+        for table in metadata.sorted_tables
+        if table.info["home"] != "each" and (name := str(table.name))
+    ]

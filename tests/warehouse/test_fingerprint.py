@@ -34,6 +34,8 @@ VALUES: dict[str, list[str | None]] = {
     "integer": ["0", "1", "-1", "2147483647", None],
     "bigint": ["0", "1", "-1", "9223372036854775807", None],
     "date": ["2024-03-01", "2024-03-02", "infinity", "0001-01-01", None],
+    "numeric": ["0", "0.0", "-1", "1e30", "0.30000000000000004", "NaN", "Infinity", None],
+    "pg_lsn": ["0/0", "0/1", "FFFFFFFF/FFFFFFFF", None],
     "boolean": ["true", "false", None],
 }  # fmt: skip
 
