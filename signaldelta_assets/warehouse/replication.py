@@ -591,11 +591,17 @@ class Compared:
 def compare(urls: Mapping[Place, str], told: Told | None = None) -> list[Compared]:
     """Return every replicated table's fingerprint at both homes. While a group is written they may differ."""
     found: dict[Place, dict[str, Fingerprint]] = {}
-    for place in HOMES:
+
+    def at(place: Place) -> dict[str, Fingerprint]:
+        def say(table: str) -> None:
+            if told is not None:
+                told(f"{place} {table}")
+
         with _opened(urls[place]) as connection:
-            found[place] = fingerprints(
-                connection, progress=None if told is None else lambda table, at=place: told(f"{at} {table}")
-            )
+            return fingerprints(connection, progress=say)
+
+    for place in HOMES:
+        found[place] = at(place)
     return [
         Compared(name, table.info["group"], found["aws"][name], found["offsite"][name])
         for table in metadata.sorted_tables
