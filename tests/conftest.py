@@ -7,6 +7,7 @@ again; without it one embedded server runs for the session in a temporary direct
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,10 @@ from signaldelta_assets.versioning import new_ulid
 from signaldelta_assets.warehouse import Warehouse, embedded_server, migrate, stop_embedded
 
 _TEMPLATE = "signaldelta_test_template"
+
+# Tests start processes by the hundred. Where byte code is not kept, each would compile over a thousand modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def _database(url: str, name: str) -> str:
