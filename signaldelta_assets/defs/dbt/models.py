@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
 
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.settings import load_settings
@@ -18,6 +17,10 @@ from signaldelta_assets.warehouse.dbt import dbt_environment
 from ..describe import OWNERS
 from ..platform import Platform, database_url
 from ..signals import asset_keys
+from .engine import with_dbt, without_dbt
+
+with without_dbt():
+    from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
 
 # Beside this interpreter: a virtual environment need not be activated.
 DBT = str(Path(sys.executable).with_name("dbt"))
@@ -97,6 +100,7 @@ def defs() -> dg.Definitions:
     def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform) -> Iterator[Any]:
         # The profile reads its connection from the environment; it is known only now.
         os.environ.update(dbt_environment(database_url(platform.settings())))
+        with_dbt()
         yield from dbt.cli(["build"], context=context).stream().fetch_row_counts()
 
     job = dg.define_asset_job(
