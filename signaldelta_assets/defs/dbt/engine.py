@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from typing import Any
 
 # The modules of dagster-dbt that keep which dbt they have found.
 _KNOWING = ("dagster_dbt.compat", "dagster_dbt.core.resource")
@@ -31,7 +32,12 @@ def without_dbt() -> Iterator[None]:
         sys.modules |= known
 
 
+def dbt_version() -> Any:
+    """Return the version of the dbt that is installed, as dagster-dbt compares versions."""
+    return importlib.import_module("dagster_dbt.compat").version.parse(version("dbt-core"))
+
+
 def with_dbt() -> None:
     """Tell dagster-dbt of dbt: from here on it opens dbt's connection, and imports the library for that."""
     for module in map(importlib.import_module, _KNOWING):
-        module.DBT_PYTHON_VERSION = module.version.parse(version("dbt-core"))  # type: ignore[attr-defined]
+        module.DBT_PYTHON_VERSION = dbt_version()  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ from signaldelta_assets.warehouse.dbt import dbt_environment
 from ..describe import OWNERS
 from ..platform import Platform, database_url
 from ..signals import asset_keys
-from .engine import with_dbt, without_dbt
+from .engine import dbt_version, with_dbt, without_dbt
 
 with without_dbt():
     from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
@@ -29,6 +29,14 @@ PROJECT_DIR = Path(__file__).resolve().parents[3] / "dbt_project"
 
 # What the source of all signals is called in `sources.yml`: the layer, for its assets come and go with the catalogue.
 SIGNALS_KEY = dg.AssetKey(["signals"])
+
+
+class Dbt(DbtCliResource):
+    """dbt as a process. Its version is that of the package: asked for it, dbt goes out to look for a newer one."""
+
+    @functools.cached_property
+    def _cli_version(self) -> Any:
+        return dbt_version()
 
 
 class Translator(DagsterDbtTranslator):
@@ -118,5 +126,6 @@ def defs() -> dg.Definitions:
     return dg.Definitions(
         assets=[dbt_models],
         schedules=[schedule],
-        resources={"dbt": DbtCliResource(project_dir=parsed, dbt_executable=DBT)},
+        # The inherited constructor takes a project, of which the fields of the class know nothing.
+        resources={"dbt": Dbt(project_dir=parsed, dbt_executable=DBT)},  # type: ignore[arg-type]
     )
