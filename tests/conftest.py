@@ -6,6 +6,7 @@ again; without it one embedded server runs for the session in a temporary direct
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import tempfile
@@ -99,6 +100,21 @@ def make_postgres_url(postgres_server: str, postgres_template: str) -> Iterator[
     yield make
     for name in names:
         _drop(postgres_server, name)
+
+
+@pytest.fixture(scope="session")
+def parsed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A deployment's home in which dbt's models are parsed, once for all workers: it takes seconds."""
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "parsed"
+    home.mkdir(exist_ok=True)
+    with (home / "lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        patch.setenv("SIGNALDELTA_HOME", str(home))
+        from signaldelta_assets.defs.dbt.models import project
+
+        project()
+    return home
 
 
 @pytest.fixture
