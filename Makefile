@@ -34,7 +34,7 @@ down: setup
 	@$(ENVIRONMENT) $(BIN)/signaldelta down
 
 test: setup lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Without Dagster, HTTP or a database: seconds.
 test-fast: setup
