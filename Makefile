@@ -8,6 +8,8 @@ PLAN ?= recorded
 # The demo on the simulated archive and each plan on a recorded one keep separate state.
 STATE := .signaldelta/$(if $(ARCHIVE),$(PLAN),simulated)
 ENVIRONMENT := SIGNALDELTA_HOME=$${SIGNALDELTA_HOME:-$(STATE)}
+# Where byte code is not kept, as in many containers, each process compiles over a thousand modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo up down test test-fast lint format lock bench determinism study golden schema clean
 
@@ -32,7 +34,7 @@ down: setup
 	@$(ENVIRONMENT) $(BIN)/signaldelta down
 
 test: setup lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Without Dagster, HTTP or a database: seconds.
 test-fast: setup

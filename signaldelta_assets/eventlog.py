@@ -6,28 +6,18 @@ materializations at once, but every planned partition with two connections and t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from dagster import AssetKey, DagsterEventType
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClassData
 from dagster_postgres import PostgresEventLogStorage
-from dagster_postgres.utils import pg_url_from_config
+
+from .storages import Kept
 
 
-class BatchingEventLogStorage(PostgresEventLogStorage):
-    """PostgresEventLogStorage; planned materializations of a batch go into the log together."""
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> BatchingEventLogStorage:
-        """Return this storage, of which the inherited one would make its own kind."""
-        return cls(
-            pg_url_from_config(config_value), config_value.get("should_autocreate_tables", True), inst_data=inst_data
-        )
+class BatchingEventLogStorage(Kept, PostgresEventLogStorage):
+    """PostgresEventLogStorage with a connection that stays; the planned materializations of a batch go together."""
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store the events: the rows that one by one they would be."""

@@ -6,7 +6,9 @@ again; without it one embedded server runs for the session in a temporary direct
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,18 @@ from signaldelta_assets.versioning import new_ulid
 from signaldelta_assets.warehouse import Warehouse, embedded_server, migrate, stop_embedded
 
 _TEMPLATE = "signaldelta_test_template"
+
+# Tests start processes by the hundred. Where byte code is not kept, each would compile over a thousand modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of whole deployments come first: a file takes minutes, and begun last it would leave a worker idle.
+
+    Asked not to reorder files by their numbers of tests (`make test`), xdist hands them out in this order.
+    """
+    items.sort(key=lambda item: item.path.parent.name != "platform")
 
 
 def _database(url: str, name: str) -> str:
@@ -94,6 +108,21 @@ def make_postgres_url(postgres_server: str, postgres_template: str) -> Iterator[
     yield make
     for name in names:
         _drop(postgres_server, name)
+
+
+@pytest.fixture(scope="session")
+def parsed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A deployment's home in which dbt's models are parsed, once for all workers: it takes seconds."""
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "parsed"
+    home.mkdir(exist_ok=True)
+    with (home / "lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        patch.setenv("SIGNALDELTA_HOME", str(home))
+        from signaldelta_assets.defs.dbt.models import project
+
+        project()
+    return home
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -310,6 +312,12 @@ def observation_clock(settings: Settings) -> Clock:
     return SystemClock() if settings.fixed_clock is None else FixedClock(settings.fixed_clock)
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """Return what a client trusts, as httpx would make it: reading it once for all runs of a process is enough."""
+    return httpx.create_ssl_context()
+
+
 @contextmanager
 def open_transport(
     settings: Settings,
@@ -345,7 +353,9 @@ def open_transport(
         # Every node answers for the same chain: what is stored names the chain, not the node.
         upstreams[ETHEREUM] = Upstream(ETHEREUM, settings.ethereum_url, "ethereum:1", bearer, node)
     timeout = httpx.Timeout(settings.http_timeout_seconds)
-    with httpx.Client(timeout=timeout, headers={"Accept-Encoding": "gzip, deflate"}, follow_redirects=False) as client:
+    with httpx.Client(
+        timeout=timeout, headers={"Accept-Encoding": "gzip, deflate"}, follow_redirects=False, verify=_trusted()
+    ) as client:
         yield Transport(
             client,
             archive,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
 import yaml
@@ -17,6 +19,7 @@ from psycopg.rows import dict_row
 
 from api import create_app
 from signaldelta_assets.defs.dbt import models
+from signaldelta_assets.defs.platform import Platform
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse, metadata
 from signaldelta_assets.warehouse.dbt import SOURCE_ASSETS, dbt_environment, source_names, sources_document
@@ -239,6 +242,25 @@ class TestBuild:
                 for row in query(built, f"SELECT * FROM marts.mart_label_minimum WHERE definitions_hash = '{HASH}'")
             }
             assert sum(row["events"] for row in minimum) == 40
+
+    def test_a_build_by_dagster_counts_the_rows_of_its_marts(
+        self, built: str, work: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Definitions load without dbt's library; a build must find it all the same."""
+        shutil.copytree(work / "t", work / "home" / "dbt")
+        monkeypatch.setenv("SIGNALDELTA_HOME", str(work / "home"))
+        monkeypatch.setenv("SIGNALDELTA_DATABASE_URL", built)
+        for name, value in dbt_environment(built).items():
+            monkeypatch.setenv(name, value)
+        found = models.defs()
+        assert isinstance(found, dg.Definitions)
+        key = dg.AssetKey(["marts", "mart_latest_scores"])
+        made = dg.materialize(
+            list(found.assets or ()), selection=dg.AssetSelection.assets(key),
+            resources={**(found.resources or {}), "platform": Platform()},
+        )  # fmt: skip
+        (event,) = made.asset_materializations_for_node("dbt_models")
+        assert (event.asset_key, event.metadata["dagster/row_count"].value) == (key, len(ENTITIES))
 
     def test_dbt_finds_what_is_wrong(self, built: str, work: Path) -> None:
         """The tests are alive: a strength the database would refuse, slipped in behind a dropped constraint."""

@@ -24,9 +24,9 @@ LAYERS = ["raw", "llm", "signals", "labels", "snapshots", "backtests", "scores",
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> dg.RepositoryDefinition:
+def repository(parsed_home: Path) -> dg.RepositoryDefinition:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SIGNALDELTA_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("SIGNALDELTA_HOME", str(parsed_home))
         from signaldelta_assets.definitions import defs
 
         return defs().get_repository_def()
@@ -35,6 +35,19 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> dg.RepositoryDefinit
 def test_definitions_are_those_of_the_golden_file(repository: dg.RepositoryDefinition) -> None:
     found = json.loads(json.dumps(definitions_document(repository)))
     assert found == json.loads(GOLDEN.read_text()), "review the change, then: python -m tests.defs.golden"
+
+
+def test_definitions_are_loaded_once_for_the_same_settings(
+    repository: dg.RepositoryDefinition, parsed_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from signaldelta_assets.definitions import defs
+
+    monkeypatch.setenv("SIGNALDELTA_HOME", str(parsed_home))
+    assert defs().get_repository_def() is repository
+    monkeypatch.setenv("SIGNALDELTA_FIRST_DAY", "2024-05-01")
+    graph = defs().get_repository_def().asset_graph
+    partitions = graph.get(dg.AssetKey(["raw", "edgar", "submissions"])).partitions_def
+    assert partitions is not None and partitions.get_first_partition_key() == "2024-05-01"
 
 
 def test_every_asset_describes_itself(repository: dg.RepositoryDefinition) -> None:
@@ -154,14 +167,17 @@ for package in ("signaldelta_assets", "api"):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
 assert not seen, f"importing reads the environment: {seen}"
+assert "dbt.version" not in sys.modules, "importing definitions imports dbt's library"
 print("imported")
 """
 
 
 def test_importing_any_module_does_no_io_and_reads_no_setting() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", IMPORT_WITHOUT_IO], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+        # Byte code is the interpreter's own business; where it is missing, writing it would look like I/O of ours.
+        [sys.executable, "-B", "-W", "ignore", "-c", IMPORT_WITHOUT_IO],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip().endswith("imported")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,7 +40,7 @@ def small_replay(small_archive: Path, folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def deploy(postgres_server: str, postgres_template: str) -> Iterator[MakeDeployment]:
+def deploy(postgres_server: str, postgres_template: str, parsed_home: Path) -> Iterator[MakeDeployment]:
     """`deploy(replay_url, plan)`: another deployment, with a home and a database of its own."""
     with ExitStack() as stack:
 
@@ -47,6 +48,8 @@ def deploy(postgres_server: str, postgres_template: str) -> Iterator[MakeDeploym
             name = f"signaldelta_test_{new_ulid().lower()}"
             url = _create(postgres_server, name, postgres_template)
             stack.callback(_drop, postgres_server, name)
-            return make_deployment(stack.enter_context(short_folder()), url, replay_url, plan)
+            home = stack.enter_context(short_folder())
+            shutil.copytree(parsed_home / "dbt", home / "dbt")
+            return make_deployment(home, url, replay_url, plan)
 
         yield make

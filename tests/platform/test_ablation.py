@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -28,12 +30,13 @@ WORLD_MODEL: dict[str, Any] = MODEL | {"signals": MODEL["signals"] | {"S002": MO
 
 
 @pytest.fixture(scope="module")
-def deployment(postgres_server: str, postgres_template: str) -> Iterator[Deployment]:
+def deployment(postgres_server: str, postgres_template: str, parsed_home: Path) -> Iterator[Deployment]:
     """A deployment with a made-up world in its database: nothing is collected here."""
     name = f"signaldelta_test_{new_ulid().lower()}"
     url = _create(postgres_server, name, postgres_template)
     with short_folder() as home:
         (home / "tmp").mkdir()
+        shutil.copytree(parsed_home / "dbt", home / "dbt")
         variables = prepare(Settings(home=home, database_url=url)) | {
             "SIGNALDELTA_DATABASE_URL": url,
             "SIGNALDELTA_FIRST_DAY": "2024-01-01",

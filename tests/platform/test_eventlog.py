@@ -17,9 +17,11 @@ from dagster._core.instance.ref import InstanceRef
 from dagster_postgres import PostgresEventLogStorage
 
 from signaldelta_assets.eventlog import BatchingEventLogStorage
+from signaldelta_assets.storages import KeptRunStorage, KeptScheduleStorage
 from signaldelta_assets.warehouse import sqlalchemy_url
 from signaldelta_assets.warehouse.postgres import plain_url
 from tests.paths import ROOT
+from tests.platform.deployment import wait_until
 
 pytestmark = [pytest.mark.platform, pytest.mark.postgres]
 
@@ -106,3 +108,25 @@ def test_it_is_the_one_that_the_deployment_uses(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("SIGNALDELTA_DAGSTER_STATE", "/nowhere")
     reference = InstanceRef.from_dir(str(ROOT))
     assert isinstance(reference.event_storage, BatchingEventLogStorage)
+    assert isinstance(reference.run_storage, KeptRunStorage)
+    assert isinstance(reference.schedule_storage, KeptScheduleStorage)
+
+
+def test_a_storage_keeps_one_connection_and_finds_a_new_server(fresh_postgres_url: str) -> None:
+    with psycopg.connect(plain_url(fresh_postgres_url), autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA kept")
+        storage = KeptRunStorage(
+            sqlalchemy_url(fresh_postgres_url, "psycopg2", options="-csearch_path=kept -capplication_name=kept")
+        )
+        held = "FROM pg_stat_activity WHERE application_name = 'kept'"
+        found = set()
+        for _ in range(3):
+            assert storage.get_runs() == []
+            found |= set(connection.execute(f"SELECT pid {held}").fetchall())
+        assert len(found) == 1
+        # As at the end of a server: the next question is answered all the same, by another.
+        connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {held}")
+        assert storage.get_runs() == []
+        assert len(set(connection.execute(f"SELECT pid {held}").fetchall()) - found) == 1
+        storage.dispose()
+        wait_until(lambda: not connection.execute(f"SELECT pid {held}").fetchall(), 10, "the end of the connection")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
 
 from signaldelta_assets.scoring.elementary import exp, log
 from signaldelta_assets.versioning.compiling import jit
@@ -133,6 +132,9 @@ def fit(method: str, score: Floats, outcome: npt.NDArray[np.bool_]) -> Calibrato
         return lambda new: _sigmoid(new, a, b)
     knots, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
     share = np.bincount(inverse, weights=outcome) / counts
+    # Imported here: it brings all of SciPy's optimizers, a third of what this room takes to load, and few runs ask.
+    from scipy.optimize import isotonic_regression
+
     levels: Floats = isotonic_regression(share, weights=counts.astype(np.float64)).x
 
     def interpolate(new: Floats) -> Floats:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
 
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.settings import load_settings
@@ -19,6 +18,10 @@ from signaldelta_assets.warehouse.dbt import dbt_environment
 from ..describe import OWNERS
 from ..platform import Platform
 from ..signals import asset_keys
+from .engine import dbt_version, with_dbt, without_dbt
+
+with without_dbt():
+    from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
 
 # Beside this interpreter: a virtual environment need not be activated.
 DBT = str(Path(sys.executable).with_name("dbt"))
@@ -27,6 +30,14 @@ PROJECT_DIR = Path(__file__).resolve().parents[3] / "dbt_project"
 
 # What the source of all signals is called in `sources.yml`: the layer, for its assets come and go with the catalogue.
 SIGNALS_KEY = dg.AssetKey(["signals"])
+
+
+class Dbt(DbtCliResource):
+    """dbt as a process. Its version is that of the package: asked for it, dbt goes out to look for a newer one."""
+
+    @functools.cached_property
+    def _cli_version(self) -> Any:
+        return dbt_version()
 
 
 class Translator(DagsterDbtTranslator):
@@ -98,6 +109,7 @@ def defs() -> dg.Definitions:
     def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform) -> Iterator[Any]:
         # The profile reads its connection from the environment; it is known only now.
         os.environ.update(dbt_environment(database_url(platform.settings())))
+        with_dbt()
         yield from dbt.cli(["build"], context=context).stream().fetch_row_counts()
 
     job = dg.define_asset_job(
@@ -115,5 +127,6 @@ def defs() -> dg.Definitions:
     return dg.Definitions(
         assets=[dbt_models],
         schedules=[schedule],
-        resources={"dbt": DbtCliResource(project_dir=parsed, dbt_executable=DBT)},
+        # The inherited constructor takes a project, of which the fields of the class know nothing.
+        resources={"dbt": Dbt(project_dir=parsed, dbt_executable=DBT)},  # type: ignore[arg-type]
     )
