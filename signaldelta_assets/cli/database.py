@@ -63,7 +63,7 @@ def verify(console: Console, settings: Settings, *, archive: bool, as_json: bool
     """Read back everything frozen; return whether all of it is what it was."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-    from signaldelta_assets.backtests.readback import read_back
+    from signaldelta_assets.readback import read_back
 
     bodies = ArtifactStore(settings.archive_dir) if archive else None
     shown = Progress(

@@ -20,7 +20,7 @@ class Platform(dg.ConfigurableResource[None]):
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Remember which run this is: what it writes belongs to it."""
-        self._run_id = context.run_id
+        self._run_id = context.run.run_id if context.run is not None else None
 
     def settings(self) -> Settings:
         """The settings of this deployment."""

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 
 from signaldelta_assets.backtests import run_backtest
-from signaldelta_assets.backtests.readback import read_back
-from signaldelta_assets.warehouse import ArtifactStore
+from signaldelta_assets.readback import read_back
+from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from signaldelta_assets.warehouse.stores import llm
 from tests.backtests.runs.study import make_spec
-from tests.snapshots.world import World
+from tests.snapshots.world import World, build_world
 from tests.warehouse.examples import BODY
 
 pytestmark = pytest.mark.postgres
@@ -67,6 +67,12 @@ TABLES = {
     "model answer": "llm_outputs",
     "trial": "hypothesis_trials",
 }
+
+
+@pytest.fixture(scope="module")
+def world(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with Warehouse(postgres_url) as warehouse:
+        yield build_world(warehouse, ArtifactStore(tmp_path_factory.mktemp("artifacts")))
 
 
 @pytest.fixture(scope="module")

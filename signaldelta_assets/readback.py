@@ -14,6 +14,9 @@ from typing import Any
 import orjson
 from psycopg import sql
 
+from signaldelta_assets.backtests.manifest import check_manifest, manifest_hash
+from signaldelta_assets.backtests.runs import SUFFIXES
+from signaldelta_assets.backtests.verify import rows_changed
 from signaldelta_assets.errors import SignalDeltaError
 from signaldelta_assets.snapshots import snapshot_hash
 from signaldelta_assets.snapshots.reading import read_kind, snapshot_files
@@ -21,10 +24,6 @@ from signaldelta_assets.versioning import canonical_json, sha256_hex
 from signaldelta_assets.warehouse import ArtifactStore, IntegrityError, Warehouse
 from signaldelta_assets.warehouse.pools import identifier
 from signaldelta_assets.warehouse.stores import backtests, labels, signals
-
-from .manifest import check_manifest, manifest_hash
-from .runs import SUFFIXES
-from .verify import rows_changed
 
 # Rows of one way to the server and back.
 _AT_ONCE = 5_000
