@@ -168,9 +168,10 @@ def test_verify_finds_an_artifact_that_was_touched(world: World, run) -> None:
 def test_verify_finds_a_row_that_was_touched(world: World, run, change: str, said: str) -> None:
     # What only an owner of the database can do, whom the triggers do not stop; undone at the end.
     with world.warehouse.write_pool("backtests").connection() as connection:
+        connection.execute("SET LOCAL ROLE NONE")
         connection.execute("SET LOCAL session_replication_role = replica")
         assert connection.execute(change, (run.run_id,)).rowcount == 1
-        touched = SimpleNamespace(read=lambda: nullcontext(connection))
+        touched = SimpleNamespace(read_pool=lambda: SimpleNamespace(connection=lambda: nullcontext(connection)))
         report = verify_run(touched, world.store, run.run_id)
         connection.rollback()
     assert not report.equal and len(report.differences) == 1, report.differences
