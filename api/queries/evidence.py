@@ -252,9 +252,21 @@ def score_history_page(
     if after is not None:
         # The comparison of rows leaves no partition out, this one does.
         condition += f" AND at {'<=' if descending else '>='} %(after_at)s"
-    return rows(
-        connection,
-        f"""SELECT * FROM score_samples WHERE entity_id = %(entity_id)s AND at <= %(as_of)s AND ingest_time <= %(known)s
-            {asked(_SCORE_FILTERS, filters)} {condition} ORDER BY {order} LIMIT %(limit)s""",
-        {**filters, **key, "entity_id": entity_id, "as_of": as_of, "known": known_as_of, "limit": limit},
-    )
+    values = {**filters, **key, "entity_id": entity_id, "as_of": as_of, "known": known_as_of, "limit": limit}
+
+    def page(given: Mapping[str, Any]) -> list[Row]:
+        return rows(
+            connection,
+            f"""SELECT * FROM score_samples
+                WHERE entity_id = %(entity_id)s AND at <= %(as_of)s AND ingest_time <= %(known)s
+                {asked(_SCORE_FILTERS, given)} {condition} ORDER BY {order} LIMIT %(limit)s""",
+            given,
+        )
+
+    if descending and values.get("start") is None:
+        # A page is mostly of the last weeks before it: those first, then every partition there is.
+        newest = min(moment for moment in (as_of, values.get("end"), key.get("after_at")) if moment is not None)
+        found = page({**values, "start": max(newest, _BEGINNING) - _RECENT})
+        if len(found) == limit:
+            return found
+    return page(values)
