@@ -25,7 +25,7 @@ from .artifacts import ArtifactStore
 from .ddl import PARTITIONS_LOCK
 from .partitions import Partition, Rows, owner, partitions
 from .pools import identifier
-from .tables import Keep, Place, metadata, written_at
+from .tables import SCHEMA, Keep, Place, metadata, written_at
 
 BATCH_ROWS = 10_000
 # A body nobody has received for this long, and that no row names: the batch that brought it was never written.
@@ -327,11 +327,28 @@ def _prune_copies(
             for partition in partitions(peer, str(table.name)):
                 if partition.name in here or not _past_period(partition, limit):
                     continue
+                if _has_rows_of(connection, table, partition):
+                    # In DEFAULT there, until they are moved.
+                    continue
                 rows = _rows(peer, partition.name)
                 if dry_run or _drop(peer, table, partition.name):
                     one = Pruned(str(table.name), rows, _why(rule, limit), partition.name, partition.size_bytes)
                     found.append(replace(one, place="the other home"))
     return found
+
+
+def _has_rows_of(connection: Rows, table: Table, partition: Partition) -> bool:
+    """Say whether a table has rows of the period of another home's partition."""
+    key = sql.Identifier(table.info["split"].key)
+    cast = sql.SQL("" if table.info["split"].day else "::timestamptz")
+    asked = sql.SQL(
+        "SELECT EXISTS (SELECT FROM {} r, {}.partition_periods({}, {}, {}) p WHERE r.{key} >= p.lower{cast}"
+        " AND r.{key} < p.upper{cast}) AS there"
+    ).format(
+        identifier(str(table.name)), sql.Identifier(SCHEMA), sql.Literal(str(table.name)),
+        sql.Literal(partition.start), sql.Literal(partition.start), key=key, cast=cast,
+    )  # fmt: skip
+    return bool(_one(connection, asked, "there"))
 
 
 def _bodies_named(connection: Rows, names: Sequence[str]) -> set[str]:
