@@ -65,6 +65,16 @@ class Settings(BaseSettings):
     fixed_clock: datetime | None = Field(
         None, description="Observation time to record instead of the wall clock: for replays of an archive only."
     )
+    keep_days: dict[str, int | None] = Field(
+        {},
+        description="Days that rows of a table stay, null for ever, where the table registry says otherwise: "
+        '{"raw_records": 3650}.',
+    )
+    event_log_days: int | None = Field(
+        30, ge=1, description="Days that Dagster's log of steps and engine stays after a run; unset: for ever."
+    )
+    disk_warning: float = Field(0.8, gt=0, le=1, description="Part of a disk in use at which operators are warned.")
+    disk_critical: float = Field(0.9, gt=0, le=1, description="Part of a disk in use at which it is urgent.")
     api_host: str = "127.0.0.1"
     api_port: int = 8787
     webserver_port: int = 3000
@@ -87,6 +97,15 @@ class Settings(BaseSettings):
         hosts = {urlsplit(url).hostname or "" for url in (self.edgar_www_url, self.edgar_data_url)}
         if not 0 < self.edgar_requests_per_second <= 10 and any(host.endswith("sec.gov") for host in hosts):
             raise ValueError("edgar_requests_per_second: the SEC allows at most 10")
+        return self
+
+    @model_validator(mode="after")
+    def _retention(self) -> Self:
+        for table, days in self.keep_days.items():
+            if days is not None and days < 1:
+                raise ValueError(f"keep_days: {table}: expected at least 1 day or null, found {days}")
+        if self.disk_warning > self.disk_critical:
+            raise ValueError("disk_warning: expected at most disk_critical")
         return self
 
     @field_validator("fixed_clock")

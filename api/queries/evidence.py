@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from psycopg import Connection
@@ -164,6 +164,16 @@ def label(connection: Connection[Row], label_id: str, as_of: datetime, known_as_
     )
 
 
+# Scores are made every hour, so the latest is nearly always in the last partitions, which are asked alone first: a
+# question without an earlier bound looks into every partition there is.
+_RECENT = timedelta(days=45)
+_LATEST = """SELECT * FROM score_samples s
+    WHERE s.entity_id = {entity} AND {between} AND ingest_time <= %(known)s {filters}
+    ORDER BY at DESC, ingest_time DESC, scoring_model_hash, latency_model_hash, definitions_hash LIMIT 1"""
+_BEGINNING = datetime(1, 3, 1, tzinfo=UTC)
+_BETWEEN = ("at <= %(as_of)s AND at > %(recent)s", "at <= %(recent)s")
+
+
 def latest_scores_page(
     connection: Connection[Row],
     filters: Mapping[str, Any],
@@ -174,38 +184,57 @@ def latest_scores_page(
 ) -> tuple[list[Row], str | None]:
     """Return (the latest score of each of the next `limit` entities, last entity if more may follow).
 
-    Entities are found by jumping along the index, so the cost grows with entities, not with samples.
+    Entities are found by jumping along the indexes, so the cost grows with entities, not with samples.
     """
-    found = rows(
+    walked = rows(
         connection,
-        f"""WITH RECURSIVE next_entity AS (
+        """WITH RECURSIVE next_entity AS (
               (SELECT entity_id, 1 AS n FROM score_samples WHERE entity_id > %(after)s ORDER BY entity_id LIMIT 1)
               UNION ALL
               SELECT (SELECT entity_id FROM score_samples s WHERE s.entity_id > e.entity_id ORDER BY entity_id LIMIT 1),
                      e.n + 1
               FROM next_entity e WHERE e.entity_id IS NOT NULL AND e.n < %(limit)s)
-            SELECT e.entity_id AS walked, latest.* FROM next_entity e LEFT JOIN LATERAL (
-              SELECT * FROM score_samples s WHERE s.entity_id = e.entity_id AND at <= %(as_of)s
-                AND ingest_time <= %(known)s {asked(_SCORE_FILTERS, filters)}
-              ORDER BY at DESC, ingest_time DESC, scoring_model_hash, latency_model_hash, definitions_hash LIMIT 1
-            ) latest ON true WHERE e.entity_id IS NOT NULL ORDER BY e.entity_id""",
-        {**filters, "after": after or "", "limit": limit, "as_of": as_of, "known": known_as_of},
+            SELECT entity_id FROM next_entity WHERE entity_id IS NOT NULL ORDER BY entity_id""",
+        {"after": after or "", "limit": limit},
     )
-    scores = [row for row in found if row["at"] is not None]
-    return scores, found[-1]["walked"] if len(found) == limit else None
+    names = [row["entity_id"] for row in walked]
+    found: dict[str, Row] = {}
+    for between in _BETWEEN:
+        left = [name for name in names if name not in found]
+        if left:
+            latest = _LATEST.format(entity="e.entity_id", between=between, filters=asked(_SCORE_FILTERS, filters))
+            for row in rows(
+                connection,
+                f"SELECT latest.* FROM unnest(%(names)s::text[]) AS e (entity_id) CROSS JOIN LATERAL ({latest}) latest",
+                {
+                    **filters,
+                    "names": left,
+                    "as_of": as_of,
+                    "known": known_as_of,
+                    "recent": max(as_of, _BEGINNING) - _RECENT,
+                },
+            ):
+                found[row["entity_id"]] = row
+    return [found[name] for name in names if name in found], names[-1] if len(names) == limit else None
 
 
 def latest_score(
     connection: Connection[Row], entity_id: str, filters: Mapping[str, Any], as_of: datetime, known_as_of: datetime
 ) -> Row | None:
     """Return the entity's latest score at or before `as_of`, never a later one."""
-    return one(
-        connection,
-        f"""SELECT * FROM score_samples WHERE entity_id = %(entity_id)s AND at <= %(as_of)s AND ingest_time <= %(known)s
-            {asked(_SCORE_FILTERS, filters)}
-            ORDER BY at DESC, ingest_time DESC, scoring_model_hash, latency_model_hash, definitions_hash LIMIT 1""",
-        {**filters, "entity_id": entity_id, "as_of": as_of, "known": known_as_of},
-    )
+    values = {
+        **filters,
+        "entity_id": entity_id,
+        "as_of": as_of,
+        "known": known_as_of,
+        "recent": max(as_of, _BEGINNING) - _RECENT,
+    }
+    for between in _BETWEEN:
+        latest = _LATEST.format(entity="%(entity_id)s", between=between, filters=asked(_SCORE_FILTERS, filters))
+        found = one(connection, latest, values)
+        if found is not None:
+            return found
+    return None
 
 
 def score_history_page(
@@ -220,9 +249,24 @@ def score_history_page(
 ) -> list[Row]:
     """Return the entity's scores at or before `as_of`, by (at, model hashes)."""
     condition, order, key = keyset(SCORE_KEY, after, descending)
-    return rows(
-        connection,
-        f"""SELECT * FROM score_samples WHERE entity_id = %(entity_id)s AND at <= %(as_of)s AND ingest_time <= %(known)s
-            {asked(_SCORE_FILTERS, filters)} {condition} ORDER BY {order} LIMIT %(limit)s""",
-        {**filters, **key, "entity_id": entity_id, "as_of": as_of, "known": known_as_of, "limit": limit},
-    )
+    if after is not None:
+        # The comparison of rows leaves no partition out, this one does.
+        condition += f" AND at {'<=' if descending else '>='} %(after_at)s"
+    values = {**filters, **key, "entity_id": entity_id, "as_of": as_of, "known": known_as_of, "limit": limit}
+
+    def page(given: Mapping[str, Any]) -> list[Row]:
+        return rows(
+            connection,
+            f"""SELECT * FROM score_samples
+                WHERE entity_id = %(entity_id)s AND at <= %(as_of)s AND ingest_time <= %(known)s
+                {asked(_SCORE_FILTERS, given)} {condition} ORDER BY {order} LIMIT %(limit)s""",
+            given,
+        )
+
+    if descending and values.get("start") is None:
+        # A page is mostly of the last weeks before it: those first, then every partition there is.
+        newest = min(moment for moment in (as_of, values.get("end"), key.get("after_at")) if moment is not None)
+        found = page({**values, "start": max(newest, _BEGINNING) - _RECENT})
+        if len(found) == limit:
+            return found
+    return page(values)

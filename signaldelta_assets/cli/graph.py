@@ -30,7 +30,9 @@ def asset_graph_svg(repository: dg.RepositoryDefinition) -> str:
     parents: dict[dg.AssetKey, set[dg.AssetKey]] = {key: set() for key in members}
     for key in graph.executable_asset_keys:
         parents[box(key)] |= {box(parent) for parent in graph.get(key).parent_keys}
-    keys = sorted(members)
+    # What is no part of the way of the data, such as the maintenance, has no column.
+    drawn = {layer for layers in COLUMNS for layer in layers}
+    keys = sorted(key for key in members if key.path[0] in drawn)
     place: dict[dg.AssetKey, tuple[float, float]] = {}
     columns = [[key for layer in layers for key in keys if key.path[0] == layer] for layers in COLUMNS]
     tallest = max(map(len, columns))

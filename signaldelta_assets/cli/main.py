@@ -351,6 +351,26 @@ def archiver_command(
     raise typer.Exit(0 if well else 1)
 
 
+@database.command("prune")
+def prune_command(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing: show what would go.")] = False,
+) -> None:
+    """Remove what is past its time and what nothing rests on; docs/retention.md says what that is."""
+    from .retention import prune
+
+    with refusals():
+        prune(console, dry_run=dry_run)
+
+
+@database.command("partitions")
+def partitions_command() -> None:
+    """Make the partitions of the next two years, move what landed in DEFAULT, list all of them."""
+    from .retention import show_partitions
+
+    with refusals():
+        show_partitions(console)
+
+
 @signals.command("list")
 def list_signals(
     family: Annotated[str | None, typer.Option(help="Of this family, F01 to F16.")] = None,

@@ -10,7 +10,7 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _NAME = re.compile(r"[0-9a-f]{64}")
+_REMOVING = ".removing-"
 
 
 class IntegrityError(SignalDeltaError):
@@ -69,11 +70,45 @@ class ArtifactStore:
         return self.root / name[:2] / f"{name}{suffix}"
 
     def put_bytes(self, data: bytes, suffix: str = "") -> str:
-        """Store `data`; return its name. Storing the same bytes again does nothing."""
+        """Store `data`; return its name. Storing the same bytes again only says that they are wanted (`remove`)."""
         name = sha256_hex(data)
-        if not self.path(name, suffix).exists():
+        try:
+            os.utime(self.path(name, suffix))
+        except FileNotFoundError:
             self.put_file(lambda file: file.write(data), suffix)
         return name
+
+    def remove(self, name: str, suffix: str = "", *, unwanted_since: float) -> int | None:
+        """Remove a file that nobody has stored since `unwanted_since` (seconds of the epoch); return its size.
+
+        None where it is not there or was stored later: whoever stores it may not have written yet what refers to it.
+        """
+        path = self.path(name, suffix)
+        aside = path.with_name(f"{_REMOVING}{path.name}")
+        try:
+            if path.stat().st_mtime >= unwanted_since:
+                return None
+            # Whoever stores it from now on finds no file and writes one.
+            path.replace(aside)
+            found = aside.stat()
+        except FileNotFoundError:
+            return None
+        if found.st_mtime >= unwanted_since:
+            aside.replace(path)
+            return None
+        aside.unlink()
+        return found.st_size
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of every file of the store, in no order."""
+        for folder in self.root.glob("[0-9a-f][0-9a-f]"):
+            for path in folder.iterdir():
+                if path.name.startswith(_REMOVING):
+                    # Whoever was to remove it was killed before it could decide.
+                    path = path.replace(path.with_name(path.name.removeprefix(_REMOVING)))
+                found = _NAME.match(path.name)
+                if found is not None:
+                    yield found.group()
 
     def put_file(self, write: Callable[[HashingFile], object], suffix: str = "") -> str:
         """Let `write` fill a temporary file, named by its bytes as they pass; return the name.

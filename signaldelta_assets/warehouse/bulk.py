@@ -37,7 +37,8 @@ def copy_new(
         offered += 1
         wanted.setdefault(row[at], row)
     known = connection.execute(
-        sql.SQL("SELECT {key} AS known FROM {table} WHERE {key} = ANY(%s)").format(
+        # A join, not `= ANY`: of a partitioned table each id then asks the partition that may hold it.
+        sql.SQL("SELECT {key} AS known FROM unnest(%s::text[]) AS asked (id) JOIN {table} ON {key} = asked.id").format(
             key=sql.Identifier(key), table=identifier(table)
         ),
         (list(wanted),),

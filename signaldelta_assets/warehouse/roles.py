@@ -63,7 +63,24 @@ def grants_sql(place: Place) -> str:
         else:
             # What was copied may be copied again (`replication.resync`), frozen or not.
             lines.append(f"GRANT INSERT, UPDATE, DELETE, TRUNCATE ON {SCHEMA}.{table.name} TO {REPLICATION};")
+    lines.append(_PARTITIONS_SQL)
     return "\n".join(lines)
+
+
+# A replicated row is put into its partition with the rights to that one. What the application writes names the table.
+_PARTITIONS_SQL = f"""
+DO $$
+DECLARE
+  part regclass;
+BEGIN
+  FOR part IN SELECT inhrelid FROM pg_inherits JOIN pg_class ON pg_class.oid = inhparent
+      WHERE relkind = 'p' AND relnamespace = '{SCHEMA}'::regnamespace
+        AND has_table_privilege('{REPLICATION}', inhparent, 'INSERT') LOOP
+    EXECUTE format('GRANT INSERT, UPDATE, DELETE, TRUNCATE ON %s TO {REPLICATION}', part);
+  END LOOP;
+END
+$$;
+""".strip()
 
 
 # Outside of the schema: what dbt makes may be read by the application, whenever it is made.

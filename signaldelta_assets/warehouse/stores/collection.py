@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 from signaldelta_assets.contracts import QuarantinedRecord, RawRecord
 from signaldelta_assets.versioning import canonical_json, content_ulid
 
+from .. import partitions
 from ..bulk import copy_new
 from ..pools import Warehouse
 from ..tables import SCHEMA
@@ -406,6 +407,8 @@ def quarantine_id(collector: str, refused: QuarantinedRecord, day: date | None) 
 def write_batch(warehouse: Warehouse, run_id: str, collector: str, rows: BatchRows) -> Written:
     """Write one batch in one transaction; return what was new."""
     written = Written()
+    years = {record.event_time.year for record in rows.records if record.event_time is not None}
+    partitions.ensure(warehouse, "raw_records", (date(year, 1, 1) for year in years))
     with warehouse.write_pool(GROUP).connection() as connection:
         _, written.documents = copy_new(
             connection,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from signaldelta_assets.contracts import ScoreSample
 from signaldelta_assets.versioning import canonical_json
 
+from .. import partitions
 from ..bulk import copy_new
 from ..pools import Warehouse
 from .revisions import lock
@@ -73,6 +74,9 @@ def write_score_samples(
     hashes = (scoring_model_hash, latency_model_hash, definitions_hash)
     columns = ("entity_id", "at", "scoring_model_hash", "latency_model_hash", "definitions_hash", "input_hash",
                *_FIGURES, "chain_probabilities", "family_deltas", "top_contributors")  # fmt: skip
+    days = {score.at.astimezone(UTC).date() for score in ordered}
+    for table in ("score_samples", "score_history"):
+        partitions.ensure(warehouse, table, days)
     with warehouse.write_pool("signals").connection() as connection:
         lock(connection, f"score_history:{scoring_model_hash}")
         offered, written = copy_new(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, CheckConstraint, Column, Date, ForeignKey, Index, Integer, SmallInteger, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from .registry import NOW, UTC_TIME, ingest_time, sha256, table, ulid
+from .registry import NOW, UTC_TIME, Keep, Split, ingest_time, sha256, table, ulid
 
 collector_runs = table(
     "collector_runs",
@@ -67,6 +67,8 @@ raw_documents = table(
     identity="content",
     why="Every body received, archived under its SHA-256 before anything parsed it.",
     frozen=True,
+    # As long as the records read from it: what an upstream has said cannot be asked for again as it was then.
+    keep=Keep(None, "observed_time"),
 )
 
 http_validators = table(
@@ -133,6 +135,11 @@ raw_records = table(
     identity="content",
     why="The RawRecord envelope: one fact of one upstream document; the contract between collectors and extractors.",
     frozen=True,
+    # A changed rule reads all of them again, and a quarter of labels all that came before.
+    keep=Keep(None, "partition_date"),
+    # By the id, not by partition_date: a primary key has to hold what a table is partitioned by, and the same record
+    # must be one row whatever day it was put on. The id begins with event_time, which decides partition_date.
+    split=Split("raw_record_id", "year", day="partition_date"),
     # Hundreds of thousands of rows name a handful of parents: a foreign key would look each of them up row by row.
     parents={"collector_run_id": collector_runs.c.collector_run_id, "body_hash": raw_documents.c.body_hash},
 )

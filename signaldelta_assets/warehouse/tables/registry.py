@@ -102,6 +102,20 @@ class Keep:
 FOR_EVER = Keep()
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a table is partitioned: a range of `key` for every month or year (UTC).
+
+    `day`: where the key is an id that begins with its moment (ULID), the column of the day which that moment decides.
+    Rows whose id has no moment stand in a partition of their own, `<table>_undated`. Rows of a time that no partition
+    was made for stand in `<table>_default`, from where the maintenance moves them.
+    """
+
+    key: str
+    every: Literal["month", "year"]
+    day: str | None = None
+
+
 def table(
     name: str,
     *columns: object,
@@ -111,10 +125,12 @@ def table(
     frozen: bool = False,
     keep: Keep = FOR_EVER,
     parents: Mapping[str, Column[object]] | None = None,
+    split: Split | None = None,
 ) -> Table:
     """Register a table. `frozen`: the database refuses UPDATE, DELETE and TRUNCATE on it.
 
     `parents`: columns whose values must stand in another table, checked once per statement over the rows it added.
+    `split`: how it is partitioned, not at all without.
     """
     info = {
         "group": group,
@@ -124,8 +140,15 @@ def table(
         "frozen": frozen,
         "keep": keep,
         "parents": parents or {},
+        "split": split,
     }
-    return Table(name, metadata, *columns, info=info, comment=why)  # type: ignore[arg-type]
+    options = {} if split is None else {"postgresql_partition_by": f"RANGE ({split.key})"}
+    return Table(name, metadata, *columns, info=info, comment=why, **options)  # type: ignore[arg-type]
+
+
+def split_tables() -> list[Table]:
+    """Return the partitioned tables, by name."""
+    return [table for table in metadata.sorted_tables if table.info["split"] is not None]
 
 
 def times(table: Table) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, CheckConstraint, Column, Date, Double, Index, Integer, SmallInteger, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from .registry import NOW, UTC_TIME, ingest_time, sha256, table, ulid
+from .registry import NOW, UTC_TIME, Keep, Split, ingest_time, sha256, table, ulid
 
 iald_signals = table(
     "iald_signals",
@@ -89,6 +89,10 @@ score_samples = table(
     identity="natural",
     why="Live scores with their explanations, one per entity and hour.",
     frozen=True,
+    # Two years can be compared with each other day by day; the same kernel makes older ones again from the events,
+    # which stay, and what changed is in score_history.
+    keep=Keep(800, "at"),
+    split=Split("at", "month"),
 )
 
 score_history = table(
@@ -108,4 +112,7 @@ score_history = table(
     identity="natural",
     why="The narrow series behind charts: a row where the score differs from the one before by the same models.",
     frozen=True,
+    # It is what charts are drawn from, and a hundredth of the samples.
+    keep=Keep(None, "at"),
+    split=Split("at", "month"),
 )
