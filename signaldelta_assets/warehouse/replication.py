@@ -250,6 +250,7 @@ def pair(urls: Mapping[Place, str], told: Told | None = None) -> list[str]:
             for group in changed:
                 note(f"{home} publishes {group}: {len(tables_of(group))} tables")
             subscribed = _subscriptions(reader)
+            unread = unread_tables(reader)
             slots = _slots(opened[home])
             for group in replicated_groups(home):
                 if not tables_of(group):
@@ -260,11 +261,15 @@ def pair(urls: Mapping[Place, str], told: Told | None = None) -> list[str]:
                     if not subscribed[name]["subenabled"]:
                         reader.execute(sql.SQL("ALTER SUBSCRIPTION {} ENABLE").format(sql.Identifier(name)))
                         note(f"{reading} receives {group} again")
-                    if group in changed:
+                    if not unread.get(group):
+                        continue
+                    if all(_is_empty(reader, table) for table in unread[group]):
+                        # New tables: PostgreSQL copies what their home has.
                         reader.execute(
                             sql.SQL("ALTER SUBSCRIPTION {} REFRESH PUBLICATION").format(sql.Identifier(name))
                         )
-                    continue
+                        note(f"{reading} receives {', '.join(unread[group])} of {group} as well")
+                        continue
                 if name not in subscribed and name not in slots:
                     _refuse_to_lose(opened[home], reader, group, home)
                 if name in subscribed or name in slots or _has_rows(reader, group):
@@ -323,12 +328,34 @@ def adopt(urls: Mapping[Place, str], group: str) -> dict[str, int]:
     return brought
 
 
+def unread_tables(reader: Rows) -> dict[str, list[str]]:
+    """Return per subscribed group the tables that its subscription does not know: new ones, and replaced ones.
+
+    A subscription knows a table by its identity, not by its name: one that a migration made anew is another.
+    """
+    rows = reader.execute(
+        "SELECT s.subname, coalesce(array_agg(c.relname::text) FILTER (WHERE c.oid IS NOT NULL), '{}') AS tables"
+        " FROM pg_subscription s LEFT JOIN pg_subscription_rel r ON r.srsubid = s.oid"
+        " LEFT JOIN pg_class c ON c.oid = r.srrelid AND c.relnamespace = to_regnamespace(%s)"
+        " WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) GROUP BY 1",
+        (SCHEMA,),
+    ).fetchall()
+    read = {row["subname"]: set(row["tables"]) for row in rows}
+    found = {}
+    for group in GROUPS:
+        if name_of(group) in read:
+            missing = {str(table.name) for table in tables_of(group)} - read[name_of(group)]
+            found[group] = sorted(missing)
+    return found
+
+
 def _has_rows(connection: Rows, group: str) -> bool:
-    for table in tables_of(group):
-        query = sql.SQL("SELECT FROM {} LIMIT 1").format(sql.Identifier(SCHEMA, str(table.name)))
-        if connection.execute(query).fetchone() is not None:
-            return True
-    return False
+    return not all(_is_empty(connection, str(table.name)) for table in tables_of(group))
+
+
+def _is_empty(connection: Rows, table: str) -> bool:
+    query = sql.SQL("SELECT FROM {} LIMIT 1").format(sql.Identifier(SCHEMA, table))
+    return connection.execute(query).fetchone() is None
 
 
 def unpair(urls: Mapping[Place, str]) -> None:
