@@ -160,6 +160,31 @@ def test_a_group_is_copied_anew_and_goes_on(homes: Homes, lost: str) -> None:
     assert replication.pair(homes.urls) == []
 
 
+def test_a_table_that_a_migration_made_anew_is_received_again(homes: Homes) -> None:
+    """A subscription knows tables by identity: the new one is none that it reads."""
+    homes.rows("offsite", "INSERT INTO securities (entity_id, asset_class, name) VALUES ('anew', 'pool', 'P')")
+    homes.rows("offsite", "INSERT INTO pools (entity_id, token0, token1) VALUES ('anew', 'a', 'b')")
+    _equal(homes)
+    for statement in (
+        "ALTER TABLE pools RENAME TO pools_before",
+        "CREATE TABLE pools (LIKE pools_before INCLUDING ALL)",
+        "INSERT INTO pools SELECT * FROM pools_before",
+        "DROP TABLE pools_before",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON pools TO signaldelta_replication",
+    ):
+        homes.rows("aws", statement)
+    homes.rows("offsite", "UPDATE pools SET token0 = 'c'")
+    replication.wait_until_received(homes.urls)
+    assert homes.rows("aws", "SELECT token0 FROM pools") == [{"token0": "a"}]
+    assert any("does not receive pools of reference" in trouble.words for trouble in homes.look().troubles)
+    assert replication.pair(homes.urls) == ["aws copied reference anew: 1 rows differed"]
+    _equal(homes)
+    homes.rows("offsite", "UPDATE pools SET token0 = 'd'")
+    _equal(homes)
+    assert homes.rows("aws", "SELECT token0 FROM pools") == [{"token0": "d"}]
+    homes.quiet()
+
+
 def test_a_group_that_is_none_is_named(homes: Homes) -> None:
     for group in ("operations", "nonsense"):
         with pytest.raises(ReplicationError, match=f"expected one of .*'backtests'.*found '{group}'"):
