@@ -460,6 +460,16 @@ def received(connection: Rows) -> list[dict[str, Any]]:
     return connection.execute(_RECEIVED).fetchall()
 
 
+def unknown_lags(home: HomePlace, why: str) -> list[Lag]:
+    """Return the lags of a home that does not answer."""
+    words = why.strip().splitlines()[0]
+    return [
+        Lag(group, home, GROUPS[group].lag_seconds or 0.0, None, None, "unknown",
+            f"{group}: {home} does not answer: {words}")
+        for group in replicated_groups(home) if tables_of(group)
+    ]  # fmt: skip
+
+
 def lag(urls: Mapping[Place, str]) -> list[Lag]:
     """Return the lag of every group, asked at both homes; a home that does not answer gives unknown lags."""
     found = []
@@ -468,12 +478,7 @@ def lag(urls: Mapping[Place, str]) -> list[Lag]:
             with _opened(urls[place]) as connection:
                 found += lag_of_home(connection, place)
         except psycopg.OperationalError as error:
-            words = str(error).strip().splitlines()[0]
-            found += [
-                Lag(group, place, GROUPS[group].lag_seconds or 0.0, None, None, "unknown",
-                    f"{group}: {place} does not answer: {words}")
-                for group in replicated_groups(place)
-            ]  # fmt: skip
+            found += unknown_lags(place, str(error))
     return found
 
 
