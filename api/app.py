@@ -26,6 +26,7 @@ from signaldelta_assets.warehouse import (
 from . import problems
 from .correlation import CorrelationMiddleware
 from .routers import ROOT, V2
+from .status import Watching
 
 PREFIX = "/api/v2"
 # A request that takes longer than anybody waits for gives its connection back.
@@ -64,6 +65,7 @@ def create_app(
     )
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
     app.state.reports = reports
+    app.state.watching = Watching(warehouse)
     for router in ROOT:
         app.include_router(router)
     for router in V2:
