@@ -1,0 +1,75 @@
+"""What stands between two homes fails: their link, what is delivered over it, their schemas, their clocks."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from signaldelta_assets.warehouse import watch
+from tests.homes import scenarios
+from tests.homes.places import Homes, Link, socket_of
+
+pytestmark = [pytest.mark.platform, pytest.mark.postgres]
+
+
+def test_a_link_that_is_cut_is_told_and_catches_up(homes: Homes) -> None:
+    outcome = scenarios.link_cut(homes, "refused")
+    assert "aws is not connected to offsite" in outcome.words and outcome.told_seconds < 60
+    assert outcome.lost == [] and outcome.consistent_seconds < 60
+
+
+def test_rows_that_arrive_twice_are_told_and_healed(homes: Homes) -> None:
+    outcome = scenarios.replayed_from_an_older_position(homes)
+    assert "signaldelta_models" in outcome.words and outcome.told_seconds < 60
+    # The rows were there; what had not come through since is what was written.
+    assert outcome.lost == [] and outcome.notes["rows that `resync` had to write"] == 3
+
+
+def test_writes_at_the_wrong_home_are_delivered_once(homes: Homes) -> None:
+    outcome = scenarios.misrouted_twice(homes)
+    assert outcome.lost == []
+    assert "aws: 6 writes came to the wrong home" in outcome.words and "db recover" in outcome.words
+
+
+def test_a_migration_leaves_both_homes_as_they_were(homes: Homes) -> None:
+    step, commit, versions = scenarios.migration_fails(homes)
+    assert "migration failed at offsite" in step.words and "not at this home" in step.words
+    assert "offsite could not commit" in commit.words
+    assert "signaldelta db migrate" in versions.words
+
+
+def test_clocks_that_are_apart_are_told_and_nothing_minds(homes: Homes, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = scenarios.clocks_apart(homes, lambda hook: monkeypatch.setattr(watch, "_clock_offset", hook))
+    assert outcome.words == "the clocks of offsite and aws are 420.0 s apart, allowed 5 s"
+
+
+def test_the_api_does_not_hang_where_the_other_home_swallows_everything(homes: Homes) -> None:
+    from fastapi.testclient import TestClient
+
+    from api.app import create_app
+    from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+
+    link = Link(socket_of(homes.urls["offsite"]), homes.folder)
+    link.open()
+    try:
+        with (
+            Warehouse(homes.urls["aws"], place="aws", peer_url=link.url) as warehouse,
+            TestClient(create_app(warehouse, ArtifactStore(homes.folder / "none"))) as client,
+        ):
+            body = client.get("/status").json()
+            assert (body["status"], body["place"], body["reasons"]) == ("ok", "aws", [])
+            lags = {lag["group"]: lag for lag in body["replication"]}
+            assert lags["signals"]["seconds"] is not None and lags["users"]["home"] == "aws"
+            time.sleep(2.1)
+            link.freeze()
+            began = time.monotonic()
+            body = client.get("/status").json()
+            assert time.monotonic() - began < 6
+            assert body["status"] == "degraded" and body["database"] == "reachable"
+            deadline = time.monotonic() + 30
+            while not any("offsite: the database does not answer" in reason for reason in body["reasons"]):
+                assert time.monotonic() < deadline, body["reasons"]
+                body = client.get("/status").json()
+    finally:
+        link.close()
