@@ -62,7 +62,7 @@ def _dagster(url: str | None) -> str:
 
 
 def platform_status(warehouse: Warehouse, watching: Watching, dagster_url: str | None) -> Status:
-    """Return the status; `degraded` with reasons where a home, the schema, replication, Dagster or a collector is ill."""
+    """Return the status; `degraded` with reasons: a home, the schema, replication, Dagster, a collector."""
     dagster = _dagster(dagster_url)
     reasons = ["dagster: unreachable"] if dagster == "unreachable" else []
     view, silence = watching.view()

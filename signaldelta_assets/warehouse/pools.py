@@ -231,17 +231,26 @@ class Warehouse:
 
     @contextmanager
     def arrow(self) -> Iterator[dbapi.Connection]:
-        """An ADBC connection of its own, for reading many rows into Arrow tables."""
-        with self._arrow_lock:
-            if self._arrow is None:
-                # It imports every data frame library there is, which a process that only writes need not wait for.
-                from adbc_driver_postgresql import dbapi
+        """An ADBC connection of its own, for reading many rows into Arrow tables. Raises `HomeLostError`."""
+        # It imports every data frame library there is, which a process that only writes need not wait for.
+        from adbc_driver_postgresql import dbapi
 
-                # It learns every type of the server first, which takes longer than most reads; its clones know them.
-                self._arrow = dbapi.connect(plain_url(self.url, options=self.limits.options()), autocommit=True)
-            connection = self._arrow.adbc_clone()
-        with closing(connection):
-            yield connection
+        try:
+            with self._arrow_lock:
+                if self._arrow is None:
+                    # It learns every type of the server first, which takes longer than most reads; clones know them.
+                    self._arrow = dbapi.connect(plain_url(self.url, options=self.limits.options()), autocommit=True)
+                connection = self._arrow.adbc_clone()
+            with closing(connection):
+                yield connection
+        except (dbapi.OperationalError, dbapi.InternalError) as error:
+            # What the server refuses has a code; what never reached it has none, or that of its end.
+            if error.sqlstate and not error.sqlstate.startswith(("08", "57P")):
+                raise
+            words = " ".join(str(error).split())
+            raise HomeLostError(
+                f"home {self.place!r}: the connection was lost; start the same again: {words}"
+            ) from error
 
     def quiesce(self) -> Any:
         """Wait until no write is under way; return the database's clock then (datetime, UTC).
