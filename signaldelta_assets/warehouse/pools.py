@@ -255,8 +255,14 @@ class Warehouse:
     def quiesce(self) -> Any:
         """Wait until no write is under way; return the database's clock then (datetime, UTC).
 
-        Every row with an earlier `ingest_time` is visible from that moment on, so a snapshot as of it is whole.
+        Every row with an earlier `ingest_time` is visible from that moment on, so a snapshot as of it is whole. Raises
+        `WrongHomeError` at the home that has copies: rows are still on their way there, stamped by another clock.
         """
+        if not written_at("signals", self.place):
+            raise WrongHomeError(
+                f"what is frozen is frozen where it is written, at {WRITE_HOMES['signals']!r}, not at {self.place!r}: "
+                "rows of that home's clock may still be on their way here"
+            )
         with self._connection(self._local) as connection:
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITERS_LOCK,))
             row = connection.execute("SELECT clock_timestamp() AS now").fetchone()

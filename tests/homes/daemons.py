@@ -114,8 +114,8 @@ class Daemons:
 
     def runs(self, job: str) -> list[tuple[str, str]]:
         """Ids and states of a job's runs, in the order of their creation."""
-        rows = self.homes.rows("offsite", "SELECT run_id, status FROM dagster.runs WHERE pipeline_name = %s ORDER BY id",
-                               job)  # fmt: skip
+        query = "SELECT run_id, status FROM dagster.runs WHERE pipeline_name = %s ORDER BY id"
+        rows = self.homes.rows("offsite", query, job)
         return [(row["run_id"], row["status"]) for row in rows]
 
     def workers(self) -> list[psutil.Process]:

@@ -265,7 +265,7 @@ class Reference:
 PIECES = 4
 
 
-def undisturbed(homes: Homes) -> Reference:
+def undisturbed(homes: Homes, backtests: int = 1) -> Reference:
     """Do all the work in a database of its own at aws' server, in the same pieces, and note what came of each."""
     with psycopg.connect(plain_url(homes.urls["aws"]), autocommit=True) as connection:
         connection.execute("CREATE DATABASE reference")
@@ -280,8 +280,10 @@ def undisturbed(homes: Homes) -> Reference:
     for name, job, arguments in pieces:
         found.results[name] = homes.start(job, *arguments, variables=variables).result()
         found.prints[name] = comparing.of_work(url)
-    found.results["backtest"] = homes.start("backtest", found.results["freeze"]["spec"], variables=variables).result()
-    found.prints["backtest"] = comparing.of_work(url)
+    for place in range(backtests):
+        spec = found.results["freeze"]["specs"][place]
+        found.results[f"backtest {place}"] = homes.start("backtest", spec, variables=variables).result()
+        found.prints[f"backtest {place}"] = comparing.of_work(url)
     return found
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import time
 
 import pytest
+from rich.console import Console
 
-from signaldelta_assets.warehouse import watch
+from signaldelta_assets.cli import services
+from signaldelta_assets.warehouse import ArtifactStore, Warehouse, WrongHomeError, watch
+from signaldelta_assets.warehouse.stores import health
 from tests.homes import scenarios
-from tests.homes.places import Homes, Link, socket_of
+from tests.homes.places import FOLDERS, Homes, Link, socket_of
 
 pytestmark = [pytest.mark.platform, pytest.mark.postgres]
 
@@ -39,6 +43,39 @@ def test_a_migration_leaves_both_homes_as_they_were(homes: Homes) -> None:
     assert "signaldelta db migrate" in versions.words
 
 
+def test_nothing_is_frozen_by_the_clock_of_the_home_that_has_copies(homes: Homes) -> None:
+    with (
+        Warehouse(homes.urls["aws"], place="aws", peer_url=homes.urls["offsite"]) as warehouse,
+        pytest.raises(WrongHomeError, match="frozen where it is written, at 'offsite', not at 'aws'"),
+    ):
+        warehouse.quiesce()
+    with Warehouse(homes.urls["offsite"], place="offsite") as warehouse:
+        assert warehouse.quiesce() is not None
+
+
+def test_a_collector_is_not_dead_by_the_clock_of_the_home_that_has_copies(homes: Homes) -> None:
+    # Heard of an hour ago, which by a clock that is an hour behind is now.
+    homes.rows(
+        "offsite",
+        "INSERT INTO collector_runs (collector_run_id, collector, collector_version, collection_mode, window_start,"
+        " window_end, status, started_at, heartbeat_at, progress_at) SELECT 'r1', 'edgar/form_8k', '1', 'live',"
+        " current_date, current_date, 'running', t, t, t FROM (SELECT clock_timestamp() - interval '1 hour') AS x (t)",
+    )
+    homes.rows("offsite", "INSERT INTO collector_status (collector, source_types, schedule, last_run_id)"
+                          " VALUES ('edgar/form_8k', '{form_8k}', '', 'r1')")  # fmt: skip
+    homes.settle(time.monotonic())
+    states = {}
+    for place, url in homes.urls.items():
+        with Warehouse(url, place=place) as warehouse, warehouse.read_pool().connection() as connection:
+            states[place] = [(row["state"], row["late"]) for row in health.collector_health(connection)]
+    assert states == {"offsite": [("dead", False)], "aws": [("running", False)]}
+    # Whichever home is asked, the watch asks where collectors write.
+    for place in homes.urls:
+        assert any("died: no heartbeat" in t.words for t in watch.look(homes.urls, place).troubles), place
+    homes.rows("offsite", "UPDATE collector_runs SET status = 'failed' WHERE collector_run_id = 'r1'")
+    homes.settle(time.monotonic())
+
+
 def test_clocks_that_are_apart_are_told_and_nothing_minds(homes: Homes, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = scenarios.clocks_apart(homes, lambda hook: monkeypatch.setattr(watch, "_clock_offset", hook))
     assert outcome.words == "the clocks of offsite and aws are 420.0 s apart, allowed 5 s"
@@ -48,7 +85,6 @@ def test_the_api_does_not_hang_where_the_other_home_swallows_everything(homes: H
     from fastapi.testclient import TestClient
 
     from api.app import create_app
-    from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 
     link = Link(socket_of(homes.urls["offsite"]), homes.folder)
     link.open()
@@ -73,3 +109,21 @@ def test_the_api_does_not_hang_where_the_other_home_swallows_everything(homes: H
                 body = client.get("/status").json()
     finally:
         link.close()
+
+
+def test_an_embedded_server_that_died_is_started_again_and_that_is_told(
+    homes: Homes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = io.StringIO()
+    folder = homes.state / FOLDERS["aws"]
+    homes.kill_server("aws")
+    homes.told("aws: the database does not answer", time.monotonic())
+    # One round of what `signaldelta up` does every second.
+    monkeypatch.setattr(services.time, "sleep", lambda _: services._interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        services._watch({}, {"aws": folder}, Console(file=said, width=200))
+    monkeypatch.undo()
+    assert "aws: the database had died and was started again" in said.getvalue()
+    words, _ = homes.told("had died and was started again", time.monotonic())
+    assert words in said.getvalue()
+    homes.settle(time.monotonic())

@@ -26,6 +26,7 @@ from signaldelta_assets.warehouse.stores import documents
 from tests.platform import pipeline
 
 QUESTION = QUESTIONS[0]
+SPECS = 4
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.homes.work"])
 
@@ -43,8 +44,8 @@ def collect(first: str, last: str) -> None:
         pipeline.collect(warehouse, date.fromisoformat(first), date.fromisoformat(last))
 
 
-def freeze(first: str, last: str) -> dict[str, str]:
-    """Signals, labels, dataset, snapshot, and the spec of a question about it."""
+def freeze(first: str, last: str) -> dict[str, Any]:
+    """Signals, labels, dataset, snapshot, and the specs of questions about it."""
     days = date.fromisoformat(first), date.fromisoformat(last)
     with opened() as (warehouse, store):
         snapshot = pipeline.freeze(warehouse, store, *days)
@@ -57,11 +58,19 @@ def freeze(first: str, last: str) -> dict[str, str]:
             "entities": 2, "event_types": 1, "events": 2, "events_of_commonest_type": 2, "events_per_type": 2,
             "months": 1,
         }  # fmt: skip
-        spec = store_spec(
-            warehouse, snapshot, model_document(QUESTION, definitions), protocol,
-            dict(definitions.availability_basis), QUESTION.hypothesis,
-        )  # fmt: skip
-    return {"snapshot": snapshot, "spec": spec}
+        # The same question asked by several: runs of their own, each of which can be disturbed once.
+        specs = [
+            store_spec(
+                warehouse, snapshot, model_document(QUESTION, definitions), _seeded(protocol, place),
+                dict(definitions.availability_basis), QUESTION.hypothesis,
+            )
+            for place in range(SPECS)
+        ]  # fmt: skip
+    return {"snapshot": snapshot, "specs": specs}
+
+
+def _seeded(protocol: dict[str, Any], place: int) -> dict[str, Any]:
+    return protocol | {"bootstrap": protocol["bootstrap"] | {"seed": protocol["bootstrap"]["seed"] + place}}
 
 
 def backtest(spec: str) -> dict[str, Any]:
