@@ -227,6 +227,10 @@ def run_collector(
         finally:
             # A run that cannot even say so is found dead by its lock, and closed by the next one.
             with suppress(*([HomeLostError] if lost else [])):
+                if lost:
+                    # Whether anybody is there shows sooner here.
+                    with warehouse.pulse():
+                        pass
                 collection.finish_run(warehouse, run_id, collector.name, counts=counts, error=error)
     if failures:
         raise CollectionFailedError(report())

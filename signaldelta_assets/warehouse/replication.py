@@ -168,7 +168,11 @@ def _subscribe(reader: Rows, group: str, home_url: str, *, copy: bool) -> None:
     ]
     if "password" not in conninfo_to_dict(conninfo):
         options.append("password_required = false")
-    if not copy:
+    if copy:
+        # Else a reader that dies during the first copy forgets tables that are done and whose slots the home has
+        # dropped, and never gets on: its worker asks for such a slot for ever.
+        options.append("synchronous_commit = local")
+    else:
         options += ["create_slot = false", "copy_data = false", f"slot_name = '{name_of(group)}'"]
     reader.execute(
         sql.SQL("CREATE SUBSCRIPTION {} CONNECTION {} PUBLICATION {} WITH ({})").format(

@@ -208,6 +208,13 @@ def _server(connection: Rows, home: Place) -> list[Trouble]:
         if not subscription["subenabled"]:
             words = f"{home}: {subscription['subname']} is disabled; run `signaldelta db pair`"
             found.append(Trouble("subscription", subscription["subname"], "critical", words))
+        elif subscription["copying"] and subscription["errors"]:
+            group = subscription["subname"].removeprefix("signaldelta_")
+            words = (
+                f"{home}: the first copy of {subscription['copying']} tables of {group} does not get on, it failed "
+                f"{subscription['errors']} times; run `signaldelta db resync {group}`"
+            )
+            found.append(Trouble("subscription", subscription["subname"], "critical", words))
         elif not subscription["working"] and subscription["errors"]:
             words = f"{home}: {subscription['subname']} failed {subscription['errors']} times; see the server's log"
             found.append(Trouble("subscription", subscription["subname"], "critical", words))

@@ -88,6 +88,9 @@ def main() -> int:
     with two_homes() as homes:
         for step in steps(homes):
             note(step())
+    with two_homes(replay=False) as homes:
+        note(scenarios.reader_killed_during_the_first_copy(homes, durable=True))
+        note(scenarios.reader_killed_during_the_first_copy(homes, durable=False))
     with two_homes() as homes:
         note(_daemon(Daemons(homes)))
     rows = [

@@ -292,6 +292,38 @@ def _received(homes: Homes, name: str) -> None:
         time.sleep(0.3)
 
 
+def reader_killed_during_the_first_copy(homes: Homes, *, durable: bool) -> Outcome:
+    """`kill -9` of aws while it copies everything for the first time.
+
+    Without `durable` as PostgreSQL does by itself: what the copy had finished may be forgotten while its slot is gone,
+    which is what an operator has to be told then.
+    """
+    replication.unpair(homes.urls)
+    for group in replication.replicated_groups("offsite"):
+        tables = ", ".join(str(table) for table in replication.tables_of(group))
+        homes.rows("aws", f"SET session_replication_role = replica; TRUNCATE {tables} CASCADE") if tables else None
+    replication.pair(homes.urls)
+    if not durable:
+        # What the crash leaves behind: a table noted as copied, and the slot it was to catch up from is gone.
+        name = replication.name_of("models")
+        homes.settle(time.monotonic())
+        homes.rows("aws", f"ALTER SUBSCRIPTION {name} DISABLE")
+        homes.rows("aws", "UPDATE pg_subscription_rel SET srsubstate = 'f' WHERE srsubid ="
+                   " (SELECT oid FROM pg_subscription WHERE subname = %s)", name)  # fmt: skip
+        homes.rows("aws", f"ALTER SUBSCRIPTION {name} ENABLE")
+    since = time.monotonic()
+    homes.kill_server("aws")
+    words, told = homes.told("aws: the database does not answer", since)
+    homes.start_server("aws")
+    if not durable:
+        words, told = homes.told("does not get on", since)
+        replication.resync(homes.urls, "models")
+    took = homes.settle(since)
+    homes.quiet()
+    when = "the first copy" if durable else "the first copy, a slot of which is gone"
+    return Outcome("kill -9 of PostgreSQL at aws", when, [], took, words, told)
+
+
 def misrouted_twice(homes: Homes) -> Outcome:
     """Writes at the wrong home: recovered by two at once, after a crash between delivering and noting, and again."""
     since = time.monotonic()

@@ -30,6 +30,15 @@ def test_rows_that_arrive_twice_are_told_and_healed(homes: Homes) -> None:
     assert outcome.lost == [] and outcome.notes["rows that `resync` had to write"] == 3
 
 
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_reader_that_dies_during_its_first_copy_gets_on_or_is_told(homes: Homes, durable: bool) -> None:
+    outcome = scenarios.reader_killed_during_the_first_copy(homes, durable=durable)
+    assert outcome.lost == [] and outcome.told_seconds < 60
+    assert ("db resync models" in outcome.words) is not durable
+    kept = homes.rows("aws", "SELECT DISTINCT subsynccommit FROM pg_subscription WHERE subname <> 'signaldelta_models'")
+    assert [row["subsynccommit"] for row in kept] == ["local"]
+
+
 def test_writes_at_the_wrong_home_are_delivered_once(homes: Homes) -> None:
     outcome = scenarios.misrouted_twice(homes)
     assert outcome.lost == []
@@ -119,7 +128,7 @@ def test_an_embedded_server_that_died_is_started_again_and_that_is_told(
     homes.kill_server("aws")
     homes.told("aws: the database does not answer", time.monotonic())
     # One round of what `signaldelta up` does every second.
-    monkeypatch.setattr(services.time, "sleep", lambda _: services._interrupt())
+    monkeypatch.setattr(services, "_raise_if_ended", services._interrupt)
     with pytest.raises(KeyboardInterrupt):
         services._watch({}, {"aws": folder}, Console(file=said, width=200))
     monkeypatch.undo()
