@@ -119,6 +119,8 @@ def _dagster(made: Daemons, course: Course) -> list[Outcome]:
     made.start()
     try:
         tags = {"dagster/partition": course.spec(3)}
+        statement = "INSERT INTO dagster.dynamic_partitions (partitions_def_name, partition) VALUES (%s, %s)"
+        made.homes.rows("offsite", statement, "backtest_specs", course.spec(3))
         sandbox = course.homes.state / "tmp"
         return [daemons.worker_killed(made, "run_backtest", tags, lambda: any(sandbox.glob("signaldelta-sandbox-*/*")))]
     finally:
