@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 
+import psycopg
 import pytest
 from rich.console import Console
 
 from signaldelta_assets.cli import services
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse, WrongHomeError, watch
+from signaldelta_assets.warehouse.daemonlock import DaemonLock, DaemonRunsError, holder
+from signaldelta_assets.warehouse.postgres import plain_url
 from signaldelta_assets.warehouse.stores import health
 from tests.homes import scenarios
 from tests.homes.places import FOLDERS, Homes, Link, socket_of
@@ -50,6 +54,24 @@ def test_a_migration_leaves_both_homes_as_they_were(homes: Homes) -> None:
     assert "migration failed at offsite" in step.words and "not at this home" in step.words
     assert "offsite could not commit" in commit.words
     assert "signaldelta db migrate" in versions.words
+
+
+def test_one_process_holds_the_lock_of_the_daemon(homes: Homes) -> None:
+    url = homes.urls["offsite"]
+    first, second = DaemonLock(url), DaemonLock(url)
+    first.take()
+    with pytest.raises(DaemonRunsError, match=rf"process {os.getpid()}@.* holds the lock"):
+        second.take()
+    first.tell(["another"])
+    with psycopg.connect(plain_url(url)) as connection:
+        found = holder(connection)
+        assert found is not None and found.others == 1 and found.who.startswith(f"{os.getpid()}@")
+    # It goes with its connection, as with a process that was killed.
+    first.release()
+    second.take()
+    second.release()
+    with psycopg.connect(plain_url(url)) as connection:
+        assert holder(connection) is None
 
 
 def test_nothing_is_frozen_by_the_clock_of_the_home_that_has_copies(homes: Homes) -> None:
