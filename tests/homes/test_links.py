@@ -6,12 +6,16 @@ import io
 import os
 import time
 
+import dagster as dg
 import psycopg
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from signaldelta_assets.cli import services
-from signaldelta_assets.warehouse import ArtifactStore, Warehouse, WrongHomeError, watch
+from signaldelta_assets.cli.main import app
+from signaldelta_assets.defs.watch import defs as watch_defs
+from signaldelta_assets.warehouse import ArtifactStore, Warehouse, WrongHomeError, replication, watch
 from signaldelta_assets.warehouse.daemonlock import DaemonLock, DaemonRunsError, holder
 from signaldelta_assets.warehouse.postgres import plain_url
 from signaldelta_assets.warehouse.stores import health
@@ -72,6 +76,50 @@ def test_one_process_holds_the_lock_of_the_daemon(homes: Homes) -> None:
     second.release()
     with psycopg.connect(plain_url(url)) as connection:
         assert holder(connection) is None
+
+
+def test_the_command_and_the_sensor_say_what_the_watch_sees_and_only_news_are_news(
+    homes: Homes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in homes.variables().items():
+        monkeypatch.setenv(name, value)
+    sensor = next(sensor for sensor in watch_defs().sensors or () if sensor.name == "watch_platform")
+    cursor: str | None = None
+
+    def looked() -> dg.AssetCheckEvaluation | None:
+        """What a tick reports, None where it has no news."""
+        nonlocal cursor
+        found = sensor(dg.build_sensor_context(instance=instance, cursor=cursor))
+        if isinstance(found, dg.SkipReason):
+            return None
+        assert isinstance(found, dg.SensorResult)
+        cursor = found.cursor
+        (event,) = found.asset_events
+        assert isinstance(event, dg.AssetCheckEvaluation)
+        return event
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = looked()
+        assert first is not None and first.passed and first.asset_key == dg.AssetKey(["platform", "health"])
+        assert looked() is None
+        assert CliRunner().invoke(app, ["status"]).exit_code == 0
+        name = replication.name_of("models")
+        homes.rows("aws", f"ALTER SUBSCRIPTION {name} DISABLE")
+        homes.told("signaldelta_models is disabled", time.monotonic())
+        news = looked()
+        assert news is not None and not news.passed and "signaldelta_models is disabled" in str(news.description)
+        said = CliRunner().invoke(app, ["status"])
+        assert said.exit_code == 1 and "signaldelta_models is disabled; run `signaldelta db pair`" in said.stdout
+        open_now = homes.rows(
+            "offsite", "SELECT words FROM operator_alerts WHERE closed_at IS NULL AND subject = %s", name
+        )
+        assert len(open_now) == 1 and "is disabled" in open_now[0]["words"]
+        homes.rows("aws", f"ALTER SUBSCRIPTION {name} ENABLE")
+        homes.settle(time.monotonic())
+        homes.quiet()
+        over = looked()
+        assert over is not None and over.passed and looked() is None
+    assert homes.count("offsite", "operator_alerts", "closed_at IS NULL") == 0
 
 
 def test_nothing_is_frozen_by_the_clock_of_the_home_that_has_copies(homes: Homes) -> None:
