@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import time
 
 import dagster as dg
@@ -153,6 +154,27 @@ def test_a_collector_is_not_dead_by_the_clock_of_the_home_that_has_copies(homes:
         assert any("died: no heartbeat" in t.words for t in watch.look(homes.urls, place).troubles), place
     homes.rows("offsite", "UPDATE collector_runs SET status = 'failed' WHERE collector_run_id = 'r1'")
     homes.settle(time.monotonic())
+
+
+def test_a_question_that_is_swallowed_on_its_way_ends_with_an_error(
+    homes: Homes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_HOME_SECONDS", 1.0)
+    link = Link(socket_of(homes.urls["offsite"]), homes.folder)
+    link.open()
+    # What would otherwise wait for ever is ended here, and fails the test.
+    rescue = threading.Timer(15, link.close)
+    rescue.start()
+    try:
+        began = time.monotonic()
+        with pytest.raises(psycopg.OperationalError), watch._asking(link.url) as connection:
+            assert connection.execute("SELECT 1").fetchone() is not None
+            link.freeze()
+            connection.execute("SELECT 1")
+        assert time.monotonic() - began < 10
+    finally:
+        rescue.cancel()
+        link.close()
 
 
 def test_clocks_that_are_apart_are_told_and_nothing_minds(homes: Homes, monkeypatch: pytest.MonkeyPatch) -> None:
