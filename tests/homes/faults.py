@@ -82,7 +82,7 @@ def main() -> int:
             lambda: scenarios.misrouted_twice(homes),
             lambda: scenarios.migration_fails(homes),
             lambda: scenarios.clocks_apart(homes, lambda hook: setattr(watch, "_clock_offset", hook)),
-            lambda: _dagster(Daemons(homes), course),
+            lambda: _backtest_of_dagster(Daemons(homes), course),
         ]
 
     with two_homes() as homes:
@@ -114,7 +114,7 @@ def _cell(words: str) -> str:
     return " ".join(words.split()).replace("|", "\\|")[:400]
 
 
-def _dagster(made: Daemons, course: Course) -> list[Outcome]:
+def _backtest_of_dagster(made: Daemons, course: Course) -> list[Outcome]:
     """A backtest that Dagster started and whose worker is killed."""
     made.start()
     try:
@@ -132,16 +132,16 @@ def _daemon(made: Daemons) -> list[Outcome]:
     made.start()
     days = collecting(PLAN.start.isoformat(), PLAN.end.isoformat())
 
-    def amid(job: str) -> Callable[[], bool]:
+    def amid() -> Callable[[], bool]:
         before = made.homes.count("offsite", "collector_runs")
-        return lambda: made.homes.count("offsite", "collector_runs") > before and job is not None
+        return lambda: made.homes.count("offsite", "collector_runs") > before
 
     try:
         return [
             daemons.a_second_one(made),
-            daemons.worker_killed(made, COLLECT, days, amid(COLLECT)),
-            daemons.worker_killed(made, "collect_polygon_daily_bars", days, amid(""), server_too=True),
-            daemons.daemon_killed(made, "collect_polygon_earnings", days, amid("")),
+            daemons.worker_killed(made, COLLECT, days, amid()),
+            daemons.worker_killed(made, "collect_polygon_daily_bars", days, amid(), server_too=True),
+            daemons.daemon_killed(made, "collect_polygon_earnings", days, amid()),
             daemons.one_outside_the_lock(made),
         ]
     finally:
