@@ -181,9 +181,12 @@ def worker_killed(daemons: Daemons, job: str, tags: dict[str, str], amid: Callab
         worker.kill()
     words, told = daemons.homes.told(f"run {run} ({job}) failed", since, 60)
     daemons.until(lambda: dict(daemons.runs(job))[run] == "FAILURE", "the failure")
+    if server_too:
+        # Dagster tries once to run it again, before its code server is back, and then no more: an operator does.
+        daemons.launch(job, tags)
     daemons.until(lambda: daemons.runs(job)[-1][1] == "SUCCESS", f"a run in its place; found {daemons.runs(job)}")
     took = daemons.homes.settle(since)
-    daemons.homes.quiet("daemons", "lock")
+    daemons.homes.quiet(*(["failed at"] if server_too else []))
     what = "the worker and its code server" if server_too else "the worker of a run"
     return Outcome(f"kill -9 of {what}", f"Dagster: {job}", [], took, words, told, {"runs": daemons.runs(job)})
 
