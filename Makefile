@@ -11,7 +11,7 @@ ENVIRONMENT := SIGNALDELTA_HOME=$${SIGNALDELTA_HOME:-$(STATE)}
 # Where byte code is not kept, as in many containers, each process compiles over a thousand modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo up down test test-fast lint format lock bench determinism study golden schema clean
+.PHONY: setup demo up down test test-fast lint format lock bench determinism faults study golden schema clean
 
 setup: $(VENV)/.ready
 
@@ -56,6 +56,10 @@ bench: setup
 # The score columns' hash by processor, threads, grid and surroundings, written to docs/determinism.md.
 determinism: setup
 	$(BIN)/python -m tests.determinism
+
+# Everything that fails, one fault after another, with real servers: writes docs/faults.md; minutes on two cores.
+faults: setup
+	$(BIN)/python -W ignore -m tests.homes.faults
 
 # Are the intervals of the evaluation right? Writes docs/calibration-study.md; minutes on two cores.
 study: setup

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -21,11 +21,13 @@ from signaldelta_assets.warehouse import (
     database_url,
     peer_database_url,
     require_head,
+    watch,
 )
 
 from . import problems
 from .correlation import CorrelationMiddleware
 from .routers import ROOT, V2
+from .status import Watching
 
 PREFIX = "/api/v2"
 _DESCRIPTION = """Read-only access to what was collected, extracted, labeled, scored and tested.
@@ -39,12 +41,17 @@ _DESCRIPTION = """Read-only access to what was collected, extracted, labeled, sc
 
 
 def create_app(
-    warehouse: Warehouse, store: ArtifactStore, *, reports: Path | None = None, dagster_url: str | None = None
+    warehouse: Warehouse,
+    store: ArtifactStore,
+    *,
+    reports: Path | None = None,
+    dagster_url: str | None = None,
+    questions: Sequence[watch.Question] = (),
 ) -> FastAPI:
     """Return the API over `warehouse` and `store`. Opens nothing; the warehouse is closed with the server.
 
     `reports`: the folder of written reports; `dagster_url`: the webserver whose reachability `/status` tells. None
-    for none.
+    for none. `questions`: what `/status` asks beside all that the watch does.
     """
 
     @asynccontextmanager
@@ -62,6 +69,7 @@ def create_app(
     )
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
     app.state.reports = reports
+    app.state.watching = Watching(warehouse, questions)
     for router in ROOT:
         app.include_router(router)
     for router in V2:
@@ -102,4 +110,11 @@ def create() -> FastAPI:
         ArtifactStore(settings.artifacts_dir),
         reports=settings.reports_dir,
         dagster_url=f"http://127.0.0.1:{settings.webserver_port}",
+        questions=[
+            watch.disks(
+                [settings.home_dir, settings.archive_dir, settings.artifacts_dir],
+                settings.disk_warning,
+                settings.disk_critical,
+            )
+        ],
     )

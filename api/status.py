@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+
 import httpx
 import psycopg
 from psycopg_pool import PoolTimeout
 from sqlalchemy.exc import OperationalError
 
-from signaldelta_assets.warehouse import Warehouse, current_revision, head_revision
+from signaldelta_assets.warehouse import Place, Warehouse, current_revision, head_revision, other_place, watch
 from signaldelta_assets.warehouse.stores import health
 
 from . import queries
-from .schemas.results import CollectorFreshness, SchemaVersion, Status
+from .schemas.results import CollectorFreshness, ReplicationLag, SchemaVersion, Status
+
+# How old an answer of the watch may be that is given again, and how long anybody waits for a new one.
+FRESH_SECONDS = 2.0
+WAIT_SECONDS = 4.0
+
+
+class Watching:
+    """What the watch last saw of the homes that a warehouse knows. One look at a time, whoever asks; never in the way.
+
+    A home that swallows what it is asked holds up the look, not the one who asks: he is told that it takes long.
+    """
+
+    def __init__(self, warehouse: Warehouse, questions: Sequence[watch.Question] = ()) -> None:
+        self._questions = tuple(questions)
+        self._place = warehouse.place
+        self._urls: dict[Place, str] = {warehouse.place: warehouse.url}
+        if warehouse.peer_url is not None:
+            self._urls[other_place(warehouse.place)] = warehouse.peer_url
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="watch")
+        self._lock = threading.Lock()
+        self._asked: Future[watch.View] | None = None
+        self._at = 0.0
+
+    def _look(self) -> watch.View:
+        return watch.look(self._urls, self._place, more=self._questions)
+
+    def view(self) -> tuple[watch.View | None, str | None]:
+        """Return what the homes are like, at most `FRESH_SECONDS` old, or None and why not."""
+        with self._lock:
+            fresh = time.monotonic() - self._at < FRESH_SECONDS
+            if self._asked is None or (self._asked.done() and not fresh):
+                self._asked, self._at = self._pool.submit(self._look), time.monotonic()
+            asked = self._asked
+        try:
+            return asked.result(WAIT_SECONDS), None
+        except NotYet:
+            return None, f"watch: no answer within {WAIT_SECONDS:.0f} s: a home swallows what it is asked"
 
 
 def _dagster(url: str | None) -> str:
@@ -23,41 +66,44 @@ def _dagster(url: str | None) -> str:
         return "unreachable"
 
 
-def platform_status(warehouse: Warehouse, dagster_url: str | None) -> Status:
-    """Return the status; `degraded` with reasons where the database, schema, Dagster or a collector is not well."""
+def platform_status(warehouse: Warehouse, watching: Watching, dagster_url: str | None) -> Status:
+    """Return the status; `degraded` with reasons: a home, the schema, replication, Dagster, a collector."""
     dagster = _dagster(dagster_url)
     reasons = ["dagster: unreachable"] if dagster == "unreachable" else []
+    view, silence = watching.view()
+    seen = [silence] if view is None else [trouble.words for trouble in view.troubles]
+    lags = [] if view is None else [ReplicationLag.model_validate(lag, from_attributes=True) for lag in view.lags]
+    version: SchemaVersion | None = None
+    collectors: list[CollectorFreshness] = []
+    rows: dict[str, int] = {}
+    estimated: dict[str, int] = {}
+    database = "reachable"
     try:
         expected, found = head_revision(), current_revision(warehouse.url)
         version = SchemaVersion(expected=expected, found=found, matches=expected == found)
-        if not version.matches:
+        if version.matches:
+            with warehouse.read_pool().connection() as connection:
+                state = queries.collectors(connection)
+                collectors = [CollectorFreshness.model_validate(row) for row in state]
+                rows, estimated = queries.counts(connection)
+            reasons += [f"collector {row['collector']}: {trouble}" for row in state for trouble in health.troubles(row)]
+        else:
             reasons.append(f"schema version: expected {expected}, found {found}; run `signaldelta db migrate`")
-            return Status.model_validate(
-                _parts(reasons, "reachable", version, dagster, collectors=[], rows={}, rows_estimated={})
-            )
-        with warehouse.read_pool().connection() as connection:
-            state = queries.collectors(connection)
-            collectors = [CollectorFreshness.model_validate(row) for row in state]
-            rows, estimated = queries.counts(connection)
     except (psycopg.OperationalError, OperationalError, PoolTimeout) as error:
+        database = "unreachable"
         reasons.append(f"database: {type(error).__name__}")
-        return Status.model_validate(
-            _parts(reasons, "unreachable", None, dagster, collectors=[], rows={}, rows_estimated={})
-        )
-    reasons += [f"collector {row['collector']}: {trouble}" for row in state for trouble in health.troubles(row)]
+    reasons += [words for words in seen if words is not None and words not in reasons]
     return Status.model_validate(
-        _parts(reasons, "reachable", version, dagster, collectors=collectors, rows=rows, rows_estimated=estimated)
+        {
+            "status": "degraded" if reasons else "ok",
+            "reasons": reasons,
+            "place": warehouse.place,
+            "database": database,
+            "schema_version": version,
+            "replication": lags,
+            "dagster": dagster,
+            "collectors": collectors,
+            "rows": rows,
+            "rows_estimated": estimated,
+        }
     )
-
-
-def _parts(
-    reasons: list[str], database: str, version: SchemaVersion | None, dagster: str, **more: object
-) -> dict[str, object]:
-    return {
-        "status": "degraded" if reasons else "ok",
-        "reasons": reasons,
-        "database": database,
-        "schema_version": version,
-        "dagster": dagster,
-        **more,
-    }

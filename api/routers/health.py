@@ -37,8 +37,11 @@ def get_health() -> Health:
     summary="State of the platform",
 )
 def get_status(request: Request, warehouse: WarehouseOf) -> Response:
-    """Database, schema version, collectors, row counts and Dagster. 503 where the database cannot be reached."""
-    status = platform_status(warehouse, request.app.state.dagster_url)
+    """Homes, replication, schema version, collectors, row counts and Dagster; 503 where the database is away.
+
+    What the watch says of the other home is at most two seconds old, and waited for four seconds at most.
+    """
+    status = platform_status(warehouse, request.app.state.watching, request.app.state.dagster_url)
     code = 200 if status.database == "reachable" else 503
     return JSONResponse(status.model_dump(mode="json"), code, headers={"Cache-Control": "no-store"})
 

@@ -263,13 +263,32 @@ class RefusalPage(Schema):
     meta: Meta
 
 
+class ReplicationLag(Schema):
+    """How far the other home is behind in one table group."""
+
+    group: str = Field(examples=["signals"])
+    home: Literal["aws", "offsite"] = Field(description="Where the group is written.", examples=["offsite"])
+    state: Literal["streaming", "disconnected", "missing", "lost", "unknown"] = Field(examples=["streaming"])
+    bytes: int | None = Field(description="Of the home's log, not yet received.", examples=[0])
+    seconds: float | None = Field(
+        description="Since when the other home lacks something, by the writer's clock; null where that is not known.",
+        examples=[0.0],
+    )
+    limit_seconds: float = Field(description="What is allowed.", examples=[30.0])
+    trouble: str | None = Field(examples=["signals: aws is not connected to offsite"])
+
+
 class Status(Schema):
     """The state of the platform; `degraded` says why in `reasons`."""
 
     status: Literal["ok", "degraded"] = Field(examples=["ok"])
     reasons: list[str] = Field(examples=[["collector edgar/form_8k: 3 failures in a row"]])
+    place: Literal["aws", "offsite", "one"] = Field(
+        description="Which home this API reads; `one` is both.", examples=["aws"]
+    )
     database: Literal["reachable", "unreachable"] = Field(examples=["reachable"])
     schema_version: SchemaVersion | None
+    replication: list[ReplicationLag] = Field(description="Per group; empty where there is one home.")
     dagster: Literal["reachable", "unreachable", "not configured"] = Field(examples=["reachable"])
     collectors: list[CollectorFreshness]
     rows: dict[str, int] = Field(description="Exact row counts.", examples=[{"backtest_runs": 4}])

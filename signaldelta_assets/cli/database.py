@@ -49,6 +49,9 @@ def migrate_all(console: Console, settings: Settings, *, level: bool) -> None:
         migrate(urls[settings.place], place=settings.place)
     else:
         migrate_homes(urls, level=level)
+        if replication.is_paired(urls):
+            # What is new or was made anew is published and received as well.
+            replication.pair(urls, told=lambda text: console.print(text, highlight=False))
     for place, url in urls.items():
         console.print(f"{place}: schema version {current_revision(url)}")
 
@@ -201,7 +204,9 @@ def recover(console: Console, settings: Settings) -> bool:
 def status(console: Console, settings: Settings, *, as_json: bool) -> bool:
     """Show how everything is, keep it as alerts, and return whether all is well."""
     urls = watched_urls(settings)
-    view = watch.look(urls, settings.place)
+    folders = [settings.home_dir, settings.archive_dir, settings.artifacts_dir]
+    full = watch.disks(folders, settings.disk_warning, settings.disk_critical)
+    view = watch.look(urls, settings.place, more=[full])
     keep_alerts(urls[settings.place], view)
     if as_json:
         print(json.dumps(view.to_document(), default=str))

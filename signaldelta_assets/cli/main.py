@@ -112,6 +112,16 @@ def up(
 
 
 @app.command()
+def daemon() -> None:
+    """Run Dagster's daemon under a lock in the database: a second one is refused, and told who has it."""
+    from .daemon import run_daemon
+
+    with refusals():
+        code = run_daemon()
+    raise typer.Exit(code)
+
+
+@app.command()
 def down() -> None:
     """Stop the embedded PostgreSQL of this deployment, if it runs."""
     from signaldelta_assets.settings import load_settings

@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import psycopg
 from rich.console import Console
 
-from signaldelta_assets.settings import load_settings
-from signaldelta_assets.warehouse import stop_embedded
+from signaldelta_assets.settings import Settings, load_settings
+from signaldelta_assets.warehouse import Place, embedded_server, other_place, stop_embedded, watch
+from signaldelta_assets.warehouse.postgres import embedded_runs, plain_url
 
 from .demo import open_archive
 from .environment import PROJECT, apply, prepare, publish, replay_environment
@@ -27,8 +30,9 @@ def run_services(archive: Path | None, live: bool, console: Console) -> None:
     signal.signal(signal.SIGINT, _interrupt)
     settings = load_settings()
     with ExitStack() as stack:
-        if settings.database_url is None:
-            stack.callback(stop_embedded, settings.postgres_dir)
+        embedded = _embedded(settings)
+        for folder in embedded.values():
+            stack.callback(stop_embedded, folder)
         variables = prepare(settings)
         settings = apply(variables)
         lines = []
@@ -45,7 +49,7 @@ def run_services(archive: Path | None, live: bool, console: Console) -> None:
         port = str(settings.webserver_port)
         commands = {
             "dagster-webserver": [str(binaries / "dagster-webserver"), "-h", "127.0.0.1", "-p", port, *workspace],
-            "dagster-daemon": [str(binaries / "dagster-daemon"), "run", *workspace],
+            "dagster-daemon": [str(binaries / "signaldelta"), "daemon"],
             "api": [sys.executable, "-m", "uvicorn", "--factory", "api.app:create",
                     "--host", settings.api_host, "--port", str(settings.api_port)],
         }  # fmt: skip
@@ -69,7 +73,7 @@ def run_services(archive: Path | None, live: bool, console: Console) -> None:
         console.print("\n".join(lines), highlight=False, soft_wrap=True)
         console.print("Ctrl-C stops all.")
         try:
-            _watch(children)
+            _watch(children, embedded, console)
         except KeyboardInterrupt:
             console.print("stopping")
 
@@ -97,10 +101,34 @@ def _raise_if_ended(children: dict[str, subprocess.Popen[bytes]]) -> None:
             raise SystemExit(f"{name} ended with exit code {child.returncode}; see its log")
 
 
-def _watch(children: dict[str, subprocess.Popen[bytes]]) -> None:
+def _embedded(settings: Settings) -> dict[Place, Path]:
+    """Return the folders of the embedded servers that these settings start, by place."""
+    if settings.database_url is not None:
+        return {}
+    found: dict[Place, Path] = {settings.place: settings.postgres_dir}
+    if settings.place != "one" and settings.peer_database_url is None:
+        found[other_place(settings.place)] = settings.peer_postgres_dir
+    return found
+
+
+def _watch(children: dict[str, subprocess.Popen[bytes]], embedded: dict[Place, Path], console: Console) -> None:
     while True:
+        for place, folder in embedded.items():
+            if not embedded_runs(folder):
+                _start_again(place, folder, console)
         _raise_if_ended(children)
         time.sleep(1.0)
+
+
+def _start_again(place: Place, folder: Path, console: Console) -> None:
+    """Start an embedded server that has died, and say so: here, and to whoever asks how things are."""
+    words = f"{place}: the database had died and was started again at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    try:
+        with psycopg.connect(plain_url(embedded_server(folder)), autocommit=True, connect_timeout=10) as connection:
+            watch.restarted(connection, place, words)
+    except (psycopg.Error, subprocess.SubprocessError, OSError) as error:
+        words = f"{place}: the database has died and cannot be started again: {error}"
+    console.print(words, highlight=False, soft_wrap=True)
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

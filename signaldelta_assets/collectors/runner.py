@@ -7,7 +7,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -17,7 +17,7 @@ from signaldelta_assets.contracts import CollectionMode
 from signaldelta_assets.errors import DocumentError, SignalDeltaError
 from signaldelta_assets.settings import Settings
 from signaldelta_assets.versioning import new_ulid
-from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+from signaldelta_assets.warehouse import ArtifactStore, HomeLostError, Warehouse
 from signaldelta_assets.warehouse.stores import collection, quarantine, reference
 from signaldelta_assets.warehouse.stores.collection import BatchRows
 
@@ -167,7 +167,7 @@ def run_collector(
         error: str | None = "ended without a report"
         standing = quarantine.open_refusals(warehouse, collector.name)
         doubted = {refusal.body_hash for refusal in standing if refusal.body_hash is not None}
-        whole = False
+        whole = lost = False
         try:
             with open_transport(
                 settings, warehouse, archive, clock, sleep=sleep, doubted=doubted, again=again, pulse=pulse
@@ -196,32 +196,44 @@ def run_collector(
                             progress(batch.done, batch.total, batch.text)
                     gathered.write()
                     whole = not failures
+                except HomeLostError:
+                    lost = True
+                    raise
                 finally:
-                    # Bodies received since the last batch are archived already: let them be found again.
-                    gathered.write()
+                    # Bodies received since the last batch are archived already: let them be found again. Where the
+                    # database is gone there is nobody to tell, and waiting for it would only hide why.
+                    if not lost:
+                        gathered.write()
                     counts.update(transport.counts)
                     counts["documents_read"] = sum(
                         transport.counts[kind] for kind in ("received", "not_modified", "from_archive")
                     )
-                    answered = context.judgement.answered(
-                        standing,
-                        window,
-                        whole_documents=collector.upstream == EDGAR,
-                        complete=whole,
-                        moving=collector.moving,
-                    )
-                    held = quarantine.held_since(warehouse, collector.name)
-                    held -= {refusal.quarantine_id for refusal in standing if context.judgement.refuses(refusal)}
-                    counts["refusals_resolved"] = quarantine.resolve(
-                        warehouse, run_id, dict.fromkeys(held, HELD) | answered
-                    )
+                    if not lost:
+                        answered = context.judgement.answered(
+                            standing,
+                            window,
+                            whole_documents=collector.upstream == EDGAR,
+                            complete=whole,
+                            moving=collector.moving,
+                        )
+                        held = quarantine.held_since(warehouse, collector.name)
+                        held -= {refusal.quarantine_id for refusal in standing if context.judgement.refuses(refusal)}
+                        counts["refusals_resolved"] = quarantine.resolve(
+                            warehouse, run_id, dict.fromkeys(held, HELD) | answered
+                        )
             error = "; ".join(failures[:5]) if failures else None
         except BaseException as raised:
             # An interrupt too leaves a run that says it failed.
             error = f"{type(raised).__name__}: {raised}"
             raise
         finally:
-            collection.finish_run(warehouse, run_id, collector.name, counts=counts, error=error)
+            # A run that cannot even say so is found dead by its lock, and closed by the next one.
+            with suppress(*([HomeLostError] if lost else [])):
+                if lost:
+                    # Whether anybody is there shows sooner here.
+                    with warehouse.pulse():
+                        pass
+                collection.finish_run(warehouse, run_id, collector.name, counts=counts, error=error)
     if failures:
         raise CollectionFailedError(report())
     return report()

@@ -121,10 +121,15 @@ def freeze_snapshot(
 
     # The server works on one stretch while another is sorted, hashed and compressed here.
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        of_months = [pool.submit(events, stretch, days) for stretch, days in _months(evidence)]
-        of_labels, of_others = pool.submit(labeled), pool.submit(others)
-        found = [part for month in of_months for part in month.result()] or events("all", evidence)
-        found += [*of_labels.result(), *of_others.result()]
+        try:
+            of_months = [pool.submit(events, stretch, days) for stretch, days in _months(evidence)]
+            of_labels, of_others = pool.submit(labeled), pool.submit(others)
+            found = [part for month in of_months for part in month.result()] or events("all", evidence)
+            found += [*of_labels.result(), *of_others.result()]
+        except BaseException:
+            # What has not begun would only fail like what has, one wait for a connection after another.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     # By kind, then stretch: the manifest's order is part of its hash.
     parts = sorted(found, key=lambda part: (_KINDS.index(part["kind"]), part["stretch"]))
     manifest = {

@@ -3,7 +3,7 @@
 All SQL that writes lives here, one module per store. What rows mean is decided in the rooms that make them.
 """
 
-from .artifacts import ArtifactStore, HashingFile, IntegrityError
+from .artifacts import ArtifactStore, HashingFile, IntegrityError, StoreFullError
 from .migrations import (
     MigrationError,
     WrongSchemaVersionError,
@@ -16,7 +16,7 @@ from .migrations import (
 )
 from .misrouted import WrongHomeError
 from .opening import database_url, home_urls, open_warehouse, peer_database_url, ready_urls, watched_urls
-from .pools import PoolLimits, Warehouse
+from .pools import HomeLostError, PoolLimits, Warehouse
 from .postgres import embedded_server, sqlalchemy_url, stop_embedded
 from .tables import GROUPS, SCHEMA, WRITE_HOMES, Place, metadata, other_place
 
@@ -26,10 +26,12 @@ __all__ = [
     "WRITE_HOMES",
     "ArtifactStore",
     "HashingFile",
+    "HomeLostError",
     "IntegrityError",
     "MigrationError",
     "Place",
     "PoolLimits",
+    "StoreFullError",
     "Warehouse",
     "WrongHomeError",
     "WrongSchemaVersionError",

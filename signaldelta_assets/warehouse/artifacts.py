@@ -5,10 +5,13 @@ Raw bodies, snapshot parts and run artifacts are all kept this way, each kind un
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import io
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +29,10 @@ _REMOVING = ".removing-"
 
 class IntegrityError(SignalDeltaError):
     """Stored bytes that are missing or are not what their name says."""
+
+
+class StoreFullError(SignalDeltaError, OSError):
+    """A file that did not fit on the disk of its store; nothing of it was kept."""
 
 
 class HashingFile(io.RawIOBase):
@@ -62,6 +69,7 @@ class ArtifactStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._swept = False
 
     def path(self, name: str, suffix: str = "") -> Path:
         """Return where the file named `name` is kept, whether or not it is there."""
@@ -113,12 +121,26 @@ class ArtifactStore:
     def put_file(self, write: Callable[[HashingFile], object], suffix: str = "") -> str:
         """Let `write` fill a temporary file, named by its bytes as they pass; return the name.
 
-        The rename is atomic and comes after the bytes are on disk: a killed process leaves a temporary file
-        (cleared by `sweep`), never a half-written artifact.
+        The rename is atomic and comes after the bytes are on disk: a killed process leaves a temporary file, which
+        the next one to write here sweeps, never a half-written artifact. Raises `StoreFullError`.
         """
+        try:
+            return self._put(write, suffix)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            free = shutil.disk_usage(self.root).free
+            raise StoreFullError(
+                errno.ENOSPC, f"no space is left ({free:,} bytes free), nothing of it was kept: make room, start again",
+                str(self.root),
+            ) from error  # fmt: skip
+
+    def _put(self, write: Callable[[HashingFile], object], suffix: str) -> str:
         self.root.mkdir(parents=True, exist_ok=True)
-        handle, raw = tempfile.mkstemp(prefix=".incoming-", suffix=suffix, dir=self.root)
-        incoming = Path(raw)
+        if not self._swept:
+            self._swept = True
+            self.sweep()
+        handle, incoming = self._incoming(suffix)
         try:
             with os.fdopen(handle, "wb") as file:
                 hashing = HashingFile(file)
@@ -154,9 +176,26 @@ class ArtifactStore:
             raise IntegrityError(f"{path}: the bytes are not those of its name (found {found})")
         return path
 
+    def _incoming(self, suffix: str) -> tuple[int, Path]:
+        """Make a temporary file that is locked while its process lives; return its handle and where it is."""
+        while True:
+            handle, raw = tempfile.mkstemp(prefix=".incoming-", suffix=suffix, dir=self.root)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            # A sweep may have come before the lock: then this is a lock on nothing.
+            if os.fstat(handle).st_nlink:
+                return handle, Path(raw)
+            os.close(handle)
+
     def sweep(self) -> int:
-        """Remove temporary files that killed processes left; return how many. Call when nothing writes."""
-        leftovers = list(self.root.glob(".incoming-*")) if self.root.is_dir() else []
-        for leftover in leftovers:
-            leftover.unlink(missing_ok=True)
-        return len(leftovers)
+        """Remove temporary files that killed processes left; return how many. What is being written is left alone."""
+        swept = 0
+        for leftover in self.root.glob(".incoming-*") if self.root.is_dir() else ():
+            try:
+                with leftover.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    leftover.unlink(missing_ok=True)
+                    swept += 1
+            except (FileNotFoundError, BlockingIOError):
+                # Put in its place meanwhile, or at work.
+                continue
+        return swept

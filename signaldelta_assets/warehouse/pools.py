@@ -16,9 +16,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
 
+import psycopg
 from psycopg import Connection, IsolationLevel, sql
 from psycopg.rows import dict_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from signaldelta_assets.errors import SignalDeltaError
 
 from . import misrouted
 from .misrouted import RoutedConnection, WrongHomeError
@@ -35,6 +38,14 @@ Rows = Connection[dict[str, Any]]
 _WRITERS_LOCK = 0x5D_0001
 # A connection used less long ago than this is taken to be alive: asking costs as much as most of what is read.
 _FRESH_SECONDS = 1.0
+
+
+class HomeLostError(SignalDeltaError, psycopg.OperationalError):
+    """A home that went away in the middle of a transaction, or gives no connection.
+
+    What the transaction wrote is not there, or, where it went away at the very end, is there whole. Every writer
+    leaves alone what it finds: the same thing started again comes to the same rows.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +162,33 @@ class Warehouse:
         """A connection in a transaction; with `view` a read-only one that sees one state of the database.
 
         With `refusing` one of the wrong home for that group: what it would write is kept, and an error.
+        Raises `HomeLostError` where the server goes away or gives no connection.
         """
         pool.open()
-        with pool.connection() as connection:
-            # Said with BEGIN: a statement of its own would be one more way to the server and back.
-            connection.isolation_level = IsolationLevel.REPEATABLE_READ if view else None
-            connection.read_only = True if view or refusing else None
-            connection.place = self.place if pool is not self._peer else other_place(self.place)
-            connection.refusing, connection.refused = refusing, None
-            yield connection
-            self._used[connection] = time.monotonic()
+        lent: RoutedConnection | None = None
+        place = self.place if pool is not self._peer else other_place(self.place)
+        try:
+            with pool.connection() as connection:
+                lent = connection
+                # Said with BEGIN: a statement of its own would be one more way to the server and back.
+                connection.isolation_level = IsolationLevel.REPEATABLE_READ if view else None
+                connection.read_only = True if view or refusing else None
+                connection.place = place
+                connection.refusing, connection.refused = refusing, None
+                yield connection
+                self._used[connection] = time.monotonic()
+        except PoolTimeout as error:
+            raise HomeLostError(
+                f"home {place!r}: {error}: the database does not answer; start the same again"
+            ) from error
+        except psycopg.OperationalError as error:
+            if isinstance(error, HomeLostError) or lent is None or not (lent.closed or lent.broken):
+                raise
+            words = " ".join(str(error).split())
+            raise HomeLostError(
+                f"home {place!r}: the connection was lost, and with it what this transaction had written; start the "
+                f"same again: {words}"
+            ) from error
 
     def read_pool(self) -> Pool:
         """Connections of this place in read-only transactions with one consistent view each."""
@@ -203,23 +231,38 @@ class Warehouse:
 
     @contextmanager
     def arrow(self) -> Iterator[dbapi.Connection]:
-        """An ADBC connection of its own, for reading many rows into Arrow tables."""
-        with self._arrow_lock:
-            if self._arrow is None:
-                # It imports every data frame library there is, which a process that only writes need not wait for.
-                from adbc_driver_postgresql import dbapi
+        """An ADBC connection of its own, for reading many rows into Arrow tables. Raises `HomeLostError`."""
+        # It imports every data frame library there is, which a process that only writes need not wait for.
+        from adbc_driver_postgresql import dbapi
 
-                # It learns every type of the server first, which takes longer than most reads; its clones know them.
-                self._arrow = dbapi.connect(plain_url(self.url, options=self.limits.options()), autocommit=True)
-            connection = self._arrow.adbc_clone()
-        with closing(connection):
-            yield connection
+        try:
+            with self._arrow_lock:
+                if self._arrow is None:
+                    # It learns every type of the server first, which takes longer than most reads; clones know them.
+                    self._arrow = dbapi.connect(plain_url(self.url, options=self.limits.options()), autocommit=True)
+                connection = self._arrow.adbc_clone()
+            with closing(connection):
+                yield connection
+        except (dbapi.OperationalError, dbapi.InternalError) as error:
+            # What the server refuses has a code; what never reached it has none, or that of its end.
+            if error.sqlstate and not error.sqlstate.startswith(("08", "57P")):
+                raise
+            words = " ".join(str(error).split())
+            raise HomeLostError(
+                f"home {self.place!r}: the connection was lost; start the same again: {words}"
+            ) from error
 
     def quiesce(self) -> Any:
         """Wait until no write is under way; return the database's clock then (datetime, UTC).
 
-        Every row with an earlier `ingest_time` is visible from that moment on, so a snapshot as of it is whole.
+        Every row with an earlier `ingest_time` is visible from that moment on, so a snapshot as of it is whole. Raises
+        `WrongHomeError` at the home that has copies: rows are still on their way there, stamped by another clock.
         """
+        if not written_at("signals", self.place):
+            raise WrongHomeError(
+                f"what is frozen is frozen where it is written, at {WRITE_HOMES['signals']!r}, not at {self.place!r}: "
+                "rows of that home's clock may still be on their way here"
+            )
         with self._connection(self._local) as connection:
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITERS_LOCK,))
             row = connection.execute("SELECT clock_timestamp() AS now").fetchone()

