@@ -10,8 +10,15 @@ import psycopg
 import pytest
 
 from signaldelta_assets.errors import DocumentError
-from signaldelta_assets.llm import MATERIAL_AGREEMENT, Answer, LlmError, Request, Task, classify, open_classifier
-from signaldelta_assets.llm.request import output_document
+from signaldelta_assets.llm import Answer, LlmError
+from signaldelta_assets.llm.classification import (
+    MATERIAL_AGREEMENT,
+    Request,
+    Task,
+    classify,
+    open_classifier,
+    output_document,
+)
 from signaldelta_assets.replay import RecordedArchive, ReplayServer
 from signaldelta_assets.settings import Settings
 from signaldelta_assets.versioning import hash_document
@@ -57,7 +64,7 @@ def fault(server: ReplayServer, **rule: object) -> None:
 def test_an_answer_is_stored_before_it_is_used_and_asked_for_once(
     server: ReplayServer, warehouse: Warehouse, protocol: str
 ) -> None:
-    with open_classifier(settings_for(server, protocol)) as (answer, spoken, model):
+    with open_classifier(settings_for(server, protocol), warehouse) as (answer, spoken, model):
         request = Request(MATERIAL_AGREEMENT, spoken, model, TEXT + protocol)
         first = classify(warehouse, answer, request)
         second = classify(warehouse, answer, request)
@@ -76,7 +83,7 @@ def test_an_answer_that_is_no_label_is_kept_as_it_came_and_not_asked_for_again(
     server: ReplayServer, warehouse: Warehouse
 ) -> None:
     httpx.post(f"{server.url}/__replay__/model", json=["I think it may be a merger."]).raise_for_status()
-    with open_classifier(settings_for(server, "openai")) as (answer, protocol, model):
+    with open_classifier(settings_for(server, "openai"), warehouse) as (answer, protocol, model):
         request = Request(MATERIAL_AGREEMENT, protocol, model, "unclear")
         made = [classify(warehouse, answer, request) for _ in range(2)]
     assert [one.label for one in made] == [None, None] and calls(server) == 1
@@ -112,7 +119,7 @@ def test_a_stored_answer_cannot_be_changed_and_a_changed_byte_is_found(
 ) -> None:
     with Warehouse(fresh_postgres_url) as warehouse:
         request = Request(MATERIAL_AGREEMENT, "openai", "small", TEXT)
-        with open_classifier(settings_for(server, "openai")) as (answer, *_):
+        with open_classifier(settings_for(server, "openai"), warehouse) as (answer, *_):
             classify(warehouse, answer, request)
         with psycopg.connect(fresh_postgres_url, autocommit=True) as connection:
             change = "UPDATE signaldelta.llm_outputs SET output = '\\x7b7d'"
@@ -124,11 +131,12 @@ def test_a_stored_answer_cannot_be_changed_and_a_changed_byte_is_found(
             store.get_output(warehouse, request.hash)
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("protocol", sorted(URLS))
 def test_a_server_that_fails_once_is_asked_again_and_one_that_goes_on_is_named_without_the_key(
-    server: ReplayServer, protocol: str
+    server: ReplayServer, warehouse: Warehouse, protocol: str
 ) -> None:
-    with open_classifier(settings_for(server, protocol)) as (answer, spoken, model):
+    with open_classifier(settings_for(server, protocol), warehouse) as (answer, spoken, model):
         request = Request(MATERIAL_AGREEMENT, spoken, model, TEXT)
         fault(server, kind="status", status=529 if protocol == "anthropic" else 503, count=1)
         assert answer(request).text == "merger"
@@ -151,7 +159,12 @@ def test_it_is_off_by_default_and_says_what_is_missing(server: ReplayServer) -> 
         ("SIGNALDELTA_LLM_MODEL", {"llm_model": None}),
         ("SIGNALDELTA_LLM_API_KEY", {"llm_api_key": None}),
     ):
-        with pytest.raises(DocumentError, match=missing), open_classifier(settings_for(server, "openai", **more)):
+        settings = settings_for(server, "openai", **more)
+        with (
+            pytest.raises(DocumentError, match=missing),
+            Warehouse("postgresql://nowhere") as closed,
+            open_classifier(settings, closed),
+        ):
             pytest.fail("opened")
 
 
