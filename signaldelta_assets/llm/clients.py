@@ -24,6 +24,7 @@ from .types import Answer, Protocol, Question
 VENDORS: dict[Protocol, str] = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
 # Some hundred times what the longest answer has.
 MOST_BYTES = 4 << 20
+_KINDS = ("application/json", "text/event-stream")
 _CODE = re.compile(r"[a-z][a-z_]{2,39}")
 # A server that asks for no key still gets one: without, the clients would take the environment's and send that.
 NO_KEY = "none"
@@ -54,8 +55,8 @@ class CallFailed(Exception):
         self.input_tokens, self.output_tokens = input_tokens, output_tokens
 
 
-class TooLarge(Exception):
-    """An answer of more bytes than any model says."""
+class Unfit(Exception):
+    """An answer that is not read on: more bytes than any model says, compressed, or of another kind."""
 
 
 @dataclass(slots=True)
@@ -130,7 +131,7 @@ def _bounded_http() -> Any:
             for part in self._inner:
                 left -= len(part)
                 if left < 0:
-                    raise TooLarge
+                    raise Unfit("an answer too large")
                 if time.monotonic() > self._until:
                     raise httpx2.ReadTimeout("the whole answer takes too long")
                 yield part
@@ -143,7 +144,10 @@ def _bounded_http() -> Any:
 
     def bound(response: Any) -> None:
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise TooLarge  # It was asked not to: what it unfolds to could be any size.
+            raise Unfit("a compressed answer")  # It was asked not to: what it unfolds to could be any size.
+        kind = response.headers.get("content-type", _KINDS[0]).partition(";")[0].strip().lower()
+        if response.is_success and kind not in _KINDS:
+            raise Unfit("an answer of another content type")
         timeouts, began = response.request.extensions["timeout"], response.request.extensions["signaldelta_began"]
         until = began + timeouts["read"]
         timeouts["read"] = max(until - time.monotonic(), 0.001)
@@ -317,8 +321,9 @@ def _judged(error: Exception, key: str) -> tuple[str, str, bool, float | None]:
     while inner is not None and inner not in chain:
         chain.append(inner)
         inner = inner.__cause__ or inner.__context__
-    if any(isinstance(one, TooLarge) for one in chain):
-        return "bad_answer", "an answer too large, or compressed", True, None
+    unfit = next((one for one in chain if isinstance(one, Unfit)), None)
+    if unfit is not None:
+        return "bad_answer", str(unfit), True, None
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and status >= 300:
         outcome = _OUTCOMES.get(status, "server_error" if status >= 500 else "refused")

@@ -248,8 +248,10 @@ class Gateway:
             call.request.most_input_tokens if told[0] is None else told[0],
             len(answer.text.encode()) if told[1] is None else told[1],
         )
+        # Of a stream it is known at its end only, when it has been said.
+        outcome = "declined" if answer.stop_reason in _DECLINES else "ok"
         error = "tokens not told: charged at their most" if None in told else None
-        row = self._log(call, told, call.route.cost(*used), "ok", error)
+        row = self._log(call, told, call.route.cost(*used), outcome, error)
         return LLMResponse(
             answer.text, row.route_id, answer.model, answer.stop_reason, *told, row.cost, row.latency_ms, row.usage_id,
             skipped, failed,
