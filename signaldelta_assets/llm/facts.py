@@ -191,7 +191,7 @@ def score_facts(stored: Mapping[str, Any]) -> Facts:
         facts.append(Fact(f"magnitude without {family} ({names.get(family, family)}) differs by", f"{0.0 - delta:.3f}"))
     if strongest:
         parts = ", ".join(f"{family} ({names.get(family, family)}) by {0.0 - d:.3f}" for family, d in strongest)
-        told += f" Without one family the magnitude would differ: without {parts}."
+        told += f" The magnitude would differ without {parts}."
     if figures["n_events"]:
         chain, share = max(figures["chain_probabilities"].items(), key=lambda item: (item[1], item[0]))
         facts.append(Fact("likeliest chain", f"{chain} with probability {share:.3f}"))

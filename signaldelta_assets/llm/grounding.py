@@ -88,4 +88,4 @@ def _value(word: str) -> Decimal | None:
 
 def _flat(text: str) -> str:
     """Return the text with one form for each sign: wide, raised and small digits as digits, every minus as one."""
-    return re.sub("[\u2010-\u2015\u2212]", "-", unicodedata.normalize("NFKC", text))
+    return re.sub("[\u2010-\u2015\u2212]", "-", unicodedata.normalize("NFKC", text)).replace("\u2044", "/")

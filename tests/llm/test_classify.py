@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -19,28 +18,16 @@ from signaldelta_assets.llm.classification import (
     open_classifier,
     output_document,
 )
-from signaldelta_assets.replay import RecordedArchive, ReplayServer
+from signaldelta_assets.replay import ReplayServer
 from signaldelta_assets.settings import Settings
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import IntegrityError, Warehouse
 from signaldelta_assets.warehouse.stores import llm as store
+from signaldelta_assets.warehouse.stores import routing
+from tests.llm.conftest import SECRET, URLS
 from tests.paths import ROOT
 
-URLS = {"openai": "/api.openai.com/v1", "anthropic": "/api.anthropic.com"}
 TEXT = "The Company entered into a merger agreement; the merger is expected to close in May. Financing is committed."
-SECRET = "sk-loopback-secret"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplayServer]:
-    with ReplayServer(RecordedArchive(tmp_path_factory.mktemp("nothing"))) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def well_behaved(server: ReplayServer) -> None:
-    httpx.delete(f"{server.url}/__replay__/faults")
-    httpx.delete(f"{server.url}/__replay__/log")
 
 
 def settings_for(server: ReplayServer, protocol: str, **more: object) -> Settings:
@@ -76,6 +63,8 @@ def test_an_answer_is_stored_before_it_is_used_and_asked_for_once(
     assert stored is not None and hash_document(stored.document) == stored.output_hash == first.output_hash
     assert stored.document["model"] == "small-replay" and stored.document["input_tokens"] > 20
     assert [row["answers"] for row in store.list_outputs(warehouse) if row["protocol"] == protocol] == [2]
+    logged = [row for row in routing.read_usage(warehouse, 1) if row["use_case"] == "signal_classify"]
+    assert logged[-1]["route_id"] == "settings" and logged[-1]["calls"] >= 2 and logged[-1]["cost"] is None
 
 
 @pytest.mark.postgres
