@@ -59,12 +59,12 @@ def routes(console: Console) -> None:
     settings = load_settings()
     with open_warehouse(settings) as warehouse, open_gateway(settings, warehouse) as gateway:
         found = routing.list_routes(warehouse)
-        shown = Table("route", "provider", "protocol", "model", "class", "locations", "key", "$/M in", "$/M out", "for")
+        shown = Table("route", "model", "class", "at", "key", "US $ per M tokens, in and out")
         for row in found:
             shown.add_row(
-                row["route_id"], row["provider"], row["protocol"], row["model"], row["weight_class"],
-                ", ".join(row["locations"]), row["key_setting"] or "none needed", f"{row['input_price'].normalize():f}",
-                f"{row['output_price'].normalize():f}", ", ".join(row["use_cases"]),
+                row["route_id"], f"{row['model']} ({row['provider']}, {row['protocol']})", row["weight_class"],
+                ", ".join(row["locations"]), row["key_setting"] or "none needed",
+                f"{row['input_price'].normalize():f}, {row['output_price'].normalize():f}",
             )  # fmt: skip
         console.print(shown)
         for use_case in sorted({name.rsplit(":", 1)[0] for row in found for name in row["use_cases"]}):
@@ -87,15 +87,12 @@ def usage(console: Console, days: int, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"usage": found, "waiting": left}, default=str))
         return
-    shown = Table(
-        "day", "use-case", "route", "model", "at", "outcome", "calls", "tokens in", "tokens out", "US $", "ms"
-    )
+    shown = Table("day", "use-case", "route", "outcome", "calls", "tokens in, out", "US $", "ms")
     for row in found:
         cost = "" if row["cost"] is None else f"{row['cost']:.6f}"
         shown.add_row(
-            str(row["day"]), row["use_case"], row["route_id"], row["model"], row["location"], row["outcome"],
-            f"{row['calls']:,}", f"{row['input_tokens'] or 0:,}", f"{row['output_tokens'] or 0:,}", cost,
-            f"{row['latency_ms']:.0f}",
+            str(row["day"]), row["use_case"], row["route_id"], row["outcome"], f"{row['calls']:,}",
+            f"{row['input_tokens'] or 0:,}, {row['output_tokens'] or 0:,}", cost, f"{row['latency_ms']:.0f}",
         )  # fmt: skip
     console.print(shown)
     if left:

@@ -20,8 +20,8 @@ _SYSTEM = (
     "words either. Give no advice to buy or sell. Answer with the sentences alone, without headings or markup."
 )
 _MOST_TOKENS = 300
-# A reader waits: after this the plain sentence is shown.
-_DEADLINE_SECONDS = 8.0
+# A reader waits, and no handler of the API may block for more than 5 s: after this the plain sentence is shown.
+_DEADLINE_SECONDS = 4.0
 
 log = logging.getLogger(__name__)
 

@@ -146,7 +146,7 @@ class Gateway:
     def along(self, request: LLMRequest, routes: list[Route], skipped: list[Skipped]) -> LLMResponse:
         """Return the answer by `routes`, whatever the tables say: for who has to have one certain model."""
 
-        def ask(client: Client, question: Question, seconds: float, _: _Call) -> Answer:
+        def ask(client: Client, question: Question, seconds: float) -> Answer:
             answer = client.complete(question, seconds)
             _unless_declined(answer)
             return answer
@@ -161,7 +161,7 @@ class Gateway:
         """
         routes, skipped = self.plan(request.use_case)
 
-        def ask(client: Client, question: Question, seconds: float, _: _Call) -> tuple[Spoken, str]:
+        def ask(client: Client, question: Question, seconds: float) -> tuple[Spoken, str]:
             spoken = client.stream(question, seconds)
             try:
                 return spoken, next(spoken)
@@ -177,7 +177,7 @@ class Gateway:
         request: LLMRequest,
         routes: list[Route],
         skipped: list[Skipped],
-        ask: Callable[[Client, Question, float, _Call], _Got],
+        ask: Callable[[Client, Question, float], _Got],
     ) -> tuple[_Got, _Call, tuple[str, ...]]:
         """Return what `ask` first gives without failing, the call it was, and the failures before it."""
         until = None if request.deadline_seconds is None else time.monotonic() + request.deadline_seconds
@@ -185,7 +185,11 @@ class Gateway:
         outcomes: list[str] = []
         for route in routes:
             key = self._key(route.key_setting) if route.key_setting is not None else None
+            making = time.monotonic()
             client = self._clients.get(route.protocol, route.base_url, key.get_secret_value() if key else None)
+            if until is not None:
+                # The first of a process imports the vendor's package, which takes seconds: no route's fault.
+                until += time.monotonic() - making
             for attempt in range(1, route.attempts + 1):
                 left = route.timeout_seconds if until is None else min(route.timeout_seconds, until - time.monotonic())
                 if left <= 0:
@@ -193,7 +197,7 @@ class Gateway:
                     raise RoutesFailedError(request.use_case, tuple(failures), tuple(outcomes), tuple(skipped))
                 call = self._begin(request, route)
                 try:
-                    return ask(client, request.question(route.model), left, call), call, tuple(failures)
+                    return ask(client, request.question(route.model), left), call, tuple(failures)
                 except CallFailed as error:
                     failed = error
                 except StopIteration:
@@ -216,7 +220,7 @@ class Gateway:
         raise RoutesFailedError(request.use_case, tuple(failures), tuple(outcomes), tuple(skipped))
 
     def _begin(self, request: LLMRequest, route: Route) -> _Call:
-        """Set aside the most that the call can cost. Raises `BudgetExceededError`."""
+        """Set aside the most that the call can cost. Raises `BudgetExceededError`, `NoRouteError` without database."""
         row = Usage(
             usage_id=new_ulid(),
             event_time=datetime.now(UTC),
@@ -235,10 +239,16 @@ class Gateway:
         )
         most = route.cost(request.most_input_tokens, request.max_tokens) or Decimal(0)
         released = None
-        if request.tier is not None and self.usage.reserve(row, request.tier, most):
-            # The id of what was set aside is taken.
-            row = replace(row, usage_id=new_ulid())
-            released = most
+        if request.tier is not None:
+            try:
+                reserved = self.usage.reserve(row, request.tier, most)
+            except psycopg.OperationalError as error:
+                why = f"the budget cannot be read ({type(error).__name__})"
+                raise NoRouteError(request.use_case, (), why) from None
+            if reserved:
+                # The id of what was set aside is taken.
+                row = replace(row, usage_id=new_ulid())
+                released = most
         return _Call(row, route, request, time.monotonic(), most, released)
 
     def _end(self, call: _Call, answer: Answer, skipped: tuple[Skipped, ...], failed: tuple[str, ...]) -> LLMResponse:

@@ -120,7 +120,7 @@ class ModelRoutes:
         usage = {} if kind == "silent" else {"usage": {"input_tokens": asked, "output_tokens": len(words)}}
         head = {"id": "msg_replay", "type": "message", "role": "assistant", "model": f"{body['model']}-replay"}
         if body.get("stream"):
-            started = {**head, "content": [], "stop_reason": None, "stop_sequence": None, **usage}
+            started: dict[str, Any] = {**head, "content": [], "stop_reason": None, "stop_sequence": None, **usage}
             block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
             begin = [{"type": "message_start", "message": started}, block]
             events = [

@@ -33,7 +33,7 @@ TEXT = "The Company entered into a merger agreement; the merger is expected to c
 def settings_for(server: ReplayServer, protocol: str, **more: object) -> Settings:
     given: dict[str, object] = {
         "llm_protocol": protocol, "llm_url": server.url + URLS[protocol], "llm_model": "small", "llm_api_key": SECRET,
-        "http_attempts": 2, "http_timeout_seconds": 2.0,
+        "http_attempts": 2, "http_timeout_seconds": 1.0,
     }  # fmt: skip
     return Settings(**(given | more))  # type: ignore[arg-type]
 

@@ -176,6 +176,6 @@ def test_the_commands(explained: Bench, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "by model-explainer-replay" in said("explain", "S001")
     routes = said("routes")
     assert "use-case 'explain': asked here: explainer" in routes and "OPENAI_API_KEY is not set" in routes
-    assert SECRET not in routes and "explain" in said("usage")
+    assert SECRET not in routes and "US $" in said("usage")
     assert any(row["route_id"] == "explainer" for row in json.loads(said("usage", "--json"))["usage"])
     assert CliRunner().invoke(commands, ["llm", "explain", "nonsense"]).exit_code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import pytest
 
 from signaldelta_assets.correlation import correlated
 from signaldelta_assets.llm import (
+    FAILURES,
     BecomesJobError,
     BudgetExceededError,
     Gateway,
@@ -29,10 +31,12 @@ from signaldelta_assets.warehouse import PoolLimits, Warehouse, misrouted
 from signaldelta_assets.warehouse.stores import routing
 from signaldelta_assets.warehouse.stores.routing import Usage
 from tests.llm.conftest import KEYS, SECRET, Bench
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.postgres
 Ask = Callable[..., LLMRequest]
 HANG = {"kind": "hang", "seconds": 5}
+PAGE = ROOT / "docs" / "llm.md"
 
 
 @pytest.mark.usefixtures("nothing_told")
@@ -247,6 +251,15 @@ def test_the_clients_do_not_log_requests_even_where_all_is_logged(gateway: Gatew
         logging.getLogger(name).setLevel(logging.DEBUG)
     gateway.complete(ask("loud"))
     assert [logging.getLogger(name).level for name in ("openai", "anthropic")] == [logging.WARNING] * 2
+
+
+def test_the_page_states_the_table_of_failures() -> None:
+    rows = re.findall(
+        r"^\| (`.+`) \|.*\| (again, then the next route|the next route|the end)\b", PAGE.read_text(), re.M
+    )
+    then = {"again, then the next route": "again", "the next route": "next", "the end": "end"}
+    stated = {outcome.strip("` "): then[said] for names, said in rows for outcome in names.split(",")}
+    assert stated == dict(FAILURES)
 
 
 def test_the_log_is_frozen(bench: Bench) -> None:
