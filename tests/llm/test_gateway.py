@@ -242,6 +242,7 @@ def test_a_database_that_is_away_is_a_refusal_and_a_deadline_ends_all(
     bench.order(*[HANG] * 5)
     with pytest.raises(RoutesFailedError):
         gateway.complete(ask("slow", deadline_seconds=0.5))
+    assert bench.logged("slow")[0]["latency_ms"] < 4000
     assert bench.outcomes("slow") == ["timeout"] and bench.calls() == 1
 
 
