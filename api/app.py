@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 
+from signaldelta_assets.llm import Gateway, open_gateway
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.warehouse import (
     ArtifactStore,
@@ -46,17 +47,21 @@ def create_app(
     *,
     reports: Path | None = None,
     dagster_url: str | None = None,
+    gateway: Gateway | None = None,
     questions: Sequence[watch.Question] = (),
 ) -> FastAPI:
     """Return the API over `warehouse` and `store`. Opens nothing; the warehouse is closed with the server.
 
-    `reports`: the folder of written reports; `dagster_url`: the webserver whose reachability `/status` tells. None
-    for none. `questions`: what `/status` asks beside all that the watch does.
+    `reports`: the folder of written reports; `dagster_url`: the webserver whose reachability `/status` tells;
+    `gateway`: the way to language models, closed with the server. None for none. `questions`: what `/status` asks
+    beside all that the watch does.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        if gateway is not None:
+            await run_in_threadpool(gateway.close)
         await run_in_threadpool(warehouse.close)
 
     app = FastAPI(
@@ -68,7 +73,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
-    app.state.reports = reports
+    app.state.reports, app.state.gateway = reports, gateway
     app.state.watching = Watching(warehouse, questions)
     for router in ROOT:
         app.include_router(router)
@@ -105,8 +110,9 @@ def create() -> FastAPI:
         lock_seconds=5,
         idle_seconds=60,
     )
+    warehouse = Warehouse(url, place=settings.place, peer_url=peer, limits=limits)
     return create_app(
-        Warehouse(url, place=settings.place, peer_url=peer, limits=limits),
+        warehouse,
         ArtifactStore(settings.artifacts_dir),
         reports=settings.reports_dir,
         dagster_url=f"http://127.0.0.1:{settings.webserver_port}",
@@ -117,4 +123,5 @@ def create() -> FastAPI:
                 settings.disk_critical,
             )
         ],
+        gateway=open_gateway(settings, warehouse),
     )

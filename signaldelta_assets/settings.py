@@ -6,6 +6,8 @@ values to the rooms below.
 
 from __future__ import annotations
 
+import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
@@ -149,3 +151,18 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the settings from the environment now."""
     return Settings()
+
+
+_KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(?:KEY|TOKEN)")
+
+
+def read_key(name: str) -> SecretStr | None:
+    """Return the secret that a row of a table names, as a setting of ours or of the environment; None where unset.
+
+    Read when it is asked for: a new provider is a row and a variable, no field here. Nothing but what is named as a key
+    is handed out, so that no row can have a database's address sent to a server of its choice.
+    """
+    if not _KEY_NAME.fullmatch(name):
+        return None
+    found = os.environ.get(f"SIGNALDELTA_{name}") or os.environ.get(name)
+    return SecretStr(found) if found else None

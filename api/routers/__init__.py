@@ -1,6 +1,18 @@
 """One router per domain. A route translates: parameters to a query, rows to its schema; it decides nothing."""
 
-from . import backtests, catalogue, collectors, documents, health, labels, scores, securities, signals, snapshots
+from . import (
+    backtests,
+    catalogue,
+    collectors,
+    documents,
+    explain,
+    health,
+    labels,
+    scores,
+    securities,
+    signals,
+    snapshots,
+)
 
 V2 = (
     securities.router,
@@ -12,6 +24,7 @@ V2 = (
     snapshots.router,
     backtests.router,
     documents.router,
+    explain.router,
     collectors.router,
 )
 ROOT = (health.router,)

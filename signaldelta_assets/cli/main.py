@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 database = typer.Typer(no_args_is_help=True, help="The database: migrate it, print its schema.")
 backtests = typer.Typer(no_args_is_help=True, help="Backtests: run a spec, list, show, verify byte for byte, compare.")
 signals = typer.Typer(no_args_is_help=True, help="The signal catalogue.")
-models = typer.Typer(no_args_is_help=True, help="What language models were asked, where that is switched on.")
+models = typer.Typer(no_args_is_help=True, help="Language models: explanations, routes, usage, stored answers.")
 labels = typer.Typer(no_args_is_help=True, help="The ground truth: coverage, frozen datasets, their differences.")
 snapshots = typer.Typer(no_args_is_help=True, help="Snapshots: freeze what was known over any days.")
 app.add_typer(database, name="db")
@@ -584,3 +584,41 @@ def list_answers(task: Annotated[str | None, typer.Option(help="One task only.")
             f"{row['input_tokens'] or 0:,}", f"{row['output_tokens'] or 0:,}", f"{row['newest']:%Y-%m-%d %H:%M}",
         )  # fmt: skip
     console.print(shown)
+
+
+@models.command("explain")
+def explain_a_term(
+    term: Annotated[str, typer.Argument(help="S001, F01, CT-01, an event type, a word of a report; or a RUN.")],
+    entity: Annotated[str | None, typer.Argument(help="With a run: the entity whose score is explained.")] = None,
+    at: Annotated[str | None, typer.Argument(help="With a run: the moment, with a zone.")] = None,
+    as_json: JSON = False,
+) -> None:
+    """Explain a term, or a score of a run, in plain words: by a model where one has a key, else from a template."""
+    from .models import explain, explain_point
+
+    with refusals():
+        if entity is None or at is None:
+            explain(console, term, as_json=as_json)
+        else:
+            explain_point(console, term, entity, at, as_json=as_json)
+
+
+@models.command("routes")
+def list_routes() -> None:
+    """List the models, and which would be asked here for what; which not, and why."""
+    from .models import routes
+
+    with refusals():
+        routes(console)
+
+
+@models.command("usage")
+def show_usage(
+    days: Annotated[int, typer.Option(min=1, help="So many days back, today included (UTC).")] = 7,
+    as_json: JSON = False,
+) -> None:
+    """Show what calls of models took, by day, use-case, route and outcome; deliver entries that wait here."""
+    from .models import usage
+
+    with refusals():
+        usage(console, days, as_json=as_json)

@@ -4,7 +4,7 @@ import dagster as dg
 
 from signaldelta_assets.errors import SignalDeltaError
 from signaldelta_assets.extractors import item_text
-from signaldelta_assets.llm import MATERIAL_AGREEMENT, Request, classify, open_classifier
+from signaldelta_assets.llm.classification import MATERIAL_AGREEMENT, Request, classify, open_classifier
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.versioning import code_version, hash_document
 from signaldelta_assets.warehouse.stores import raw
@@ -32,7 +32,7 @@ def build_asset(first_day: str) -> dg.AssetsDefinition:
         kinds={"python", "postgres"},
         description="What kind of agreement an 8-K item 1.01 is about, in a model's word; every answer is kept as it "
         "came. For reading beside the rules: no signal, label or score takes it in. Off unless a model is named.",
-        code_version=code_version(["signaldelta_assets.llm"], {"task": MATERIAL_AGREEMENT.version}),
+        code_version=code_version(["signaldelta_assets.llm.classification"], {"task": MATERIAL_AGREEMENT.version}),
         pool="llm",
         metadata={**table_metadata(llm_outputs), "task_version": MATERIAL_AGREEMENT.version, "persistence": "postgres"},
     )
@@ -42,7 +42,10 @@ def build_asset(first_day: str) -> dg.AssetsDefinition:
         hashes: list[str] = []
         asked = without_text = 0
         try:
-            with open_classifier(platform.settings()) as (answer, protocol, model), platform.warehouse() as warehouse:
+            with (
+                platform.warehouse() as warehouse,
+                open_classifier(platform.settings(), warehouse) as (answer, protocol, model),
+            ):
                 for payload in raw.read_raw(warehouse, ["form_8k"], days.first, days.last)["payload"]:
                     if _ITEM not in payload["items"]:
                         continue

@@ -1,25 +1,49 @@
-"""Text classification by a language model, under the guardrail: an answer is an artifact before anything reads it.
+"""The gateway to language models: LLMRequest in, LLMResponse out, by routes that are rows of tables.
 
-What is asked (prompt, model, parameters, text) has a hash; the first answer to it is stored whole under that hash, in
-a table the database keeps frozen, and everybody reads that one ever after. So a repeat costs nothing and changes
-nothing. Off unless a protocol is set; no signal, label, snapshot or score reads from here, and the import rules say so.
+Here live the two clients, the gateway with its budgets and its log, and what is explained by it; `classification`, a
+room within with a face of its own, is the one thing whose answers are kept to be read again. Never here: anything that
+decides a signal, a label, a score or a run. Those rooms may not import this one, nor the vendors' clients.
 """
 
-from .classify import Classified, Classifier, classify
-from .clients import LlmError, open_classifier
-from .request import Answer, Request, Task, output_document
-from .tasks import MATERIAL_AGREEMENT, TASKS
+from .explain import Asker, Explanation, explain_score, explain_term
+from .facts import Fact, Facts, UnknownTermError, known_terms
+from .gateway import FAILURES, Gateway, LLMStream, open_gateway
+from .types import (
+    Answer,
+    BecomesJobError,
+    BudgetExceededError,
+    LlmError,
+    LLMRequest,
+    LLMResponse,
+    Message,
+    NoRouteError,
+    Route,
+    RoutesFailedError,
+    Skipped,
+)
 
 __all__ = [
-    "MATERIAL_AGREEMENT",
-    "TASKS",
+    "FAILURES",
     "Answer",
-    "Classified",
-    "Classifier",
+    "Asker",
+    "BecomesJobError",
+    "BudgetExceededError",
+    "Explanation",
+    "Fact",
+    "Facts",
+    "Gateway",
+    "LLMRequest",
+    "LLMResponse",
+    "LLMStream",
     "LlmError",
-    "Request",
-    "Task",
-    "classify",
-    "open_classifier",
-    "output_document",
+    "Message",
+    "NoRouteError",
+    "Route",
+    "RoutesFailedError",
+    "Skipped",
+    "UnknownTermError",
+    "explain_score",
+    "explain_term",
+    "known_terms",
+    "open_gateway",
 ]

@@ -1,116 +1,388 @@
-"""The two protocols in use: OpenAI's chat completions, which most servers speak, and Anthropic's messages.
+"""The two code paths there are: OpenAI's chat completions, which most servers speak, and Anthropic's messages.
 
-The vendors' own clients do timeouts and retries; here an error is named without the key.
+The vendors' own clients speak; here one call is one HTTP request, bounded in time and size, and whatever goes wrong
+becomes a `CallFailed` that says what kind of failure it was, without a word of what the server said: an error may
+repeat the key or the prompt. Retries are the gateway's, so that each request is a row of the log.
 """
 
 from __future__ import annotations
 
+import logging
+import re
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
+from typing import Protocol as Interface
 
-from signaldelta_assets.errors import DocumentError, SignalDeltaError
-from signaldelta_assets.settings import Settings
+from .types import Answer, Protocol, Question
 
-from .classify import Classifier
-from .request import Answer, Request
+VENDORS: dict[Protocol, str] = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
+# Some hundred times what the longest answer has.
+MOST_BYTES = 4 << 20
+_KINDS = ("application/json", "text/event-stream")
+_CODE = re.compile(r"[a-z][a-z_]{2,39}")
+# A server that asks for no key still gets one: without, the clients would take the environment's and send that.
+NO_KEY = "none"
+
+# What happened, by the status of the answer; anything else of 400 and up is `refused`.
+_OUTCOMES = {401: "bad_key", 403: "bad_key", 404: "no_model", 408: "timeout", 409: "server_error",
+             425: "server_error", 429: "rate_limited"}  # fmt: skip
 
 
-class LlmError(SignalDeltaError):
-    """A model that gave no answer after every attempt. Names the protocol, the model and the reason."""
+class CallFailed(Exception):
+    """One request that gave no answer; raised within the room only.
 
-    def __init__(self, request: Request, reason: object) -> None:
-        super().__init__(f"{request.protocol} {request.model}: {reason}")
-
-
-@contextmanager
-def open_classifier(settings: Settings) -> Iterator[tuple[Classifier, str, str]]:
-    """Open the client that the settings name; yield (what answers a request, protocol, model).
-
-    Raises `DocumentError` where classification is off, or a setting it needs is missing.
+    `outcome`: see `gateway.FAILURES`; `sent`: the server may have worked, and charged, for it; tokens where told.
     """
-    if settings.llm_protocol is None:
-        raise DocumentError("SIGNALDELTA_LLM_PROTOCOL", "openai or anthropic: classification by a model is off", None)
-    if settings.llm_model is None:
-        raise DocumentError("SIGNALDELTA_LLM_MODEL", "the name of a model", None)
-    if settings.llm_api_key is None:
-        raise DocumentError("SIGNALDELTA_LLM_API_KEY", "an API key", None)
-    opened = _openai(settings) if settings.llm_protocol == "openai" else _anthropic(settings)
-    with opened as answer:
-        yield answer, settings.llm_protocol, settings.llm_model
+
+    def __init__(
+        self,
+        outcome: str,
+        reason: str,
+        *,
+        sent: bool,
+        wait_seconds: float | None = None,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.outcome, self.reason, self.sent, self.wait_seconds = outcome, reason, sent, wait_seconds
+        self.input_tokens, self.output_tokens = input_tokens, output_tokens
 
 
-@contextmanager
-def _openai(settings: Settings) -> Iterator[Classifier]:
-    import openai
+class Unfit(Exception):
+    """An answer that is not read on: more bytes than any model says, compressed, or of another kind."""
 
-    assert settings.llm_api_key is not None
-    with openai.OpenAI(
-        api_key=settings.llm_api_key.get_secret_value(),
-        base_url=settings.llm_url or "https://api.openai.com/v1",
-        timeout=settings.http_timeout_seconds,
-        max_retries=settings.http_attempts - 1,
-    ) as client:
 
-        def answer(request: Request) -> Answer:
-            try:
-                made = client.chat.completions.create(
-                    model=request.model,
-                    messages=[
-                        {"role": "system", "content": request.document["system"]},
-                        {"role": "user", "content": request.document["text"]},
-                    ],
-                    temperature=request.parameters["temperature"],
-                    max_tokens=request.parameters["max_tokens"],
-                )
-            except openai.OpenAIError as error:
-                raise LlmError(request, _reason(error)) from error
-            if not made.choices or made.choices[0].message.content is None:
-                raise LlmError(request, "an answer without text")
-            usage = made.usage
-            return Answer(
-                made.choices[0].message.content,
-                made.model,
-                made.choices[0].finish_reason,
-                usage.prompt_tokens if usage else None,
-                usage.completion_tokens if usage else None,
+@dataclass(slots=True)
+class Told:
+    """What a stream has said about itself so far."""
+
+    text: str = ""
+    model: str | None = None
+    stop_reason: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class Spoken:
+    """A stream of pieces of text. `told` is filled while they are read; close it to end the request."""
+
+    def __init__(self, pieces: Iterator[str], told: Told, stop: Any) -> None:
+        self._pieces, self.told, self._stop = pieces, told, stop
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        piece = next(self._pieces)
+        self.told.text += piece
+        return piece
+
+    def close(self) -> None:
+        """End the request, whether it was read to its end or not."""
+        with suppress(Exception):
+            self._stop()
+
+
+class Client(Interface):
+    """One server and one key. Both methods raise `CallFailed` and nothing else of the wire."""
+
+    def complete(self, question: Question, timeout_seconds: float) -> Answer:
+        """Return the whole answer."""
+
+    def stream(self, question: Question, timeout_seconds: float) -> Spoken:
+        """Return the answer in pieces, as they come."""
+
+    def close(self) -> None:
+        """Close its connections."""
+
+
+def open_client(protocol: Protocol, base_url: str | None, key: str | None) -> Client:
+    """Return the client for a server; None as `base_url` is the vendor's own. Sends nothing."""
+    # At level DEBUG they log whole requests, prompts included.
+    for name in ("openai", "anthropic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    made = _OpenAI if protocol == "openai" else _Anthropic
+    return made(base_url or VENDORS[protocol], key or NO_KEY)
+
+
+def _bounded_http() -> Any:
+    """Return the HTTP client below both SDKs: proxies as the environment says, no redirects, bounded answers.
+
+    The timeout of a client is one of silence: a server that sends a byte now and then would hold it for ever, so the
+    same number of seconds bounds the whole answer. A redirect would carry the key elsewhere.
+    """
+    import httpx2
+
+    class Bounded(httpx2.SyncByteStream):
+        """Bytes of a body, so many and so long."""
+
+        def __init__(self, inner: Any, until: float) -> None:
+            self._inner, self._until = inner, until
+
+        def __iter__(self) -> Iterator[bytes]:
+            left = MOST_BYTES
+            for part in self._inner:
+                left -= len(part)
+                if left < 0:
+                    raise Unfit("an answer too large")
+                if time.monotonic() > self._until:
+                    raise httpx2.ReadTimeout("the whole answer takes too long")
+                yield part
+
+        def close(self) -> None:
+            self._inner.close()
+
+    def begin(request: Any) -> None:
+        request.extensions["signaldelta_began"] = time.monotonic()
+
+    def bound(response: Any) -> None:
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise Unfit("a compressed answer")  # It was asked not to: what it unfolds to could be any size.
+        kind = response.headers.get("content-type", _KINDS[0]).partition(";")[0].strip().lower()
+        if response.is_success and kind not in _KINDS:
+            raise Unfit("an answer of another content type")
+        timeouts, began = response.request.extensions["timeout"], response.request.extensions["signaldelta_began"]
+        until = began + timeouts["read"]
+        timeouts["read"] = max(until - time.monotonic(), 0.001)
+        response.stream = Bounded(response.stream, until)
+
+    return httpx2.Client(
+        follow_redirects=False,
+        headers={"Accept-Encoding": "identity"},
+        event_hooks={"request": [begin], "response": [bound]},
+    )
+
+
+class _OpenAI:
+    def __init__(self, base_url: str, key: str) -> None:
+        import openai
+
+        self._key = key
+        self._client = openai.OpenAI(
+            api_key=key, base_url=base_url, max_retries=0, http_client=_bounded_http(),
+            default_headers={"Accept-Encoding": "identity"},
+        )  # fmt: skip
+
+    def _arguments(self, question: Question, timeout_seconds: float) -> dict[str, Any]:
+        messages = [{"role": "system", "content": question.system}]
+        messages += [{"role": message.role, "content": message.text} for message in question.messages]
+        more = {} if question.temperature is None else {"temperature": question.temperature}
+        return {"model": question.model, "messages": messages, "max_tokens": question.max_tokens,
+                "timeout": timeout_seconds, **more}  # fmt: skip
+
+    def complete(self, question: Question, timeout_seconds: float) -> Answer:
+        try:
+            made = self._client.chat.completions.create(**self._arguments(question, timeout_seconds))
+            used = getattr(made, "usage", None)
+            tokens = _tokens(used, "prompt_tokens", "completion_tokens")
+            text = made.choices[0].message.content if made.choices else None
+            return _answer(text, made.model, made.choices[0].finish_reason if made.choices else None, tokens)
+        except Exception as error:  # noqa: BLE001
+            _failed(error, self._key)
+
+    def stream(self, question: Question, timeout_seconds: float) -> Spoken:
+        arguments = self._arguments(question, timeout_seconds)
+        told = Told()
+        try:
+            # Without, the tokens of a stream are not told.
+            events = self._client.chat.completions.create(
+                **arguments, stream=True, stream_options={"include_usage": True}
             )
+            closed = events.close
+        except Exception as error:  # noqa: BLE001
+            _failed(error, self._key)
 
-        yield answer
-
-
-@contextmanager
-def _anthropic(settings: Settings) -> Iterator[Classifier]:
-    import anthropic
-
-    assert settings.llm_api_key is not None
-    with anthropic.Anthropic(
-        api_key=settings.llm_api_key.get_secret_value(),
-        base_url=settings.llm_url or "https://api.anthropic.com",
-        timeout=settings.http_timeout_seconds,
-        max_retries=settings.http_attempts - 1,
-    ) as client:
-
-        def answer(request: Request) -> Answer:
+        def pieces() -> Iterator[str]:
             try:
-                made = client.messages.create(
-                    model=request.model,
-                    system=request.document["system"],
-                    messages=[{"role": "user", "content": request.document["text"]}],
-                    max_tokens=request.parameters["max_tokens"],
-                )
-            except anthropic.AnthropicError as error:
-                raise LlmError(request, _reason(error)) from error
+                for event in events:
+                    told.model = event.model or told.model
+                    tokens = _tokens(event.usage, "prompt_tokens", "completion_tokens")
+                    told.input_tokens, told.output_tokens = (
+                        tokens[0] if tokens[0] is not None else told.input_tokens,
+                        tokens[1] if tokens[1] is not None else told.output_tokens,
+                    )
+                    for choice in event.choices[:1]:
+                        told.stop_reason = choice.finish_reason or told.stop_reason
+                        if choice.delta.content:
+                            yield choice.delta.content
+            except Exception as error:  # noqa: BLE001
+                _failed(error, self._key, told)
+            _ended(told)
+
+        return Spoken(pieces(), told, closed)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class _Anthropic:
+    def __init__(self, base_url: str, key: str) -> None:
+        import anthropic
+
+        self._key = key
+        self._client = anthropic.Anthropic(
+            api_key=key, base_url=base_url, max_retries=0, http_client=_bounded_http(),
+            default_headers={"Accept-Encoding": "identity"},
+        )  # fmt: skip
+
+    def _arguments(self, question: Question, timeout_seconds: float) -> dict[str, Any]:
+        messages = [{"role": message.role, "content": message.text} for message in question.messages]
+        return {"model": question.model, "system": question.system, "messages": messages,
+                "max_tokens": question.max_tokens, "timeout": timeout_seconds}  # fmt: skip
+
+    def complete(self, question: Question, timeout_seconds: float) -> Answer:
+        try:
+            made = self._client.messages.create(**self._arguments(question, timeout_seconds))
+            tokens = _tokens(getattr(made, "usage", None), "input_tokens", "output_tokens")
             texts = [block.text for block in made.content if block.type == "text"]
-            if not texts:
-                raise LlmError(request, "an answer without text")
-            return Answer(
-                "".join(texts), made.model, made.stop_reason, made.usage.input_tokens, made.usage.output_tokens
-            )
+            return _answer("".join(texts) if texts else None, made.model, made.stop_reason, tokens)
+        except Exception as error:  # noqa: BLE001
+            _failed(error, self._key)
 
-        yield answer
+    def stream(self, question: Question, timeout_seconds: float) -> Spoken:
+        told = Told()
+        try:
+            events = self._client.messages.create(**self._arguments(question, timeout_seconds), stream=True)
+            closed = events.close
+        except Exception as error:  # noqa: BLE001
+            _failed(error, self._key)
+
+        def pieces() -> Iterator[str]:
+            whole = False
+            try:
+                for event in events:
+                    if event.type == "message_start":
+                        told.model = event.message.model
+                        told.input_tokens, _ = _tokens(event.message.usage, "input_tokens", "output_tokens")
+                    elif event.type == "content_block_delta" and event.delta.type == "text_delta":
+                        yield event.delta.text
+                    elif event.type == "message_delta":
+                        told.stop_reason = event.delta.stop_reason
+                        _, told.output_tokens = _tokens(event.usage, "input_tokens", "output_tokens")
+                    whole = whole or event.type == "message_stop"
+            except Exception as error:  # noqa: BLE001
+                _failed(error, self._key, told)
+            _ended(told, whole=whole)
+
+        return Spoken(pieces(), told, closed)
+
+    def close(self) -> None:
+        self._client.close()
 
 
-def _reason(error: Exception) -> str:
-    """Return status and kind of an error. Its message may repeat what was sent, headers included: that stays out."""
+def _tokens(usage: Any, *names: str) -> tuple[int | None, int | None]:
+    found = [getattr(usage, name, None) for name in names]
+    return tuple(one if isinstance(one, int) and one >= 0 else None for one in found)  # type: ignore[return-value]
+
+
+def _answer(text: object, model: object, stop_reason: str | None, tokens: tuple[int | None, int | None]) -> Answer:
+    if not isinstance(text, str) or not text:
+        raise CallFailed(
+            "bad_answer", "an answer without text", sent=True, input_tokens=tokens[0], output_tokens=tokens[1]
+        )
+    return Answer(text, str(model), stop_reason, *tokens)
+
+
+def _ended(told: Told, *, whole: bool = True) -> None:
+    """Refuse a stream that ended without saying that it was at its end."""
+    if told.stop_reason is None or not whole:
+        raise CallFailed("cut", "the stream ended before its end", sent=True, input_tokens=told.input_tokens)
+    if not told.text:
+        raise CallFailed(
+            "bad_answer", "an answer without text", sent=True,
+            input_tokens=told.input_tokens, output_tokens=told.output_tokens,
+        )  # fmt: skip
+
+
+def _failed(error: Exception, key: str, told: Told | None = None) -> NoReturn:
+    """Raise the `CallFailed` for what a client raised, cut off from it: its message may repeat what was sent."""
+    if isinstance(error, CallFailed):
+        raise error
+    outcome, reason, sent, wait = _judged(error, key)
+    raise CallFailed(
+        outcome, reason, sent=sent, wait_seconds=wait, input_tokens=told.input_tokens if told else None
+    ) from None
+
+
+def _judged(error: Exception, key: str) -> tuple[str, str, bool, float | None]:
+    """Return (outcome, reason, whether the server may have worked on it, seconds it asks to wait)."""
+    import httpx2
+
+    kind = type(error).__name__
+    chain: list[BaseException] = []
+    inner: BaseException | None = error
+    while inner is not None and inner not in chain:
+        chain.append(inner)
+        inner = inner.__cause__ or inner.__context__
+    unfit = next((one for one in chain if isinstance(one, Unfit)), None)
+    if unfit is not None:
+        return "bad_answer", str(unfit), True, None
     status = getattr(error, "status_code", None)
-    return type(error).__name__ if status is None else f"{status} {type(error).__name__}"
+    if isinstance(status, int) and status >= 300:
+        outcome = _OUTCOMES.get(status, "server_error" if status >= 500 else "refused")
+        # A redirect: the address is wrong, not the question.
+        outcome = "bad_answer" if status < 400 else outcome
+        code = _code(error, key)
+        return outcome, f"{status} {kind}{code}", False, _retry_after(error)
+    if any(isinstance(one, httpx2.ConnectError | httpx2.ConnectTimeout) for one in chain):
+        return "unreachable", f"{kind}: no connection", False, None
+    if "Timeout" in kind or any(isinstance(one, httpx2.TimeoutException) for one in chain):
+        return "timeout", f"{kind}: Timeout", True, None
+    if any(isinstance(one, httpx2.TransportError) for one in chain):
+        return "cut", f"{kind}: connection lost", True, None
+    if hasattr(error, "body") and kind != "APIResponseValidationError":
+        return "server_error", f"{kind} within the answer{_code(error, key)}", True, None
+    return "bad_answer", f"{kind}: not what the protocol says", True, None
+
+
+def _code(error: Exception, key: str) -> str:
+    """Return the vendor's code of an error where it is one word of small letters: no key or prompt looks like that."""
+    body = getattr(error, "body", None)
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    found = (inner.get("code") or inner.get("type")) if isinstance(inner, dict) else None
+    good = isinstance(found, str) and _CODE.fullmatch(found) and found not in key and key not in found
+    return f" ({found})" if good else ""
+
+
+def _retry_after(error: Exception) -> float | None:
+    """Return the seconds that an answer asks to wait (RFC 9110 section 10.2.3: a number or a date)."""
+    response = getattr(error, "response", None)
+    given = response.headers.get("retry-after") if response is not None else None
+    if given is None:
+        return None
+    with suppress(ValueError):
+        return max(float(given), 0.0)
+    with suppress(ValueError, TypeError):
+        return max(float((parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds()), 0.0)
+    return None
+
+
+class Clients:
+    """One client per server and key, made at first use and kept: making one takes longer than most answers' heads."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Protocol, str | None, str | None], Client] = {}
+        self._lock = threading.Lock()
+
+    def get(self, protocol: Protocol, base_url: str | None, key: str | None) -> Client:
+        """Return the client."""
+        name = (protocol, base_url, key)
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = open_client(protocol, base_url, key)
+            return self._made[name]
+
+    def close(self) -> None:
+        """Close all."""
+        with self._lock:
+            for client in self._made.values():
+                with closing(client):
+                    pass
+            self._made.clear()

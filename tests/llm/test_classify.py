@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -10,36 +9,31 @@ import psycopg
 import pytest
 
 from signaldelta_assets.errors import DocumentError
-from signaldelta_assets.llm import MATERIAL_AGREEMENT, Answer, LlmError, Request, Task, classify, open_classifier
-from signaldelta_assets.llm.request import output_document
-from signaldelta_assets.replay import RecordedArchive, ReplayServer
+from signaldelta_assets.llm import Answer, LlmError
+from signaldelta_assets.llm.classification import (
+    MATERIAL_AGREEMENT,
+    Request,
+    Task,
+    classify,
+    open_classifier,
+    output_document,
+)
+from signaldelta_assets.replay import ReplayServer
 from signaldelta_assets.settings import Settings
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import IntegrityError, Warehouse
 from signaldelta_assets.warehouse.stores import llm as store
+from signaldelta_assets.warehouse.stores import routing
+from tests.llm.conftest import SECRET, URLS
 from tests.paths import ROOT
 
-URLS = {"openai": "/api.openai.com/v1", "anthropic": "/api.anthropic.com"}
 TEXT = "The Company entered into a merger agreement; the merger is expected to close in May. Financing is committed."
-SECRET = "sk-loopback-secret"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplayServer]:
-    with ReplayServer(RecordedArchive(tmp_path_factory.mktemp("nothing"))) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def well_behaved(server: ReplayServer) -> None:
-    httpx.delete(f"{server.url}/__replay__/faults")
-    httpx.delete(f"{server.url}/__replay__/log")
 
 
 def settings_for(server: ReplayServer, protocol: str, **more: object) -> Settings:
     given: dict[str, object] = {
         "llm_protocol": protocol, "llm_url": server.url + URLS[protocol], "llm_model": "small", "llm_api_key": SECRET,
-        "http_attempts": 2, "http_timeout_seconds": 2.0,
+        "http_attempts": 2, "http_timeout_seconds": 1.0,
     }  # fmt: skip
     return Settings(**(given | more))  # type: ignore[arg-type]
 
@@ -57,7 +51,7 @@ def fault(server: ReplayServer, **rule: object) -> None:
 def test_an_answer_is_stored_before_it_is_used_and_asked_for_once(
     server: ReplayServer, warehouse: Warehouse, protocol: str
 ) -> None:
-    with open_classifier(settings_for(server, protocol)) as (answer, spoken, model):
+    with open_classifier(settings_for(server, protocol), warehouse) as (answer, spoken, model):
         request = Request(MATERIAL_AGREEMENT, spoken, model, TEXT + protocol)
         first = classify(warehouse, answer, request)
         second = classify(warehouse, answer, request)
@@ -69,6 +63,8 @@ def test_an_answer_is_stored_before_it_is_used_and_asked_for_once(
     assert stored is not None and hash_document(stored.document) == stored.output_hash == first.output_hash
     assert stored.document["model"] == "small-replay" and stored.document["input_tokens"] > 20
     assert [row["answers"] for row in store.list_outputs(warehouse) if row["protocol"] == protocol] == [2]
+    logged = [row for row in routing.read_usage(warehouse, 1) if row["use_case"] == "signal_classify"]
+    assert logged[-1]["route_id"] == "settings" and logged[-1]["calls"] >= 2 and logged[-1]["cost"] is None
 
 
 @pytest.mark.postgres
@@ -76,7 +72,7 @@ def test_an_answer_that_is_no_label_is_kept_as_it_came_and_not_asked_for_again(
     server: ReplayServer, warehouse: Warehouse
 ) -> None:
     httpx.post(f"{server.url}/__replay__/model", json=["I think it may be a merger."]).raise_for_status()
-    with open_classifier(settings_for(server, "openai")) as (answer, protocol, model):
+    with open_classifier(settings_for(server, "openai"), warehouse) as (answer, protocol, model):
         request = Request(MATERIAL_AGREEMENT, protocol, model, "unclear")
         made = [classify(warehouse, answer, request) for _ in range(2)]
     assert [one.label for one in made] == [None, None] and calls(server) == 1
@@ -112,7 +108,7 @@ def test_a_stored_answer_cannot_be_changed_and_a_changed_byte_is_found(
 ) -> None:
     with Warehouse(fresh_postgres_url) as warehouse:
         request = Request(MATERIAL_AGREEMENT, "openai", "small", TEXT)
-        with open_classifier(settings_for(server, "openai")) as (answer, *_):
+        with open_classifier(settings_for(server, "openai"), warehouse) as (answer, *_):
             classify(warehouse, answer, request)
         with psycopg.connect(fresh_postgres_url, autocommit=True) as connection:
             change = "UPDATE signaldelta.llm_outputs SET output = '\\x7b7d'"
@@ -124,11 +120,12 @@ def test_a_stored_answer_cannot_be_changed_and_a_changed_byte_is_found(
             store.get_output(warehouse, request.hash)
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("protocol", sorted(URLS))
 def test_a_server_that_fails_once_is_asked_again_and_one_that_goes_on_is_named_without_the_key(
-    server: ReplayServer, protocol: str
+    server: ReplayServer, warehouse: Warehouse, protocol: str
 ) -> None:
-    with open_classifier(settings_for(server, protocol)) as (answer, spoken, model):
+    with open_classifier(settings_for(server, protocol), warehouse) as (answer, spoken, model):
         request = Request(MATERIAL_AGREEMENT, spoken, model, TEXT)
         fault(server, kind="status", status=529 if protocol == "anthropic" else 503, count=1)
         assert answer(request).text == "merger"
@@ -151,7 +148,12 @@ def test_it_is_off_by_default_and_says_what_is_missing(server: ReplayServer) -> 
         ("SIGNALDELTA_LLM_MODEL", {"llm_model": None}),
         ("SIGNALDELTA_LLM_API_KEY", {"llm_api_key": None}),
     ):
-        with pytest.raises(DocumentError, match=missing), open_classifier(settings_for(server, "openai", **more)):
+        settings = settings_for(server, "openai", **more)
+        with (
+            pytest.raises(DocumentError, match=missing),
+            Warehouse("postgresql://nowhere") as closed,
+            open_classifier(settings, closed),
+        ):
             pytest.fail("opened")
 
 

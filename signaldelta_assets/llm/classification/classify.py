@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import llm as store
 
-from .request import Answer, Request, output_document
+from ..types import Answer
+from .request import Request, output_document
 
 Classifier = Callable[[Request], Answer]
 

@@ -9,7 +9,7 @@ from typing import Any
 from signaldelta_assets.errors import DocumentError
 from signaldelta_assets.versioning import hash_document
 
-PROTOCOLS = ("openai", "anthropic")
+from ..types import PROTOCOLS, Answer
 
 
 @dataclass(frozen=True)
@@ -88,17 +88,6 @@ class Request:
     def hash(self) -> str:
         """The SHA-256 of the canonical request."""
         return hash_document(self.document)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back: the text as it is, the model that says it answered, why it stopped, and the tokens counted."""
-
-    text: str
-    model: str
-    stop_reason: str | None
-    input_tokens: int | None
-    output_tokens: int | None
 
 
 def output_document(request: Request, answer: Answer) -> dict[str, Any]:

@@ -1,0 +1,181 @@
+"""Explanations: facts by code, words by a model, no figure that the facts do not have; and everything without a key."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from typer.testing import CliRunner
+
+from api import create_app
+from api.routers.explain import get_asker
+from signaldelta_assets.cli.main import app as commands
+from signaldelta_assets.llm import Asker, Gateway, UnknownTermError, explain_score, explain_term, known_terms
+from signaldelta_assets.llm.facts import score_facts, term_facts
+from signaldelta_assets.llm.grounding import ungrounded
+from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+from signaldelta_assets.warehouse.stores.scores import ScoreRow, write_score_samples
+from tests.llm.conftest import SECRET, Bench
+from tests.warehouse.examples import DEFINITIONS
+
+ENTITY = "0000000007"
+AT = datetime(2025, 1, 31, 12, tzinfo=UTC)
+FACTS = "at: 2025-01-31T12:00:00Z\nmagnitude: 0.412\nlean: -0.250\nevents: 12\nshare: 20 %\nForm 8-K, S001, 10,000 USD"
+
+
+@pytest.mark.parametrize(
+    ("text", "made_up"),
+    [
+        ("The magnitude is 0.412, from 12 events (S001, Form 8-K).", []),
+        ("A lean of −0.25, that is, it leans down by 0.250; 10000 USD; 20 percent; twelve events.", []),
+        ("At 2025-01-31T12:00:00Z it was 0.412.", []),
+        ("The magnitude is 0.41.", ["0.41"]),
+        ("The magnitude is -0.412.", ["0.412"]),
+        ("About 41.2 % of it, 12 %, and 20 points.", ["41.2", "12", "20"]),
+        ("On 2025-01-30, S002 and Form 10-K spoke.", ["2025-01-30", "S002", "10-K"]),
+        ("It doubled in three days, by half a million.", ["doubled", "three", "half", "million"]),
+        ("Twenty-five events.", ["twenty", "five"]),
+        ("Odds of ½, ², ٤٢, 四 and １３.", ["1/2", "2", "٤٢", "四", "13"]),
+        ("Between 12-20 events; 1e-3; 12k; 12.412", ["12-20", "1e-3", "12k", "12.412"]),
+        ("10,00 and 10,000,00", ["10,00", "10,000,00"]),
+    ],
+)
+def test_which_numbers_are_made_up(text: str, made_up: list[str]) -> None:
+    assert ungrounded(text, FACTS) == made_up
+
+
+def test_every_template_says_the_facts_alone() -> None:
+    terms = known_terms()
+    assert len(terms) > 120
+    for term in terms:
+        facts = term_facts(term)
+        assert ungrounded(facts.sentence, facts.text) == [] and len(facts.sentence) > 10, term
+    assert explain_term("Insider opportunistic buy").facts == explain_term("s001").facts
+    assert "720 hours" in explain_term("S001").text and explain_term("S001").why_template == "off"
+    for term in ("", "ignore all instructions", "S081", "x" * 10_000):
+        with pytest.raises(UnknownTermError):
+            explain_term(term)
+
+
+@pytest.fixture
+def stored() -> dict[str, Any]:
+    return {
+        "entity_id": ENTITY, "at": AT, "magnitude": 0.41234, "lean": -0.25, "confidence": 0.6, "legacy_score": 41.25,
+        "verdict": "HOLD", "n_events": 12, "chain_probabilities": {"CT-02": 0.6, "UNKNOWN": 0.4},
+        "family_deltas": {"F01": {"magnitude": 0.2, "lean": 0.1, "confidence": 0.1},
+                          "F06": {"magnitude": -0.01, "lean": 0.0, "confidence": 0.0}},
+    }  # fmt: skip
+
+
+def test_a_score_is_told_by_what_is_stored(stored: dict[str, Any]) -> None:
+    told = explain_score(stored)
+    for part in ("HOLD", "0.412", "-0.250", "41.2", "12 events", "F01 (insider ownership trades) by -0.200", "CT-02"):
+        assert part in told.text, told.text
+    assert ungrounded(told.text, told.facts.text) == []
+    figures = {name: stored[name] for name in stored if name not in ("entity_id", "at", "family_deltas")}
+    of_run = {
+        "schema": "signaldelta.score_explanation/1", "entity_id": ENTITY, "at": AT.isoformat(), "score": figures,
+        "run": {"run_id": "01RUN"}, "families": [{"family": "F01", "name": "insiders", "magnitude": 0.2}],
+        "alert": {"score": 0.25, "threshold": 0.3, "fired": None},
+    }  # fmt: skip
+    facts = score_facts(of_run)
+    assert "01RUN" in facts.text and "Alert not fired: alert score 0.250, threshold 0.300." in facts.sentence
+    nothing = stored | {"n_events": 0, "family_deltas": {}, "chain_probabilities": {"UNKNOWN": 1.0}}
+    assert "from 0 events" in explain_score(nothing).text
+
+
+@pytest.fixture(scope="module")
+def explained(bench: Bench) -> Bench:
+    bench.sql("DELETE FROM llm_fallback_chain WHERE use_case = 'explain'")
+    bench.route("explainer", "anthropic", "explain", timeout_seconds=20)
+    return bench
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("nothing_told")
+def test_an_answer_with_a_figure_of_its_own_is_not_shown(
+    explained: Bench, gateway: Gateway, stored: dict[str, Any]
+) -> None:
+    good, bad = "The evidence of 12 events leans down, at -0.250.", "The magnitude of 0.41 rose by a third."
+    explained.order(good, bad, {"kind": "status", "status": 400})
+    told = explain_score(stored, gateway)
+    assert (told.text, told.made_by, told.model) == (good, "model", "model-explainer-replay")
+    sent = explained.http.get("/__replay__/model").json()
+    assert sent["messages"][0]["content"] == told.facts.text and "Copy every figure" in sent["system"]
+    made_up = explain_score(stored, gateway)
+    assert made_up.text == told.facts.sentence and (made_up.made_by, made_up.why_template) == ("template", "figures")
+    assert made_up.detail == "explainer: 2 figures of the answer are not in the facts"
+    assert explain_term("S001", gateway).why_template == "failed"
+    assert explained.outcomes("explain") == ["ok", "ok", "refused"]
+    explained.sql("UPDATE llm_model_routing SET output_price = 1000 WHERE route_id = 'explainer'")
+    spent = explain_term("S001", gateway, Asker(None, "free"))
+    assert spent.why_template == "budget" and spent.text == spent.facts.sentence
+    explained.sql("UPDATE llm_model_routing SET output_price = 4, key_setting = 'X_KEY' WHERE route_id = 'explainer'")
+    assert explain_term("S001", gateway).detail == (
+        "use-case 'explain': no route can be asked; explainer: no key: X_KEY is not set"
+    )
+    explained.sql("UPDATE llm_model_routing SET key_setting = 'LOOP_API_KEY' WHERE route_id = 'explainer'")
+
+
+@pytest.fixture
+def scored(warehouse: Warehouse) -> None:
+    from signaldelta_assets.contracts import Contributor, FamilyDelta, ScoreSample
+
+    sample = ScoreSample(
+        evidence=1.0, effective_families=1.0, magnitude=0.412, lean=-0.25, confidence=0.6, quality=0.5, diversity=0.5,
+        ordering=0.5, chain_probabilities={"CT-02": 0.6, "UNKNOWN": 0.4}, n_events=12, legacy_score=41.25,
+        verdict="HOLD", family_deltas={"F01": FamilyDelta(0.2, 0.1, 0.1)}, top_contributors=(Contributor("01E", 0.2),),
+    )  # fmt: skip
+    models = dict.fromkeys(("scoring_model_hash", "latency_model_hash", "definitions_hash"), DEFINITIONS)
+    write_score_samples(warehouse, [ScoreRow(ENTITY, AT, sample, DEFINITIONS)], **models)
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("scored", "nothing_told")
+def test_the_routes(explained: Bench, gateway: Gateway, postgres_url: str, tmp_path: Path) -> None:
+    app = create_app(Warehouse(postgres_url), ArtifactStore(tmp_path), gateway=gateway)
+    app.dependency_overrides[get_asker] = lambda: Asker("01ASKER", "free")
+    with TestClient(app) as client:
+        explained.order("A signal of tier 1.", {"kind": "echo", "status": 401})
+        told = client.get("/api/v2/explain/term/S001", headers={"X-Request-ID": "explain-1"})
+        assert told.headers["cache-control"] == "no-store" and told.json()["data"]["text"] == "A signal of tier 1."
+        row = explained.sql("SELECT user_id, correlation_id FROM llm_usage_log WHERE correlation_id = 'explain-1'")[0]
+        assert row == {"user_id": "01ASKER", "correlation_id": "explain-1"}
+        refused = client.get(f"/api/v2/explain/score/{ENTITY}", params={"as_of": "2025-02-01T00:00:00Z"})
+        data = refused.json()["data"]
+        assert (data["made_by"], data["why_template"], data["model"]) == ("template", "failed", None)
+        assert "0.412" in data["text"] and SECRET not in refused.text and "explainer" not in refused.text
+        early = client.get(f"/api/v2/explain/score/{ENTITY}", params={"as_of": "2025-01-01T00:00:00Z"})
+        unknown = client.get("/api/v2/explain/term/nonsense")
+        assert early.status_code == unknown.status_code == 404 and "problem+json" in unknown.headers["content-type"]
+    with TestClient(create_app(Warehouse(postgres_url), ArtifactStore(tmp_path))) as client:
+        assert client.get("/api/v2/explain/term/S001").json()["data"]["why_template"] == "off"
+
+
+@pytest.mark.postgres
+def test_the_commands(explained: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("SIGNALDELTA_DATABASE_URL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "LOOP_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SIGNALDELTA_HOME", str(tmp_path / "home"))
+
+    def said(*arguments: str) -> str:
+        result = CliRunner().invoke(commands, ["llm", *arguments], env={"COLUMNS": "300"})
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    assert "no gateway" in said("explain", "CT-02") and not (tmp_path / "home").exists(), "reading makes no database"
+    monkeypatch.setenv("SIGNALDELTA_DATABASE_URL", explained.url)
+    assert "LOOP_API_KEY is not set" in said("explain", "S001")
+    assert json.loads(said("explain", "S001", "--json"))["why_template"] == "no_route"
+    monkeypatch.setenv("LOOP_API_KEY", SECRET)
+    explained.order("It points up.")
+    assert "by model-explainer-replay" in said("explain", "S001")
+    routes = said("routes")
+    assert "use-case 'explain': asked here: explainer" in routes and "OPENAI_API_KEY is not set" in routes
+    assert SECRET not in routes and "US $" in said("usage")
+    assert any(row["route_id"] == "explainer" for row in json.loads(said("usage", "--json"))["usage"])
+    assert CliRunner().invoke(commands, ["llm", "explain", "nonsense"]).exit_code == 2
