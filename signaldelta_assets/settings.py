@@ -65,8 +65,21 @@ class Settings(BaseSettings):
     fixed_clock: datetime | None = Field(
         None, description="Observation time to record instead of the wall clock: for replays of an archive only."
     )
-    api_host: str = "127.0.0.1"
+    api_host: str = Field("127.0.0.1", description="Where the API listens; this machine alone unless said otherwise.")
     api_port: int = 8787
+    auth: Literal["required", "open"] = Field(
+        "required", description="open: the API asks nobody who they are, and answers this machine alone."
+    )
+    firebase_project: str | None = Field(
+        None, pattern=r"^[a-z0-9-]{1,63}$", description="Whose users' bearer tokens are taken; unset: keys alone."
+    )
+    firebase_issuer: str = Field("https://securetoken.google.com", description="The issuer, without the project.")
+    firebase_keys_url: str = Field(
+        "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com",
+        description="The issuer's public keys, a JWKS.",
+    )
+    address_requests_per_hour: int = Field(20_000, ge=0, description="Of one address, whoever asks; 0 is no limit.")
+    refused_credentials: int = Field(60, ge=1, description="Wrong keys or tokens of one address in ten minutes.")
     webserver_port: int = 3000
 
     @field_validator("edgar_www_url", "edgar_data_url", "polygon_url")
@@ -87,6 +100,12 @@ class Settings(BaseSettings):
         hosts = {urlsplit(url).hostname or "" for url in (self.edgar_www_url, self.edgar_data_url)}
         if not 0 < self.edgar_requests_per_second <= 10 and any(host.endswith("sec.gov") for host in hosts):
             raise ValueError("edgar_requests_per_second: the SEC allows at most 10")
+        return self
+
+    @model_validator(mode="after")
+    def _open_at_home_alone(self) -> Self:
+        if self.auth == "open" and self.api_host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError(f"auth=open: an API beyond this machine asks who is there; api_host is {self.api_host!r}")
         return self
 
     @field_validator("fixed_clock")

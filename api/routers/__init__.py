@@ -1,6 +1,6 @@
 """One router per domain. A route translates: parameters to a query, rows to its schema; it decides nothing."""
 
-from . import backtests, catalogue, collectors, documents, health, labels, scores, securities, signals, snapshots
+from . import backtests, catalogue, collectors, documents, health, labels, scores, securities, signals, snapshots, users
 
 V2 = (
     securities.router,
@@ -13,6 +13,7 @@ V2 = (
     backtests.router,
     documents.router,
     collectors.router,
+    users.router,
 )
 ROOT = (health.router,)
 

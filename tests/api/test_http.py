@@ -19,7 +19,7 @@ from api import create_app
 from api.correlation import CorrelationMiddleware
 from signaldelta_assets.correlation import correlation_id
 from signaldelta_assets.versioning import sha256_hex
-from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+from signaldelta_assets.warehouse import ArtifactStore, PoolLimits, Warehouse
 from signaldelta_assets.warehouse.tables import metadata
 from tests.readside import ENTITIES, HASH, LATENCY
 
@@ -100,7 +100,7 @@ class TestErrors:
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
             url = f"postgresql://nobody@127.0.0.1:{closed.getsockname()[1]}/none"
-            warehouse = Warehouse(url, timeout_seconds=0.5)
+            warehouse = Warehouse(url, limits=PoolLimits(wait_seconds=0.5))
             other = TestClient(create_app(warehouse, ArtifactStore(tmp_path)))
             problem(other.get("/api/v2/securities"), 503, "database-unavailable")
             status = other.get("/status")
