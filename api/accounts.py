@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from signaldelta_assets.errors import SignalDeltaError
 from signaldelta_assets.settings import Settings
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import request_counts, users
@@ -13,9 +20,27 @@ from signaldelta_assets.warehouse.stores import request_counts, users
 from .auth import Access, Allowance, Counted, KeySource, Limits, StoredKey, TokenVerifier, User
 from .auth.resolving import Resolver
 
+log = logging.getLogger("signaldelta.api.auth")
+# Of the registry: the longest window is an hour.
+_KEPT_DAYS = 2
+
 
 def _user(row: Mapping[str, Any]) -> User:
     return User(row["user_id"], row["tier"], row["is_admin"], row["disabled_at"] is not None, row["entitlements"])
+
+
+class _Hourly:
+    """Says once an hour that it is time, to one caller; first an hour from now."""
+
+    def __init__(self) -> None:
+        self._next, self._lock = time.monotonic() + 3600, threading.Lock()
+
+    def due(self) -> bool:
+        if time.monotonic() < self._next or not self._lock.acquire(blocking=False):
+            return False
+        self._next = time.monotonic() + 3600
+        self._lock.release()
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +48,7 @@ class Accounts:
     """Users, keys, counts and the audit log of a warehouse (`auth.UserStore`, `RequestCounter`, `AuditLog`)."""
 
     warehouse: Warehouse
+    tidying: _Hourly = field(default_factory=_Hourly, repr=False)
 
     def keys_of_prefix(self, prefix: str) -> list[StoredKey]:
         """The keys with this prefix, with their users."""
@@ -46,11 +72,16 @@ class Accounts:
         return _user(row)
 
     def touch(self, key_id: str, seconds: float) -> None:
-        """Note that a key is in use."""
-        users.touch_key(self.warehouse, key_id, seconds)
+        """Note that a key is in use. Where that cannot be written, the request goes on."""
+        try:
+            users.touch_key(self.warehouse, key_id, seconds)
+        except (psycopg.Error, SignalDeltaError, PoolTimeout) as error:
+            log.warning("the last use of key %s was not noted: %s", key_id, type(error).__name__)
 
     def count(self, allowances: Sequence[Allowance], barred: Allowance | None = None) -> list[Counted]:
         """Count a request, for all processes at once."""
+        if self.tidying.due():
+            request_counts.forget(self.warehouse, _KEPT_DAYS)
         stored = [_stored(allowance) for allowance in allowances]
         found = request_counts.count(self.warehouse, stored, None if barred is None else _stored(barred))
         return [

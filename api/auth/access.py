@@ -97,9 +97,9 @@ class Access:
         allowances = self._of_address(address)
         if principal.key_id is not None and principal.requests_per_hour is not None:
             allowances.append(Allowance("key", principal.key_id, principal.requests_per_hour, HOUR))
-        allowed = number(principal.entitlements, "requests_per_hour")
-        if allowed is not None and principal.user_id is not None:
-            allowances.append(Allowance("user", principal.user_id, allowed, HOUR))
+        allowances.append(
+            Allowance("user", principal.user_id or "", number(principal.entitlements, "requests_per_hour"), HOUR)
+        )
         self._count(seen, allowances, guesses)
         needed = "read" if request.method in _SAFE_METHODS else "write"
         if needed not in principal.scopes:
@@ -114,7 +114,7 @@ class Access:
     def _count(self, seen: Seen, allowances: Sequence[Allowance], barred: Allowance | None = None) -> None:
         if self.counter is None:
             return
-        # One in the middle of the room for the wrong ones: what is counted for them alone is told to nobody.
+        # How many wrong ones are left is told to nobody.
         counted = self.counter.count(allowances, barred)
         seen.counted = [one for one in counted if one.allowance.scope != "refused" or not one.within]
         if counted and not counted[-1].within:

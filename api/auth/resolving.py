@@ -82,7 +82,7 @@ class Resolver:
         if key.expires_at is not None and key.expires_at <= now:
             raise RefusedCredentialError("expired key", user_id=owner)
         self._require_enabled(key.user)
-        if not key.user.entitlements.get("api_keys"):
+        if not number(key.user.entitlements, "api_keys"):
             raise RefusedCredentialError("the tier has no keys", user_id=owner)
 
     def _touch(self, key: StoredKey) -> None:
@@ -128,7 +128,7 @@ class _Touched:
             return True
 
 
-def number(entitlements: Mapping[str, object], name: str) -> int | None:
-    """Return an entitlement that is a number; None where it is not there, which is no limit."""
+def number(entitlements: Mapping[str, object], name: str) -> int:
+    """Return an entitlement that is a number; 0 where it is not there: what nobody gave, nobody has."""
     value = entitlements.get(name)
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0

@@ -210,7 +210,9 @@ class TokenVerifier:
         if not isinstance(subject, str) or not 0 < len(subject) <= 128 or not subject.isprintable():
             raise TokenError("subject")
         email = claims.get("email") if claims.get("email_verified") is True else None
-        return Claims(subject, email if isinstance(email, str) and len(email) <= 320 else None, expires)
+        return Claims(
+            subject, email if isinstance(email, str) and len(email) <= 320 and email.isprintable() else None, expires
+        )
 
 
 def _seconds(claims: dict[str, Any], name: str) -> float:

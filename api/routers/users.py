@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from fastapi import Path as PathParameter
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
@@ -24,6 +25,7 @@ _ME = reads("users", "tier_entitlements", "api_keys")
 _KEYS = reads("users", "tier_entitlements", "api_keys", "user_activity")
 # Neither a key nor who has which belongs into any cache.
 _NO_STORE = {"Cache-Control": "no-store"}
+KeyId = Annotated[str, PathParameter(pattern="^[0-9A-Z]{26}$", examples=["01HZFNS0V0QJ5Y8T1J3M8Z6K4D"])]
 _STATUS = {"key-limit": 403, "no-user": 403, "key-scopes": 403}
 
 
@@ -77,7 +79,8 @@ def list_keys(
     principal: PrincipalOf,
     warehouse: WarehouseOf,
     prefix: Annotated[
-        str | None, Query(max_length=10, description="Those whose prefix begins so.", examples=["4fK2"])
+        str | None,
+        Query(pattern="^[0-9A-Za-z]{1,10}$", description="Those whose prefix begins so.", examples=["4fK2"]),
     ] = None,
 ) -> Response:
     """Own keys, revoked and expired ones too, newest first; never their secrets, which nobody has."""
@@ -123,7 +126,7 @@ def rotate_key(
     request: Request,
     principal: PrincipalOf,
     warehouse: WarehouseOf,
-    api_key_id: str,
+    api_key_id: KeyId,
     wanted: RotationRequest | None = None,
 ) -> Response:
     """A new key in the place of this one, with its name, scopes and expiry; the old one works for the overlap."""
@@ -146,7 +149,7 @@ def rotate_key(
     openapi_extra=_KEYS,
     summary="Revoke a key",
 )
-def revoke_key(request: Request, principal: PrincipalOf, warehouse: WarehouseOf, api_key_id: str) -> Response:
+def revoke_key(request: Request, principal: PrincipalOf, warehouse: WarehouseOf, api_key_id: KeyId) -> Response:
     """Ends the key at once, in every process: the next request with it is refused."""
     with _changing(request):
         actor = _actor(request, principal)

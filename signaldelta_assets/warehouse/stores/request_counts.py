@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -65,26 +66,26 @@ def count(warehouse: Warehouse, allowances: Sequence[Allowance], barred: Allowan
     """Count one request under every allowance, or under none where one is used up; return where each stands.
 
     The list ends with the one that refused. `barred`: an allowance that is not counted, but refuses where it is used
-    up already. One statement each, in one transaction.
+    up already.
     """
+    # In one order everywhere: two requests never wait for each other.
+    ordered = sorted(allowances, key=lambda each: (each.scope, each.subject))
+    asked = [(_STANDING, barred)] if barred is not None else []
+    asked += [(_COUNT, allowance) for allowance in ordered]
     found: list[Counted] = []
-    try:
-        with warehouse.state_pool(GROUP).connection() as connection:
-            if barred is not None:
-                standing = _standing(connection, barred)
-                if not standing.within:
-                    found.append(standing)
-                    raise _OverLimit
-            # In one order everywhere: two requests never wait for each other.
-            for allowance in sorted(allowances, key=lambda each: (each.scope, each.subject)):
-                row = connection.execute(_COUNT, _values(allowance)).fetchone()
-                if row is None:
-                    standing = _standing(connection, allowance)
-                    found.append(Counted(allowance, allowance.allowed, standing.reset_seconds, False))
-                    raise _OverLimit
+    with suppress(_OverLimit), warehouse.state_pool(GROUP).connection() as connection:
+        # All are sent before the first is answered: one way to the server and back.
+        with connection.pipeline():
+            sent = [connection.execute(statement, _values(allowance)) for statement, allowance in asked]
+            rows = [cursor.fetchone() for cursor in sent]
+        for (statement, allowance), row in zip(asked, rows, strict=True):
+            if statement is _COUNT and row is not None:
                 found.append(Counted(allowance, row["used"], _whole(row["reset"], allowance), True))
-    except _OverLimit:
-        pass
+                continue
+            standing = _told(row, allowance) if statement is _STANDING else _standing(connection, allowance)
+            if statement is _COUNT or not standing.within:
+                found.append(Counted(allowance, allowance.allowed, standing.reset_seconds, False))
+                raise _OverLimit
     return found
 
 
@@ -98,12 +99,18 @@ def forget(warehouse: Warehouse, days: int) -> int:
     """Delete the counts whose window began more than `days` ago; return how many."""
     with warehouse.state_pool(GROUP).connection() as connection:
         return connection.execute(
-            "DELETE FROM request_counts WHERE window_start < clock_timestamp() - make_interval(days => %s)", (days,)
+            # What is being counted at this moment is left to the next time.
+            "DELETE FROM request_counts WHERE (scope, subject) IN (SELECT scope, subject FROM request_counts"
+            " WHERE window_start < clock_timestamp() - make_interval(days => %s) FOR UPDATE SKIP LOCKED)",
+            (days,),
         ).rowcount
 
 
 def _standing(connection: Connection[dict[str, Any]], allowance: Allowance) -> Counted:
-    row = connection.execute(_STANDING, _values(allowance)).fetchone()
+    return _told(connection.execute(_STANDING, _values(allowance)).fetchone(), allowance)
+
+
+def _told(row: dict[str, Any] | None, allowance: Allowance) -> Counted:
     if row is None:
         return Counted(allowance, 0, allowance.seconds, allowance.allowed > 0)
     return Counted(allowance, row["used"], _whole(row["reset"], allowance), row["used"] < allowance.allowed)
