@@ -174,11 +174,27 @@ class Warehouse:
         """
         return self._at_home(group, told=True)
 
+    def home_pool(self, group: str) -> Pool:
+        """Connections to the home of `group` for one question each, outside of a transaction: one way there and back.
+
+        What was written there a moment ago is seen, which at the other home it may not be yet.
+        """
+        pool = self._local if written_at(group, self.place) or self._peer is None else self._peer
+        return Pool(lambda: self._asking(pool))
+
+    @contextmanager
+    def _asking(self, pool: ConnectionPool[RoutedConnection]) -> Iterator[RoutedConnection]:
+        with self._connection(pool) as connection:
+            connection.autocommit = True
+            try:
+                yield connection
+            finally:
+                connection.autocommit = False
+
     def state_pool(self, group: str) -> Pool:
         """As `write_pool`, for rows without an `ingest_time`, which no snapshot asks about: waits for no `quiesce`.
 
-        Reads there too see what has just been written, at whichever home. For counters and the state of keys, which a
-        request must not wait for while a snapshot is being frozen.
+        For counters and the state of keys, which a request must not wait for while a snapshot is being frozen.
         """
         return self._at_home(group, told=False)
 
