@@ -613,7 +613,7 @@ COMMENT ON TABLE signaldelta.replication_positions IS 'How far this place''s log
 CREATE TABLE signaldelta.request_counts (
 	scope TEXT NOT NULL,
 	subject TEXT NOT NULL,
-	window_start TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	window_end TIMESTAMP WITH TIME ZONE NOT NULL,
 	used INTEGER NOT NULL,
 	CONSTRAINT pk_request_counts PRIMARY KEY (scope, subject)
 );

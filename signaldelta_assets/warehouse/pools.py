@@ -174,27 +174,12 @@ class Warehouse:
         """
         return self._at_home(group, told=True)
 
-    def home_pool(self, group: str) -> Pool:
-        """Connections to the home of `group` for one question each, outside of a transaction: one way there and back.
-
-        What was written there a moment ago is seen, which at the other home it may not be yet.
-        """
-        pool = self._local if written_at(group, self.place) or self._peer is None else self._peer
-        return Pool(lambda: self._asking(pool))
-
-    @contextmanager
-    def _asking(self, pool: ConnectionPool[RoutedConnection]) -> Iterator[RoutedConnection]:
-        with self._connection(pool) as connection:
-            connection.autocommit = True
-            try:
-                yield connection
-            finally:
-                connection.autocommit = False
-
     def state_pool(self, group: str) -> Pool:
-        """As `write_pool`, for rows without an `ingest_time`, which no snapshot asks about: waits for no `quiesce`.
+        """Connections to the home of `group` for single statements, each a transaction of its own, wherever this runs.
 
-        For counters and the state of keys, which a request must not wait for while a snapshot is being frozen.
+        One way to the server and back, and no waiting for `quiesce`: for counters and the state of keys, which have no
+        `ingest_time` that a snapshot asks about. What was written at the home a moment ago is seen. Refuses writes of
+        the wrong home as `write_pool` does.
         """
         return self._at_home(group, told=False)
 
@@ -218,7 +203,13 @@ class Warehouse:
             with self._connection(pool, refusing=refusing) as lent:
                 if told:
                     lent.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_WRITERS_LOCK,))
-                yield lent
+                    yield lent
+                else:
+                    lent.autocommit = True
+                    try:
+                        yield lent
+                    finally:
+                        lent.autocommit = False
         finally:
             # After the rollback, and through a connection that work cannot use up.
             if lent is not None and lent.refused is not None:

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
-
-from psycopg import Connection
 
 from ..pools import Warehouse
 
@@ -41,88 +37,86 @@ class Counted:
     within: bool
 
 
-# Not durable at once: after a crash of the server the last half second may be forgotten, and nobody waits for a disk.
-_OVER = "c.window_start <= clock_timestamp() - make_interval(secs => {0})"
-_COUNT = (
-    "INSERT INTO request_counts AS c (scope, subject, used) SELECT %(scope)s, %(subject)s, 1"
-    " FROM set_config('synchronous_commit', 'off', true) WHERE %(allowed)s > 0 ON CONFLICT (scope, subject) DO UPDATE"
-    f" SET used = CASE WHEN {_OVER.format('%(seconds)s')} THEN 1 ELSE c.used + 1 END,"
-    f" window_start = CASE WHEN {_OVER.format('%(seconds)s')} THEN clock_timestamp() ELSE c.window_start END"
-    # A request that is refused changes nothing: to go on asking does not lengthen the wait.
-    f" WHERE c.used < %(allowed)s OR {_OVER.format('%(seconds)s')} RETURNING used,"
-    " extract(epoch FROM c.window_start - clock_timestamp()) + %(seconds)s AS reset"
+# The rows are locked, in one order everywhere, looked at, and changed where none is used up. A row that is not there
+# yet cannot be locked: two who make it at once are told apart by what `used` came back. Not durable at once: after a
+# crash of the server the last half second may be forgotten, and nobody waits for a disk.
+_COUNT = """
+WITH asked AS (
+  SELECT * FROM unnest(%(scopes)s::text[], %(subjects)s::text[], %(allowed)s::int[], %(seconds)s::int[],
+                       %(counted)s::bool[]) AS a (scope, subject, allowed, seconds, counted)
+), locked AS MATERIALIZED (
+  SELECT scope, subject, used, window_end FROM request_counts JOIN asked USING (scope, subject)
+  ORDER BY scope, subject FOR UPDATE OF request_counts
+), standing AS MATERIALIZED (
+  SELECT asked.*, COALESCE(used, 0) AS used,
+         COALESCE(extract(epoch FROM window_end - clock_timestamp()), seconds) AS reset
+  FROM asked LEFT JOIN (SELECT * FROM locked WHERE window_end > clock_timestamp()) open USING (scope, subject)
+), changed AS (
+  INSERT INTO request_counts AS c (scope, subject, window_end, used)
+  SELECT scope, subject, clock_timestamp() + make_interval(secs => seconds), 1
+  FROM standing, set_config('synchronous_commit', 'off', true)
+  WHERE counted AND (SELECT bool_and(used < allowed) FROM standing) ORDER BY scope, subject
+  ON CONFLICT (scope, subject) DO UPDATE SET
+    used = CASE WHEN c.window_end > clock_timestamp() THEN c.used + 1 ELSE 1 END,
+    window_end = CASE WHEN c.window_end > clock_timestamp() THEN c.window_end ELSE excluded.window_end END
+  RETURNING scope, subject, used
 )
-_STANDING = (
-    "SELECT used, extract(epoch FROM c.window_start - clock_timestamp()) + %(seconds)s AS reset FROM request_counts c"
-    f" WHERE scope = %(scope)s AND subject = %(subject)s AND NOT ({_OVER.format('%(seconds)s')})"
-)
-
-
-class _OverLimit(Exception):
-    """Rolls back what the same request was counted for under other allowances."""
+SELECT scope, subject, changed.used, standing.used AS before, reset
+FROM standing LEFT JOIN changed USING (scope, subject)
+"""
 
 
 def count(warehouse: Warehouse, allowances: Sequence[Allowance], barred: Allowance | None = None) -> list[Counted]:
     """Count one request under every allowance, or under none where one is used up; return where each stands.
 
     The list ends with the one that refused. `barred`: an allowance that is not counted, but refuses where it is used
-    up already.
+    up already. One statement: its locks last no longer than it takes.
     """
-    # In one order everywhere: two requests never wait for each other.
-    ordered = sorted(allowances, key=lambda each: (each.scope, each.subject))
-    asked = [(_STANDING, barred)] if barred is not None else []
-    asked += [(_COUNT, allowance) for allowance in ordered]
-    found: list[Counted] = []
-    with suppress(_OverLimit), warehouse.state_pool(GROUP).connection() as connection:
-        # All are sent before the first is answered: one way to the server and back.
-        with connection.pipeline():
-            sent = [connection.execute(statement, _values(allowance)) for statement, allowance in asked]
-            rows = [cursor.fetchone() for cursor in sent]
-        for (statement, allowance), row in zip(asked, rows, strict=True):
-            if statement is _COUNT and row is not None:
-                found.append(Counted(allowance, row["used"], _whole(row["reset"], allowance), True))
-                continue
-            standing = _told(row, allowance) if statement is _STANDING else _standing(connection, allowance)
-            if statement is _COUNT or not standing.within:
-                found.append(Counted(allowance, allowance.allowed, standing.reset_seconds, False))
-                raise _OverLimit
-    return found
+    asked = [*allowances, *([] if barred is None else [barred])]
+    if not asked:
+        return []
+    values = {
+        "scopes": [one.scope for one in asked],
+        "subjects": [one.subject for one in asked],
+        "allowed": [one.allowed for one in asked],
+        "seconds": [one.seconds for one in asked],
+        "counted": [one is not barred for one in asked],
+    }
+    with warehouse.state_pool(GROUP).connection() as connection:
+        rows = {(row["scope"], row["subject"]): row for row in connection.execute(_COUNT, values)}
+    found = []
+    for allowance in asked:
+        row = rows[allowance.scope, allowance.subject]
+        used = row["before"] if row["used"] is None else row["used"]
+        over = row["before"] >= allowance.allowed or (row["used"] or 0) > allowance.allowed
+        if allowance is not barred or over:
+            shown = min(used, allowance.allowed)
+            found.append(Counted(allowance, shown, _whole(row["reset"], allowance), not over))
+    return sorted(found, key=lambda one: not one.within)
 
 
 def standing(warehouse: Warehouse, allowance: Allowance) -> Counted:
     """Return where a subject stands without counting: `within` whether one more would pass."""
     with warehouse.state_pool(GROUP).connection() as connection:
-        return _standing(connection, allowance)
-
-
-def forget(warehouse: Warehouse, days: int) -> int:
-    """Delete the counts whose window began more than `days` ago; return how many."""
-    with warehouse.state_pool(GROUP).connection() as connection:
-        return connection.execute(
-            # What is being counted at this moment is left to the next time.
-            "DELETE FROM request_counts WHERE (scope, subject) IN (SELECT scope, subject FROM request_counts"
-            " WHERE window_start < clock_timestamp() - make_interval(days => %s) FOR UPDATE SKIP LOCKED)",
-            (days,),
-        ).rowcount
-
-
-def _standing(connection: Connection[dict[str, Any]], allowance: Allowance) -> Counted:
-    return _told(connection.execute(_STANDING, _values(allowance)).fetchone(), allowance)
-
-
-def _told(row: dict[str, Any] | None, allowance: Allowance) -> Counted:
+        row = connection.execute(
+            "SELECT used, extract(epoch FROM window_end - clock_timestamp()) AS reset FROM request_counts"
+            " WHERE scope = %s AND subject = %s AND window_end > clock_timestamp()",
+            (allowance.scope, allowance.subject),
+        ).fetchone()
     if row is None:
         return Counted(allowance, 0, allowance.seconds, allowance.allowed > 0)
     return Counted(allowance, row["used"], _whole(row["reset"], allowance), row["used"] < allowance.allowed)
 
 
-def _values(allowance: Allowance) -> dict[str, Any]:
-    return {
-        "scope": allowance.scope,
-        "subject": allowance.subject,
-        "allowed": allowance.allowed,
-        "seconds": allowance.seconds,
-    }
+def forget(warehouse: Warehouse, days: int) -> int:
+    """Delete the counts whose window ended more than `days` ago; return how many."""
+    with warehouse.state_pool(GROUP).connection() as connection:
+        return connection.execute(
+            # What is being counted at this moment is left to the next time.
+            "DELETE FROM request_counts WHERE (scope, subject) IN (SELECT scope, subject FROM request_counts"
+            " WHERE window_end < clock_timestamp() - make_interval(days => %s) FOR UPDATE SKIP LOCKED)",
+            (days,),
+        ).rowcount
 
 
 def _whole(seconds: Decimal, allowance: Allowance) -> int:

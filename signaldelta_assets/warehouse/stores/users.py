@@ -71,7 +71,7 @@ def keys_of_prefix(warehouse: Warehouse, prefix: str) -> list[Row]:
 
     Asked at the home where keys are revoked, so that a revocation is seen at the next request, wherever that comes in.
     """
-    with warehouse.home_pool(GROUP).connection() as connection:
+    with warehouse.state_pool(GROUP).connection() as connection:
         return connection.execute(
             f"SELECT {_KEY}, k.key_hash, {_USER} FROM api_keys k JOIN users u USING (user_id) WHERE k.prefix = %s",
             (prefix,),
@@ -80,7 +80,7 @@ def keys_of_prefix(warehouse: Warehouse, prefix: str) -> list[Row]:
 
 def user_of_subject(warehouse: Warehouse, subject: str) -> Row | None:
     """Return the user whom the identity provider calls `subject`, with entitlements; None where there is none."""
-    with warehouse.home_pool(GROUP).connection() as connection:
+    with warehouse.state_pool(GROUP).connection() as connection:
         return connection.execute(f"SELECT {_USER} FROM users u WHERE u.subject = %s", (subject,)).fetchone()
 
 
@@ -113,7 +113,7 @@ def touch_key(warehouse: Warehouse, key_id: str, seconds: float) -> None:
 
 def list_keys(warehouse: Warehouse, user_id: str | None = None, prefix: str | None = None) -> list[Row]:
     """Return keys without their hashes, newest first: of one user or of all, those whose prefix begins so."""
-    with warehouse.home_pool(GROUP).connection() as connection:
+    with warehouse.state_pool(GROUP).connection() as connection:
         return connection.execute(
             f"SELECT {_KEY}, {_LIVE.format('k')} AS live FROM api_keys k"
             " WHERE (%(user)s::text IS NULL OR k.user_id = %(user)s)"
@@ -237,7 +237,7 @@ def first_admin(warehouse: Warehouse, key: NewKey) -> str | None:
 
 def list_users(warehouse: Warehouse) -> list[Row]:
     """Return all users with the number of their live keys, oldest first."""
-    with warehouse.home_pool(GROUP).connection() as connection:
+    with warehouse.state_pool(GROUP).connection() as connection:
         return connection.execute(
             "SELECT u.user_id, u.subject, u.email, u.display_name, u.tier, u.is_admin, u.created_at, u.disabled_at,"
             f" (SELECT count(*) FROM api_keys k WHERE k.user_id = u.user_id AND {_LIVE.format('k')}) AS keys"
@@ -265,7 +265,7 @@ def note(warehouse: Warehouse, user_id: str | None, kind: str, subject: str | No
 
 def activity(warehouse: Warehouse, user_id: str | None = None, limit: int = 100) -> list[Row]:
     """Return the newest lines of the audit log, of one user or of all."""
-    with warehouse.home_pool(GROUP).connection() as connection:
+    with warehouse.state_pool(GROUP).connection() as connection:
         return connection.execute(
             "SELECT user_id, event_time, kind, subject, detail, correlation_id FROM user_activity"
             " WHERE %(user)s::text IS NULL OR user_id = %(user)s ORDER BY activity_id DESC LIMIT %(limit)s",

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from api.auth import make_key
 from signaldelta_assets.cli import app as command
 from signaldelta_assets.cli.users import first_key
-from signaldelta_assets.warehouse import Warehouse
+from signaldelta_assets.warehouse import PoolLimits, Warehouse
 from signaldelta_assets.warehouse.stores import request_counts, users
 from signaldelta_assets.warehouse.stores.request_counts import Allowance
 from tests.api.auth.provider import AUDIENCE, Provider, serving
@@ -234,6 +234,31 @@ class TestLimits:
         assert [*passed, request_counts.count(warehouse, [two])[-1].within] == [True, True, False, False, True]
         assert not request_counts.count(warehouse, [Allowance("user", "none", 0, 1)])[-1].within
         assert request_counts.forget(warehouse, 1) == 0
+
+    def test_a_request_counts_for_all_or_for_none(self, warehouse: Warehouse) -> None:
+        every = [
+            Allowance("address", "whole", 50, 60),
+            Allowance("key", "whole", 3, 60),
+            Allowance("user", "whole", 1, 60),
+        ]
+        assert [one.within for one in request_counts.count(warehouse, every)] == [True] * 3
+        for _ in range(3):
+            *_, last = request_counts.count(warehouse, every)
+            assert (last.allowance.scope, last.within, last.used) == ("user", False, 1)
+        assert [request_counts.standing(warehouse, one).used for one in every] == [1, 1, 1]
+        barred = Allowance("refused", "whole", 1, 60)
+        assert request_counts.count(warehouse, every[:1], barred)[-1].within
+        request_counts.count(warehouse, [barred])
+        assert request_counts.count(warehouse, every[:1], barred)[-1].allowance == barred
+        assert request_counts.standing(warehouse, every[0]).used == 2
+
+    def test_who_comes_first_at_once_is_one(self, postgres_url: str) -> None:
+        """Rows that are not there yet cannot be locked."""
+        with Warehouse(postgres_url, limits=PoolLimits(8)) as shared, ThreadPoolExecutor(8) as pool:
+            for turn in range(20):
+                both = [Allowance("address", f"new-{turn}", 3, 60), Allowance("user", f"new-{turn}", 2, 60)]
+                sent = [pool.submit(request_counts.count, shared, both) for _ in range(8)]
+                assert sum(one.result()[-1].within for one in sent) == 2
 
     def test_counting_waits_for_no_snapshot(self, warehouse: Warehouse, postgres_url: str) -> None:
         """`quiesce` waits for writers, and writers wait behind it: requests must not."""
