@@ -252,13 +252,18 @@ class TestLimits:
         assert request_counts.count(warehouse, every[:1], barred)[-1].allowance == barred
         assert request_counts.standing(warehouse, every[0]).used == 2
 
-    def test_who_comes_first_at_once_is_one(self, postgres_url: str) -> None:
-        """Rows that are not there yet cannot be locked."""
+    @pytest.mark.parametrize("known", [False, True])
+    def test_at_once_exactly_as_many_pass_and_count(self, postgres_url: str, known: bool) -> None:
+        """Rows that are not there yet cannot be locked; those that are count the refused for nobody."""
         with Warehouse(postgres_url, limits=PoolLimits(8)) as shared, ThreadPoolExecutor(8) as pool:
             for turn in range(20):
-                both = [Allowance("address", f"new-{turn}", 3, 60), Allowance("user", f"new-{turn}", 2, 60)]
-                sent = [pool.submit(request_counts.count, shared, both) for _ in range(8)]
-                assert sum(one.result()[-1].within for one in sent) == 2
+                name = f"{known}-{turn}"
+                address, user = Allowance("address", name, 100, 60), Allowance("user", name, 3, 60)
+                passed = sum(request_counts.count(shared, [address, user])[-1].within for _ in range(known))
+                sent = [pool.submit(request_counts.count, shared, [user, address]) for _ in range(8)]
+                passed += sum(all(found.within for found in one.result()) for one in sent)
+                assert passed == 3
+                assert not known or request_counts.standing(shared, address).used == 3
 
     def test_counting_waits_for_no_snapshot(self, warehouse: Warehouse, postgres_url: str) -> None:
         """`quiesce` waits for writers, and writers wait behind it: requests must not."""
