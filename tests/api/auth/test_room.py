@@ -38,6 +38,7 @@ from api.auth import (
 )
 from api.auth.resolving import Resolver
 from api.auth.tokens import KeysUnavailableError, TokenError
+from api.correlation import CorrelationMiddleware
 from signaldelta_assets.warehouse.tables import users as tables
 from tests.api.auth.provider import AUDIENCE, ISSUER, MemoryUsers, Provider, serving, user
 
@@ -412,6 +413,15 @@ def test_open_access_is_for_this_machine_alone(store: MemoryUsers) -> None:
     # A page elsewhere whose name leads here, and a server that listens to the network.
     assert near.get("/me", headers={"Host": "rebound.example"}).status_code == 403
     assert TestClient(app, client=("127.0.0.1", 1), base_url="http://192.0.2.8").get("/me").status_code == 403
+
+
+def test_a_path_writes_no_line_of_the_log(store: MemoryUsers, caplog: pytest.LogCaptureFixture) -> None:
+    app = application(store)
+    app.add_middleware(CorrelationMiddleware)
+    with caplog.at_level("INFO", "signaldelta.api.access"):
+        TestClient(app).get("/open%0a%0dforged", headers={"X-Request-ID": "a\tb"})
+    [line] = [record.getMessage() for record in caplog.records if record.name == "signaldelta.api.access"]
+    assert len(line.splitlines()) == 1 and "%0a%0dforged" in line and "a\tb" not in line
 
 
 def test_the_provider_is_a_real_server(provider: Provider) -> None:
