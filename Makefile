@@ -11,7 +11,7 @@ ENVIRONMENT := SIGNALDELTA_HOME=$${SIGNALDELTA_HOME:-$(STATE)}
 # Where byte code is not kept, as in many containers, each process compiles over a thousand modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo up down test test-fast lint format lock bench determinism faults study golden schema clean
+.PHONY: setup demo up down test test-fast lint format lock bench determinism faults study golden schema routes clean
 
 setup: $(VENV)/.ready
 
@@ -80,6 +80,10 @@ schema: setup
 	$(BIN)/signaldelta db schema > migrations/schema.sql
 	$(BIN)/python -m signaldelta_assets.warehouse.pages
 	$(BIN)/python -m signaldelta_assets.warehouse.dbt > dbt_project/models/sources.yml
+
+# After a change of the API's routes.
+routes: setup
+	$(BIN)/signaldelta routes --markdown > docs/routes.md
 
 clean:
 	rm -rf .signaldelta build dist

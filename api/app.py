@@ -26,25 +26,34 @@ from signaldelta_assets.warehouse import (
 )
 
 from . import problems
+from .accounts import access_of, open_access
+from .auth import Access, AccessMiddleware
 from .correlation import CorrelationMiddleware
 from .routers import ROOT, V2
+from .routes import path_finder, route_table
 from .status import Watching
 
 PREFIX = "/api/v2"
-_DESCRIPTION = """Read-only access to what was collected, extracted, labeled, scored and tested.
+_DESCRIPTION = """What was collected, extracted, labeled, scored and tested, to read; and one's own API keys.
 
+* A bearer token or an API key (`X-API-Key`) says who asks. `RateLimit-*` headers say how many more requests may come.
 * Questions with `as_of` never show what could not have been known then; `known_as_of` asks what this database held.
 * Lists page by keyset: follow `meta.next_cursor` with the same filters until it is null.
 * Errors are RFC 9457 problem documents with the request's correlation id (`X-Request-ID`).
 * Immutable things carry a strong ETag and may be cached for ever; everything else can be revalidated.
 * A change that would break a reader of `/api/v2` gets a new prefix; fields may be added.
 """
+_SCHEMES = {
+    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 def create_app(
     warehouse: Warehouse,
     store: ArtifactStore,
     *,
+    access: Access | None = None,
     reports: Path | None = None,
     dagster_url: str | None = None,
     gateway: Gateway | None = None,
@@ -52,9 +61,11 @@ def create_app(
 ) -> FastAPI:
     """Return the API over `warehouse` and `store`. Opens nothing; the warehouse is closed with the server.
 
-    `reports`: the folder of written reports; `dagster_url`: the webserver whose reachability `/status` tells;
-    `gateway`: the way to language models, closed with the server. None for none. `questions`: what `/status` asks
-    beside all that the watch does.
+    `access`: who is let in; None lets in everybody on this machine, and nobody from elsewhere. `reports`: the folder
+    of written reports; `dagster_url`: the webserver whose reachability `/status` tells; `gateway`: the way to language
+    models, closed with the server. None for none. `questions`: what `/status` asks beside all that the watch does.
+
+    Raises `routes.UndeclaredRouteError` where a route does not say what it asks of its caller.
     """
 
     @asynccontextmanager
@@ -75,12 +86,15 @@ def create_app(
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
     app.state.reports, app.state.gateway = reports, gateway
     app.state.watching = Watching(warehouse, questions)
+    app.state.access = access if access is not None else open_access(warehouse)
     for router in ROOT:
         app.include_router(router)
     for router in V2:
         app.include_router(router, prefix=PREFIX)
+    route_table(app)
     problems.install(app)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.add_middleware(AccessMiddleware, access=app.state.access, path_of=path_finder(app))
     app.add_middleware(CorrelationMiddleware)
     return app
 
@@ -91,6 +105,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= schema.pop("$defs") | {"Problem": schema}
+        document["components"]["securitySchemes"] = _SCHEMES
+        open_to_all = {(row.path, row.method.lower()) for row in route_table(app) if row.auth == "public"}
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                operation["security"] = [] if (path, method) in open_to_all else [{name: []} for name in _SCHEMES]
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -114,6 +133,7 @@ def create() -> FastAPI:
     return create_app(
         warehouse,
         ArtifactStore(settings.artifacts_dir),
+        access=access_of(settings, warehouse),
         reports=settings.reports_dir,
         dagster_url=f"http://127.0.0.1:{settings.webserver_port}",
         questions=[

@@ -10,8 +10,9 @@ from pydantic import BaseModel
 
 from signaldelta_assets.versioning import sha256_hex
 
-# A year is what RFC 9111 calls for ever in practice; `immutable` (RFC 8246) spares the revalidation.
-IMMUTABLE = "public, max-age=31536000, immutable"
+# A year is what RFC 9111 calls for ever in practice; `immutable` (RFC 8246) spares the revalidation. Private: a cache
+# that others share would hand on without asking who they are.
+IMMUTABLE = "private, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 
 

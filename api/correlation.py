@@ -47,4 +47,6 @@ class CorrelationMiddleware:
                 await self.app(scope, receive, tagged)
         finally:
             milliseconds = (time.perf_counter() - started) * 1000
-            log.info("%s %s %s %d %.1f ms", request_id, scope["method"], scope["path"], status, milliseconds)
+            # As it came: decoded, a path may hold line breaks, and with them lines of the log that nobody wrote.
+            path = scope.get("raw_path", b"").decode("ascii", "backslashreplace")
+            log.info("%s %s %s %d %.1f ms", request_id, scope["method"], path, status, milliseconds)

@@ -77,7 +77,7 @@ Order = Annotated[Literal["asc", "desc"], Query(description="By time; ties by id
 
 def reads(*tables: str) -> dict[str, Any]:
     """Return the route declaration that says which tables a route reads."""
-    return {"x-signaldelta": {"reads": list(tables), "public": True}}
+    return {"x-signaldelta": {"reads": list(tables)}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,9 +60,17 @@ class Problem(BaseModel):
 class ProblemError(Exception):
     """Raised by the rooms of the API; becomes a problem document."""
 
-    def __init__(self, status: int, kind: str, detail: str, errors: list[FieldError] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        errors: list[FieldError] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status, self.kind, self.detail, self.errors = status, kind, detail, errors or []
+        self.headers = headers or {}
 
 
 def not_found(what: str, key: str) -> ProblemError:
@@ -77,9 +85,12 @@ def bad_parameter(field: str, expected: str, found: object) -> ProblemError:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI declarations of the problems a route may answer with; 422 and 503 always."""
+    """Return the OpenAPI declarations of the problems a route may answer with; 401, 403, 422, 429 and 503 always."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {code: {"description": HTTPStatus(code).phrase, "content": content} for code in (*statuses, 422, 503)}
+    return {
+        code: {"description": HTTPStatus(code).phrase, "content": content}
+        for code in (*statuses, 401, 403, 422, 429, 503)
+    }
 
 
 def request_id(request: Request) -> str:
@@ -106,7 +117,7 @@ def _answer(
 
 def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    return _answer(request, error.status, error.kind, error.detail, error.errors, {})
+    return _answer(request, error.status, error.kind, error.detail, error.errors, error.headers)
 
 
 def _http(request: Request, error: Exception) -> Response:

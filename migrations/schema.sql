@@ -718,6 +718,16 @@ CREATE TABLE signaldelta.replication_positions (
 
 COMMENT ON TABLE signaldelta.replication_positions IS 'How far this place''s log was at a moment of its own clock: what turns a reader''s position into seconds.';
 
+CREATE TABLE signaldelta.request_counts (
+	scope TEXT NOT NULL,
+	subject TEXT NOT NULL,
+	window_end TIMESTAMP WITH TIME ZONE NOT NULL,
+	used INTEGER NOT NULL,
+	CONSTRAINT pk_request_counts PRIMARY KEY (scope, subject)
+);
+
+COMMENT ON TABLE signaldelta.request_counts IS 'How many requests a user, key or address has made in its window: what all processes of the API here share.';
+
 CREATE TABLE signaldelta.research_progress (
 	report_id TEXT NOT NULL,
 	step TEXT NOT NULL,
@@ -980,6 +990,7 @@ CREATE TABLE signaldelta.api_keys (
 	revoked_at TIMESTAMP WITH TIME ZONE,
 	last_used_at TIMESTAMP WITH TIME ZONE,
 	replaces TEXT,
+	requests_per_hour INTEGER,
 	CONSTRAINT pk_api_keys PRIMARY KEY (api_key_id),
 	CONSTRAINT uq_api_keys_key_hash UNIQUE (key_hash),
 	CONSTRAINT fk_api_keys_user_id FOREIGN KEY(user_id) REFERENCES signaldelta.users (user_id),
@@ -1337,6 +1348,7 @@ GRANT INSERT, UPDATE, DELETE ON signaldelta.rate_limits TO signaldelta_app;
 GRANT INSERT ON signaldelta.raw_documents TO signaldelta_app;
 GRANT INSERT ON signaldelta.raw_records TO signaldelta_app;
 GRANT INSERT, UPDATE, DELETE ON signaldelta.replication_positions TO signaldelta_app;
+GRANT INSERT, UPDATE, DELETE ON signaldelta.request_counts TO signaldelta_app;
 GRANT INSERT, UPDATE, DELETE ON signaldelta.research_progress TO signaldelta_app;
 GRANT INSERT ON signaldelta.research_reports TO signaldelta_app;
 GRANT INSERT ON signaldelta.score_history TO signaldelta_app;
@@ -1398,4 +1410,4 @@ $$;
 CREATE TABLE public.alembic_version (
 	version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO public.alembic_version VALUES ('0013');
+INSERT INTO public.alembic_version VALUES ('0014');

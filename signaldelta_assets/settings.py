@@ -77,8 +77,21 @@ class Settings(BaseSettings):
     )
     disk_warning: float = Field(0.8, gt=0, le=1, description="Part of a disk in use at which operators are warned.")
     disk_critical: float = Field(0.9, gt=0, le=1, description="Part of a disk in use at which it is urgent.")
-    api_host: str = "127.0.0.1"
+    api_host: str = Field("127.0.0.1", description="Where the API listens; this machine alone unless said otherwise.")
     api_port: int = 8787
+    auth: Literal["required", "open"] = Field(
+        "required", description="open: the API asks nobody who they are, and answers this machine alone."
+    )
+    firebase_project: str | None = Field(
+        None, pattern=r"^[a-z0-9-]{1,63}$", description="Whose users' bearer tokens are taken; unset: keys alone."
+    )
+    firebase_issuer: str = Field("https://securetoken.google.com", description="The issuer, without the project.")
+    firebase_keys_url: str = Field(
+        "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com",
+        description="The issuer's public keys, a JWKS.",
+    )
+    address_requests_per_hour: int = Field(20_000, ge=0, description="Of one address, whoever asks; 0 is no limit.")
+    refused_credentials: int = Field(60, ge=1, description="Wrong keys or tokens of one address in ten minutes.")
     webserver_port: int = 3000
 
     @field_validator("edgar_www_url", "edgar_data_url", "polygon_url")
@@ -108,6 +121,12 @@ class Settings(BaseSettings):
                 raise ValueError(f"keep_days: {table}: expected at least 1 day or null, found {days}")
         if self.disk_warning > self.disk_critical:
             raise ValueError("disk_warning: expected at most disk_critical")
+        return self
+
+    @model_validator(mode="after")
+    def _open_at_home_alone(self) -> Self:
+        if self.auth == "open" and self.api_host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError(f"auth=open: an API beyond this machine asks who is there; api_host is {self.api_host!r}")
         return self
 
     @field_validator("fixed_clock")

@@ -12,6 +12,7 @@ from . import (
     securities,
     signals,
     snapshots,
+    users,
 )
 
 V2 = (
@@ -26,6 +27,7 @@ V2 = (
     documents.router,
     explain.router,
     collectors.router,
+    users.router,
 )
 ROOT = (health.router,)
 

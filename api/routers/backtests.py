@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, Response
 from psycopg import Connection
 
 from .. import paging, queries
+from ..auth import require_feature, require_tier
 from ..caching import answer, answer_bytes
 from ..dependencies import Hash, Reading, ReportsOf, StoreOf, Viewing, reads
 from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, REPORT_RESPONSES, send
@@ -29,7 +30,7 @@ from ..schemas.results import (
     RunSummary,
 )
 
-router = APIRouter(prefix="/backtests", tags=["backtests"])
+router = APIRouter(prefix="/backtests", tags=["backtests"], dependencies=[require_tier("free")])
 _READS = reads("backtest_runs", "backtest_artifacts")
 Family = Annotated[str | None, Query(examples=["insider-buys"])]
 Evidence = Annotated[str | None, Query(description="Which evidence counted.", examples=["all_evidence"])]
@@ -187,6 +188,7 @@ def get_run_report(request: Request, connection: Reading, reports: ReportsOf, ru
 
 @router.get(
     "/{run}/artifacts/{name}",
+    dependencies=[require_feature("bulk_export")],
     response_class=FileResponse,
     responses=FILE_RESPONSES,
     openapi_extra=_READS,

@@ -10,12 +10,13 @@ from fastapi.responses import Response
 
 from signaldelta_assets.catalogue import DefinitionsError, SignalDefinitions, catalogue, describe, load_definitions
 
+from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import reads
 from ..problems import not_found, responses
 from ..schemas.evidence import Catalogue, CatalogueAnswer, CatalogueMeta, CatalogueSignal
 
-router = APIRouter(prefix="/signals/catalogue", tags=["signals"])
+router = APIRouter(prefix="/signals/catalogue", tags=["signals"], dependencies=[require_tier("free")])
 # The package's own document: no table is read.
 _READS = reads()
 

@@ -9,13 +9,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from .. import paging, queries
+from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import Reading, reads
 from ..problems import not_found, responses
 from ..schemas.base import Meta
 from ..schemas.results import CollectorFreshness, CollectorList, Refusal, RefusalPage
 
-router = APIRouter(prefix="/collectors", tags=["collectors"])
+router = APIRouter(prefix="/collectors", tags=["collectors"], dependencies=[require_tier("free")])
 
 
 @router.get(

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from .. import paging, queries
+from ..auth import require_tier
 from ..caching import answer, answer_bytes
 from ..dependencies import Reading, reads
 from ..files import MANIFEST_RESPONSES
@@ -16,7 +17,7 @@ from ..problems import not_found, responses
 from ..schemas.base import Meta
 from ..schemas.results import DocumentPage, DocumentSummary
 
-router = APIRouter(prefix="/documents", tags=["documents"])
+router = APIRouter(prefix="/documents", tags=["documents"], dependencies=[require_tier("free")])
 _READS = reads("documents")
 Kind = Literal[
     "signal_definitions", "scoring_model", "latency_model", "evaluation_protocol", "environment", "backtest_spec"

@@ -11,19 +11,20 @@ from signaldelta_assets import llm
 from signaldelta_assets.llm import Asker, Gateway, UnknownTermError
 
 from .. import queries
+from ..auth import PrincipalOf, require_tier
 from ..dependencies import AsOf, WarehouseOf, get_view, reads
 from ..pointintime import Clocks
 from ..problems import not_found, responses
 from ..schemas.explaining import Explanation, ExplanationAnswer, Fact
 
-router = APIRouter(prefix="/explain", tags=["explain"])
+router = APIRouter(prefix="/explain", tags=["explain"], dependencies=[require_tier("free")])
 _MODELS = ("llm_model_routing", "llm_fallback_chain", "llm_usage_log", "tier_entitlements")
 _NO_MODELS = {"scoring_model": None, "latency_model": None, "definitions": None}
 
 
-def get_asker() -> Asker:
-    """Who asks, and by whose budget. THE place for authentication: until then all callers share one free budget."""
-    return Asker(user_id=None, tier="free")
+def get_asker(principal: PrincipalOf) -> Asker:
+    """Who asks, and by whose budget."""
+    return Asker(user_id=principal.user_id, tier=principal.tier)
 
 
 def get_gateway(request: Request) -> Gateway | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
+from ..auth import public, require_tier
 from ..dependencies import WarehouseOf, reads
 from ..page import listing
 from ..problems import responses
@@ -14,7 +15,13 @@ from ..status import platform_status
 router = APIRouter(tags=["platform"])
 
 
-@router.get("/health", response_model=Health, openapi_extra=reads(), summary="Liveness")
+@router.get(
+    "/health",
+    response_model=Health,
+    openapi_extra=reads(),
+    summary="Liveness",
+    dependencies=[public("Whoever restarts or balances processes has no key; it says that the process answers.")],
+)
 def get_health() -> Health:
     """The process answers; nothing else is asked."""
     return Health(status="ok")
@@ -22,6 +29,7 @@ def get_health() -> Health:
 
 @router.get(
     "/status",
+    dependencies=[require_tier("free")],
     response_model=Status,
     responses={503: {"model": Status, "description": "The database cannot be reached."}},
     openapi_extra=reads(
@@ -46,7 +54,14 @@ def get_status(request: Request, warehouse: WarehouseOf) -> Response:
     return JSONResponse(status.model_dump(mode="json"), code, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/docs", response_class=HTMLResponse, openapi_extra=reads(), responses=responses(), summary="This list")
+@router.get(
+    "/docs",
+    response_class=HTMLResponse,
+    openapi_extra=reads(),
+    responses=responses(),
+    summary="This list",
+    dependencies=[public("Describes the interface and holds no data: the OpenAPI document as a page.")],
+)
 def get_docs(request: Request) -> HTMLResponse:
     """Every route with its parameters, made from the OpenAPI document; loads nothing from elsewhere."""
     return HTMLResponse(listing(request.app.openapi()))

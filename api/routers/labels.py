@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from psycopg import Connection
 
 from .. import paging, queries
+from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import AsOf, End, EntityId, Hash, KnownAsOf, Order, Reading, Start, Viewing, reads
 from ..paging import pinned_moment
@@ -37,7 +38,7 @@ from ..schemas.evidence import (
     LabelPage,
 )
 
-router = APIRouter(tags=["labels"])
+router = APIRouter(tags=["labels"], dependencies=[require_tier("free")])
 _READS = reads("labeled_events", "documents")
 EventType = Annotated[str | None, Query(examples=["EARNINGS_SURPRISE"])]
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from .. import paging, queries
+from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import AsOf, End, Hash, KnownAsOf, Order, Start, Viewing, reads
 from ..paging import pinned_moment
@@ -17,7 +18,7 @@ from ..problems import not_found, responses
 from ..schemas.base import ClockMeta
 from ..schemas.evidence import Score, ScoreAnswer, ScorePage
 
-router = APIRouter(prefix="/scores", tags=["scores"])
+router = APIRouter(prefix="/scores", tags=["scores"], dependencies=[require_tier("free")])
 _READS = reads("score_samples")
 
 

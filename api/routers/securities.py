@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from .. import paging, queries
+from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import Reading, reads
 from ..problems import not_found, responses
@@ -23,7 +24,7 @@ AsOf = Annotated[
     ),
 ]
 
-router = APIRouter(prefix="/securities", tags=["securities"])
+router = APIRouter(prefix="/securities", tags=["securities"], dependencies=[require_tier("free")])
 
 
 @router.get(

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from .. import paging, queries
+from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import AsOf, End, EntityId, Hash, KnownAsOf, Order, Start, Viewing, reads
 from ..paging import pinned_moment
@@ -17,7 +18,7 @@ from ..problems import not_found, responses
 from ..schemas.base import LatencyModelName
 from ..schemas.evidence import SignalEvent, SignalMeta, SignalPage, SignalRevisions
 
-router = APIRouter(prefix="/signals", tags=["signals"])
+router = APIRouter(prefix="/signals", tags=["signals"], dependencies=[require_tier("free")])
 _READS = reads("iald_signals", "documents")
 
 LatencyModelParameter = Annotated[

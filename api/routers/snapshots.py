@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, Response
 from psycopg import Connection
 
 from .. import paging, queries
+from ..auth import require_feature, require_tier
 from ..caching import answer, answer_bytes
 from ..dependencies import Reading, StoreOf, Viewing, reads
 from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, names, send
@@ -18,7 +19,7 @@ from ..problems import not_found, responses
 from ..schemas.base import Meta
 from ..schemas.results import Snapshot, SnapshotPage, SnapshotSummary
 
-router = APIRouter(prefix="/snapshots", tags=["snapshots"])
+router = APIRouter(prefix="/snapshots", tags=["snapshots"], dependencies=[require_tier("free")])
 _READS = reads("backtest_snapshots")
 
 
@@ -69,6 +70,7 @@ def get_snapshot_manifest(request: Request, connection: Reading, snapshot: str) 
 
 @router.get(
     "/{snapshot}/parts/{file_hash}",
+    dependencies=[require_feature("bulk_export")],
     response_class=FileResponse,
     responses=FILE_RESPONSES,
     openapi_extra=_READS,

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from . import collectors
+from . import collectors, users
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 database = typer.Typer(no_args_is_help=True, help="The database: migrate it, print its schema.")
@@ -29,6 +29,8 @@ app.add_typer(labels, name="labels")
 app.add_typer(snapshots, name="snapshot")
 app.add_typer(models, name="llm")
 app.add_typer(collectors.app, name="collectors")
+app.add_typer(users.users, name="users")
+app.add_typer(users.keys, name="keys")
 console = Console()
 
 # The names of `plans.PLANS`, which is imported only when the command runs.
@@ -138,6 +140,12 @@ def graph() -> None:
     from .graph import asset_graph_svg
 
     print(asset_graph_svg(defs().get_repository_def()), end="")
+
+
+@app.command()
+def routes(markdown: Annotated[bool, typer.Option(help="As docs/routes.md.")] = False) -> None:
+    """Print every route of the API with what it asks of its caller: who, which limits, which entitlement."""
+    users.show_routes(markdown)
 
 
 @app.command()

@@ -16,11 +16,12 @@ import psycopg
 from rich.console import Console
 
 from signaldelta_assets.settings import Settings, load_settings
-from signaldelta_assets.warehouse import Place, embedded_server, other_place, stop_embedded, watch
+from signaldelta_assets.warehouse import Place, embedded_server, open_warehouse, other_place, stop_embedded, watch
 from signaldelta_assets.warehouse.postgres import embedded_runs, plain_url
 
 from .demo import open_archive
 from .environment import PROJECT, apply, prepare, publish, replay_environment
+from .users import first_key
 
 
 def run_services(archive: Path | None, live: bool, console: Console) -> None:
@@ -51,7 +52,9 @@ def run_services(archive: Path | None, live: bool, console: Console) -> None:
             "dagster-webserver": [str(binaries / "dagster-webserver"), "-h", "127.0.0.1", "-p", port, *workspace],
             "dagster-daemon": [str(binaries / "signaldelta"), "daemon"],
             "api": [sys.executable, "-m", "uvicorn", "--factory", "api.app:create",
-                    "--host", settings.api_host, "--port", str(settings.api_port)],
+                    "--host", settings.api_host, "--port", str(settings.api_port),
+                    # Nobody stands in between, so what a header says of the caller's address is not asked.
+                    "--no-proxy-headers"],
         }  # fmt: skip
         logs = settings.home_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -69,6 +72,7 @@ def run_services(archive: Path | None, live: bool, console: Console) -> None:
             f"Dagster                 {webserver}",
             f"API                     {api}/docs",
             f"logs                    {logs}",
+            *_way_in(settings),
         ]
         console.print("\n".join(lines), highlight=False, soft_wrap=True)
         console.print("Ctrl-C stops all.")
@@ -76,6 +80,19 @@ def run_services(archive: Path | None, live: bool, console: Console) -> None:
             _watch(children, embedded, console)
         except KeyboardInterrupt:
             console.print("stopping")
+
+
+def _way_in(settings: Settings) -> list[str]:
+    """What to say of the API's keys: the first administrator's once, when it is made."""
+    if settings.auth == "open":
+        return ["API key                 none is asked: open to this machine alone"]
+    if settings.place == "offsite" and settings.peer_database_url is None and settings.database_url is not None:
+        return ["API key                 made at the other home: signaldelta keys create USER"]
+    with open_warehouse(settings) as warehouse:
+        key = first_key(warehouse)
+    if key is None:
+        return ["API key                 shown at the first start; another: signaldelta users list, keys create USER"]
+    return ["API key                 shown this once; it is kept as a hash:", f"  export SIGNALDELTA_API_KEY={key}"]
 
 
 def _interrupt(*_: object) -> None:

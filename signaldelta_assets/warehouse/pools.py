@@ -200,23 +200,44 @@ class Warehouse:
         At the wrong place, where the other home is not known, they refuse: reading works, the first write raises
         `WrongHomeError` and is kept for `signaldelta db recover`. Raises it at once for a group nobody registered.
         """
+        return self._at_home(group, told=True)
+
+    def state_pool(self, group: str) -> Pool:
+        """Connections to the home of `group` for single statements, each a transaction of its own, wherever this runs.
+
+        One way to the server and back, and no waiting for `quiesce`: for counters and the state of keys, which have no
+        `ingest_time` that a snapshot asks about. What was written at the home a moment ago is seen. Refuses writes of
+        the wrong home as `write_pool` does.
+        """
+        return self._at_home(group, told=False)
+
+    def _at_home(self, group: str, *, told: bool) -> Pool:
         home = WRITE_HOMES.get(group)
         if home is None:
             raise WrongHomeError(f"table group {group!r} is not in the registry: {sorted(WRITE_HOMES)}")
         if written_at(group, self.place):
-            return Pool(lambda: self._writing(self._local, None))
+            return Pool(lambda: self._writing(self._local, None, told))
         if self._peer is not None:
             pool = self._peer
-            return Pool(lambda: self._writing(pool, None))
-        return Pool(lambda: self._writing(self._local, group))
+            return Pool(lambda: self._writing(pool, None, told))
+        return Pool(lambda: self._writing(self._local, group, told))
 
     @contextmanager
-    def _writing(self, pool: ConnectionPool[RoutedConnection], refusing: str | None) -> Iterator[RoutedConnection]:
+    def _writing(
+        self, pool: ConnectionPool[RoutedConnection], refusing: str | None, told: bool
+    ) -> Iterator[RoutedConnection]:
         lent = None
         try:
             with self._connection(pool, refusing=refusing) as lent:
-                lent.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_WRITERS_LOCK,))
-                yield lent
+                if told:
+                    lent.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_WRITERS_LOCK,))
+                    yield lent
+                else:
+                    lent.autocommit = True
+                    try:
+                        yield lent
+                    finally:
+                        lent.autocommit = False
         finally:
             # After the rollback, and through a connection that work cannot use up.
             if lent is not None and lent.refused is not None:

@@ -26,6 +26,7 @@ def test_importing_the_api_brings_in_no_skin() -> None:
 def test_factory_serves_by_the_settings(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNALDELTA_DATABASE_URL", postgres_url)
     monkeypatch.setenv("SIGNALDELTA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SIGNALDELTA_AUTH", "open")
     monkeypatch.setenv("SIGNALDELTA_WEBSERVER_PORT", "9")  # discard: nothing listens there
     with TestClient(create()) as client:
         body = client.get("/status").json()

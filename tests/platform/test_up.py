@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -38,6 +39,12 @@ def test_everything_starts_answers_and_stops_together(
         wait_until(lambda: "Ctrl-C stops all" in said.read_text(), 150, "the services", up)
         health = httpx.get(f"http://127.0.0.1:{api}/health", timeout=20)
         assert health.is_success and f"http://127.0.0.1:{api}" in said.read_text()
+        # The key is shown as a line to paste, and the README's requests work with it and not without.
+        [shown] = re.findall(r"^ +export SIGNALDELTA_API_KEY=(sd_\w+)$", said.read_text(), flags=re.MULTILINE)
+        for headers, status in (({"X-API-Key": shown}, 200), ({}, 401)):
+            assert httpx.get(f"http://127.0.0.1:{api}/status", headers=headers, timeout=60).status_code == status
+        stored = deployment.rows("SELECT t::text FROM api_keys t")
+        assert len(stored) == 1 and shown.rpartition("_")[2] not in str(stored)
         query = "{ assetNodes { assetKey { path } } runsOrError { __typename } }"
         answer = httpx.post(f"http://127.0.0.1:{webserver}/graphql", json={"query": query}, timeout=60).json()
         paths = [node["assetKey"]["path"] for node in answer["data"]["assetNodes"]]

@@ -76,6 +76,22 @@ def test_a_write_goes_to_its_home_wherever_it_is_made(homes: Homes) -> None:
     assert homes.rows(homes.offsite, "SELECT name FROM securities") == [("A",)]
 
 
+def test_state_is_asked_and_changed_at_its_home_one_statement_at_a_time(homes: Homes, offsite: Warehouse) -> None:
+    with Warehouse(homes.offsite, place="offsite", peer_url=homes.aws) as warehouse:
+        with pytest.raises(psycopg.errors.UniqueViolation), warehouse.state_pool("users").connection() as connection:
+            for _ in range(2):
+                connection.execute(USER, ("01USER", MAIL, WHEN))
+        with warehouse.state_pool("users").connection() as connection:
+            assert connection.execute("SELECT email FROM users").fetchall() == [{"email": MAIL}], "the first stayed"
+        with pytest.raises(ZeroDivisionError), warehouse.write_pool("users").connection() as connection:
+            connection.execute("DELETE FROM users")
+            raise ZeroDivisionError
+    assert homes.rows(homes.aws, "SELECT email FROM users") == [(MAIL,)], "the same connection, a transaction again"
+    with pytest.raises(WrongHomeError, match="is kept"), offsite.state_pool("users").connection() as connection:
+        connection.execute(USER, ("01USER", MAIL, WHEN))
+    assert homes.rows(homes.offsite, "SELECT * FROM users") == []
+
+
 def test_a_refused_write_is_told_kept_and_delivered_once(
     homes: Homes, offsite: Warehouse, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -73,6 +73,18 @@ replication_positions = table(
     keep=Keep(7, "at"),
 )
 
+request_counts = table(
+    "request_counts",
+    Column("scope", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("window_end", UTC_TIME, nullable=False),
+    Column("used", Integer, nullable=False),
+    group="operations",
+    identity="natural",
+    why="How many requests a user, key or address has made in its window: what all processes of the API here share.",
+    keep=Keep(2, "window_end"),
+)
+
 operator_alerts = table(
     "operator_alerts",
     ulid("alert_id", primary_key=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from .registry import NOW, UTC_TIME, Keep, ingest_time, sha256, table, ulid
@@ -40,6 +40,8 @@ api_keys = table(
     Column("revoked_at", UTC_TIME),
     Column("last_used_at", UTC_TIME),
     ulid("replaces", ForeignKey("signaldelta.api_keys.api_key_id")),
+    # Of this key alone, within what its user's tier gives; none: the user's limit is the only one.
+    Column("requests_per_hour", Integer),
     UniqueConstraint("key_hash"),
     Index(None, "prefix"),
     Index(None, "user_id"),
