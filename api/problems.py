@@ -148,6 +148,9 @@ def _missing_table(request: Request, error: Exception) -> Response:
 
 
 def _own(request: Request, error: Exception) -> Response:
+    # A home that went away says so by an error of ours, and nothing stored is wrong.
+    if isinstance(error, psycopg.OperationalError):
+        return _database(request, error)
     # Our errors name record, field, expected and found: that is the answer a person can act on.
     log.error("request %s: %s", request_id(request), error)
     return _answer(request, 500, "stored-data", str(error), [], {})
