@@ -178,9 +178,9 @@ class Warehouse:
                 yield connection
                 self._used[connection] = time.monotonic()
         except PoolTimeout as error:
-            raise HomeLostError(
-                f"home {place!r}: {error}: the database does not answer; start the same again"
-            ) from error
+            lent_out = pool.get_stats().get("pool_size", 0) >= pool.max_size
+            why = f"all {pool.max_size} of this process are in use" if lent_out else "the database does not answer"
+            raise HomeLostError(f"home {place!r}: {error}: {why}; start the same again") from error
         except psycopg.OperationalError as error:
             if isinstance(error, HomeLostError) or lent is None or not (lent.closed or lent.broken):
                 raise

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from signaldelta_assets.cli import app
@@ -46,9 +47,11 @@ def test_the_job_keeps_the_database_in_shape(
         put_scores(connection, old, old, "1 day", 5)  # collected again, into DEFAULT
 
     cli = CliRunner()
-    shown = cli.invoke(app, ["db", "partitions"], env={"COLUMNS": "200"})
+    # A table in a narrow terminal cuts names short.
+    monkeypatch.setattr("signaldelta_assets.cli.main.console", Console(width=200))
+    shown = cli.invoke(app, ["db", "partitions"])
     assert shown.exit_code == 0 and "score_samples: 5 rows moved out of DEFAULT" in shown.output
-    would = cli.invoke(app, ["db", "prune", "--dry-run"], env={"COLUMNS": "200"})
+    would = cli.invoke(app, ["db", "prune", "--dry-run"])
     assert would.exit_code == 0 and name in would.output and "would be removed" in would.output
     assert cli.invoke(app, ["db", "prune"]).exit_code == 0
     assert "nothing is past its time" in cli.invoke(app, ["db", "prune"]).output
