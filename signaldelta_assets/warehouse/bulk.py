@@ -10,6 +10,9 @@ from psycopg import Connection, errors, sql
 from .misrouted import RoutedConnection
 from .pools import identifier
 
+# chr(31), the separator of units: a key that has it is asked for the long way.
+_SEPARATOR = "\x1f"
+
 
 def copy_new(
     connection: Connection[Any],
@@ -36,12 +39,17 @@ def copy_new(
     for row in rows:
         offered += 1
         wanted.setdefault(row[at], row)
+    # As one text: an array is rendered element by element, at a third of the time that the copying takes.
+    joined = _SEPARATOR.join(wanted)
+    as_text = joined.count(_SEPARATOR) == len(wanted) - 1
     known = connection.execute(
         # A join, not `= ANY`: of a partitioned table each id then asks the partition that may hold it.
-        sql.SQL("SELECT {key} AS known FROM unnest(%s::text[]) AS asked (id) JOIN {table} ON {key} = asked.id").format(
-            key=sql.Identifier(key), table=identifier(table)
+        sql.SQL("SELECT {key} AS known FROM unnest({asked}) AS asked (id) JOIN {table} ON {key} = asked.id").format(
+            key=sql.Identifier(key),
+            table=identifier(table),
+            asked=sql.SQL("string_to_array(%s, chr(31))" if as_text else "%s::text[]"),
         ),
-        (list(wanted),),
+        (joined if as_text else list(wanted),),
     ).fetchall()
     for found in known:
         del wanted[found["known"] if isinstance(found, dict) else found[0]]

@@ -112,7 +112,7 @@ def paired(folder: Path) -> Iterator[dict[Place, str]]:
 def api(url: str, home: Path) -> Iterator[str]:
     """The real server over the database of AWS."""
     address = "http://127.0.0.1:8899"
-    settings = {"HOME": str(home), "DATABASE_URL": url, "PLACE": "aws"}
+    settings = {"HOME": str(home), "DATABASE_URL": url, "PLACE": "aws", "AUTH": "open"}
     environment = os.environ | {f"SIGNALDELTA_{name}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create", "--port", "8899", "--log-level", "error"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)

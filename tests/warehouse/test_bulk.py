@@ -44,6 +44,17 @@ def test_known_rows_and_rows_given_twice_are_left_alone(empty: Warehouse, key: s
     assert late is not None and late["n"] == 0
 
 
+def test_keys_of_any_text_are_found_again(empty: Warehouse) -> None:
+    """Also those with the separator that many are asked for with, quotes, or nothing at all."""
+    for keys in (["a\x1fb", "a", "b"], ["'", "\\", "%s", "{a,b}", "NULL"], [""], ["\n", "ä"]):
+        rows = [(f"{key}", SLOT) for key in keys]
+        with empty.write_pool("collection").connection() as connection:
+            before = copy_new(connection, "rate_limits", COLUMNS, rows, key="name")
+            assert before[1] == len(rows)
+            assert copy_new(connection, "rate_limits", COLUMNS, rows, key="name") == (len(rows), 0)
+            connection.rollback()
+
+
 def test_a_row_that_another_process_writes_meanwhile_is_known_then(empty: Warehouse) -> None:
     writing = empty.write_pool("collection")
     with psycopg.connect(empty.url, autocommit=True) as other, writing.connection() as connection:
