@@ -19,6 +19,7 @@ from signaldelta_assets.warehouse.stores import request_counts, users
 
 from .auth import Access, Allowance, Counted, KeySource, Limits, StoredKey, TokenVerifier, User
 from .auth.resolving import Resolver
+from .auth.stores import AuditLogError
 
 log = logging.getLogger("signaldelta.api.auth")
 # Of the registry: the longest window is an hour.
@@ -95,8 +96,11 @@ class Accounts:
         ]
 
     def note(self, user_id: str | None, kind: str, subject: str | None, detail: Mapping[str, Any]) -> None:
-        """Add a line to the audit log."""
-        users.note(self.warehouse, user_id, kind, subject, detail)
+        """Add a line to the audit log. Raises `AuditLogError` where the database does not take it."""
+        try:
+            users.note(self.warehouse, user_id, kind, subject, detail)
+        except (psycopg.Error, PoolTimeout, SignalDeltaError) as error:
+            raise AuditLogError(f"{kind} of {user_id}: {error}") from error
 
 
 def _stored(allowance: Allowance) -> request_counts.Allowance:

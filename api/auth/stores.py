@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from signaldelta_assets.errors import SignalDeltaError
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -76,8 +78,12 @@ class RequestCounter(Protocol):
         """
 
 
+class AuditLogError(SignalDeltaError):
+    """A line that the log could not keep."""
+
+
 class AuditLog(Protocol):
     """Keeps what was done and refused."""
 
     def note(self, user_id: str | None, kind: str, subject: str | None, detail: Mapping[str, Any]) -> None:
-        """Keep one line, under the correlation id of the request."""
+        """Keep one line, under the correlation id of the request. Raises `AuditLogError` where that cannot be."""
