@@ -37,6 +37,7 @@ from api.auth import (
     require_tier,
 )
 from api.auth.resolving import Resolver
+from api.auth.stores import AuditLogError
 from api.auth.tokens import KeysUnavailableError, TokenError
 from api.correlation import CorrelationMiddleware
 from signaldelta_assets.warehouse.tables import users as tables
@@ -426,3 +427,18 @@ def test_a_path_writes_no_line_of_the_log(store: MemoryUsers, caplog: pytest.Log
 
 def test_the_provider_is_a_real_server(provider: Provider) -> None:
     assert "max-age" in httpx.get(provider.url).headers["cache-control"]
+
+
+def test_a_log_that_cannot_be_kept_changes_no_answer_and_is_told(
+    store: MemoryUsers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refusal stays one; its line is in the log of the process."""
+
+    def fail(*_: Any) -> None:
+        raise AuditLogError("the database is away")
+
+    monkeypatch.setattr(store, "note", fail)
+    with TestClient(application(store)) as client:
+        answer = client.get("/me", headers={"X-API-Key": "sd_wrong"})
+    assert answer.status_code == 401
+    assert "not in the audit log: request.refused" in caplog.text and "the database is away" in caplog.text
