@@ -1,0 +1,101 @@
+"""Live updates: what anybody follows is read once for all of them, at an interval, and sent where it has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.sse import ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+
+from signaldelta_assets.versioning import hash_document
+
+from .problems import ProblemError
+
+log = logging.getLogger("signaldelta.api.live")
+
+# A stream ends after so long and its reader comes again with what it saw last, which browsers do by themselves: that
+# is when a revoked key, a lower limit or a server that is to stop are noticed.
+LONGEST_SECONDS = 60.0
+_AGAIN_MILLISECONDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What there is to say of one key now. `final`: nothing will follow, and the stream ends with it."""
+
+    document: Mapping[str, Any]
+    event: str = "state"
+    final: bool = False
+
+    @property
+    def version(self) -> str:
+        """The event's id: equal where what is said is equal, so that who comes again is told only what is new."""
+        return hash_document({"event": self.event, "document": dict(self.document)})[:16]
+
+
+class Feed:
+    """One reader of the database for all that follow: `read` is asked once in `every_seconds` for all followed keys.
+
+    read: blocking; gives the state of each key that has one. Where it fails, the failure is logged and asked again.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[frozenset[str]], Mapping[str, State]],
+        *,
+        every_seconds: float = 1.0,
+        most: int = 256,
+        longest_seconds: float = LONGEST_SECONDS,
+    ) -> None:
+        self._read, self._every, self._most, self._longest = read, every_seconds, most, longest_seconds
+        self._followed: Counter[str] = Counter()
+        self._states: Mapping[str, State] = {}
+        self._turned = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def require_room(self) -> None:
+        """Raise the problem (503) where as many follow as may: before the stream begins, or it could not be told."""
+        if self._followed.total() >= self._most:
+            words = f"{self._most} streams are open, as many as may be: ask again, or poll"
+            raise ProblemError(503, "too-many-streams", words, headers={"Retry-After": "10"})
+
+    async def follow(self, key: str, seen: str | None = None) -> AsyncIterator[ServerSentEvent]:
+        """Yield the state of `key` now, unless it is the one `seen` (Last-Event-ID), and then each new one."""
+        self._followed[key] += 1
+        if self._task is None or self._task.done():
+            self._states = {}
+            self._task = asyncio.create_task(self._turn())
+        yield ServerSentEvent(retry=_AGAIN_MILLISECONDS)
+        try:
+            until = asyncio.get_running_loop().time() + self._longest
+            while True:
+                turned, state = self._turned, self._states.get(key)
+                if state is not None and state.version != seen:
+                    seen = state.version
+                    yield ServerSentEvent(data=dict(state.document), event=state.event, id=seen)
+                if state is not None and state.final:
+                    return
+                await asyncio.wait_for(turned.wait(), until - asyncio.get_running_loop().time())
+        except TimeoutError:
+            return
+        finally:
+            self._followed[key] -= 1
+            if self._followed[key] <= 0:
+                del self._followed[key]
+
+    async def _turn(self) -> None:
+        while self._followed:
+            keys = frozenset(self._followed)
+            try:
+                self._states = await run_in_threadpool(self._read, keys)
+            except Exception:
+                # Whatever it is, those who follow are not cut off by it.
+                log.exception("live: %d keys could not be read", len(keys))
+            turned, self._turned = self._turned, asyncio.Event()
+            turned.set()
+            await asyncio.sleep(self._every)
