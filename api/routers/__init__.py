@@ -1,9 +1,12 @@
-"""One router per domain. A route translates: parameters to a query, rows to its schema; it decides nothing."""
+"""One router per subject, its path and tag those of its domain: signals, market, labels, backtests, platform, users.
+
+A route translates: parameters to a query, rows to its schema; it decides nothing."""
 
 from . import (
     backtests,
     catalogue,
     collectors,
+    datasets,
     documents,
     explain,
     health,
@@ -15,18 +18,19 @@ from . import (
     users,
 )
 
+# By domain; within one, paths that take any name come last.
 V2 = (
-    securities.router,
-    # Before the events, whose path takes any name.
     catalogue.router,
-    signals.router,
     scores.router,
+    signals.router,
+    securities.router,
+    datasets.router,
     labels.router,
     snapshots.router,
-    backtests.router,
     documents.router,
-    explain.router,
+    backtests.router,
     collectors.router,
+    explain.router,
     users.router,
 )
 ROOT = (health.router,)

@@ -16,7 +16,7 @@ from ..problems import not_found, responses
 from ..schemas.base import Meta
 from ..schemas.results import CollectorFreshness, CollectorList, Refusal, RefusalPage
 
-router = APIRouter(prefix="/collectors", tags=["collectors"], dependencies=[require_tier("free")])
+router = APIRouter(prefix="/platform/collectors", tags=["platform"], dependencies=[require_tier("free")])
 
 
 @router.get(

@@ -17,7 +17,7 @@ from ..problems import not_found, responses
 from ..schemas.base import Meta
 from ..schemas.results import DocumentPage, DocumentSummary
 
-router = APIRouter(prefix="/documents", tags=["documents"], dependencies=[require_tier("free")])
+router = APIRouter(prefix="/backtests/documents", tags=["backtests"], dependencies=[require_tier("free")])
 _READS = reads("documents")
 Kind = Literal[
     "signal_definitions", "scoring_model", "latency_model", "evaluation_protocol", "environment", "backtest_spec"

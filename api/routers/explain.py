@@ -17,7 +17,7 @@ from ..pointintime import Clocks
 from ..problems import not_found, responses
 from ..schemas.explaining import Explanation, ExplanationAnswer, Fact
 
-router = APIRouter(prefix="/explain", tags=["explain"], dependencies=[require_tier("free")])
+router = APIRouter(prefix="/platform/explain", tags=["platform"], dependencies=[require_tier("free")])
 _MODELS = ("llm_model_routing", "llm_fallback_chain", "llm_usage_log", "tier_entitlements")
 _NO_MODELS = {"scoring_model": None, "latency_model": None, "definitions": None}
 

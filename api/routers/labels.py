@@ -1,4 +1,4 @@
-"""The ground truth: labels as they were known at a moment, their coverage, and the frozen datasets."""
+"""The ground truth: labels as they were known at a moment, their coverage, and the minimum of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from psycopg import Connection
 
 from .. import paging, queries
 from ..auth import require_tier
@@ -20,16 +19,8 @@ from ..schemas.base import ClockMeta, Meta
 from ..schemas.evidence import (
     CoverageCell,
     CoveragePage,
-    Dataset,
-    DatasetDiffMeta,
-    DatasetDiffPage,
-    DatasetMember,
-    DatasetMemberPage,
-    DatasetPage,
-    FieldChange,
     Label,
     LabelAnswer,
-    LabelChange,
     LabelEntities,
     LabelEntitiesPage,
     LabelMeta,
@@ -38,19 +29,12 @@ from ..schemas.evidence import (
     LabelPage,
 )
 
-router = APIRouter(tags=["labels"], dependencies=[require_tier("free")])
+router = APIRouter(prefix="/labels", tags=["labels"], dependencies=[require_tier("free")])
 _READS = reads("labeled_events", "documents")
 EventType = Annotated[str | None, Query(examples=["EARNINGS_SURPRISE"])]
 
 
-def _dataset(connection: Connection[dict[str, Any]], dataset: str) -> dict[str, Any]:
-    row = queries.dataset(connection, dataset)
-    if row is None:
-        raise not_found("dataset", dataset)
-    return row
-
-
-@router.get("/labels", response_model=LabelPage, responses=responses(), openapi_extra=_READS, summary="List labels")
+@router.get("", response_model=LabelPage, responses=responses(), openapi_extra=_READS, summary="List labels")
 def list_labels(
     request: Request,
     view: Viewing,
@@ -101,7 +85,7 @@ def list_labels(
 
 
 @router.get(
-    "/labels/coverage",
+    "/coverage",
     response_model=CoveragePage,
     responses=responses(),
     openapi_extra=reads("marts.mart_label_coverage", "documents"),
@@ -133,7 +117,7 @@ def list_label_coverage(
 
 
 @router.get(
-    "/labels/coverage/entities",
+    "/coverage/entities",
     response_model=LabelEntitiesPage,
     responses=responses(),
     openapi_extra=reads("marts.mart_label_entities", "documents"),
@@ -165,7 +149,7 @@ def list_label_entities(
 
 
 @router.get(
-    "/labels/minimum",
+    "/minimum",
     response_model=LabelMinimumPage,
     responses=responses(),
     openapi_extra=reads("marts.mart_label_minimum"),
@@ -181,7 +165,7 @@ def list_label_minimum(request: Request, connection: Reading, definitions: Hash 
 
 
 @router.get(
-    "/labels/{label_id}",
+    "/{label_id}",
     response_model=LabelAnswer,
     responses=responses(404),
     openapi_extra=_READS,
@@ -197,103 +181,3 @@ def get_label(
         raise not_found(f"label as of {clocks.as_of.isoformat()}", label_id)
     meta = ClockMeta(limit=1, next_cursor=None, as_of=clocks.as_of, known_as_of=clocks.known_as_of)
     return answer(request, LabelAnswer(data=Label.model_validate(row), meta=meta))
-
-
-@router.get(
-    "/datasets",
-    response_model=DatasetPage,
-    responses=responses(),
-    openapi_extra=reads("labeled_event_datasets"),
-    summary="List datasets",
-)
-def list_datasets(
-    request: Request, view: Viewing, limit: paging.Limit = 100, cursor: paging.CursorText = None
-) -> Response:
-    """Frozen versions of the ground truth, newest first."""
-    asked = paging.question("datasets", {})
-    after, pins = paging.decode(asked, cursor, (datetime, str))
-    known = pinned_moment(pins, "known_as_of", None) or view.settled
-    rows = queries.datasets_page(view.connection, known, after, limit + 1)
-    page, following = paging.cut(rows, limit, asked, ("ingest_time", "dataset_id"), {"known_as_of": known})
-    body = DatasetPage(
-        data=[Dataset.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
-    )
-    return answer(request, body)
-
-
-@router.get(
-    "/datasets/{dataset}",
-    response_model=Dataset,
-    responses=responses(404),
-    openapi_extra=reads("labeled_event_datasets"),
-    summary="One dataset",
-)
-def get_dataset(request: Request, connection: Reading, dataset: str) -> Response:
-    """One dataset by id or hash; it never changes."""
-    row = _dataset(connection, dataset)
-    return answer(request, Dataset.model_validate(row), immutable=True)
-
-
-@router.get(
-    "/datasets/{dataset}/members",
-    response_model=DatasetMemberPage,
-    responses=responses(404),
-    openapi_extra=reads("labeled_event_dataset_members", "labeled_events"),
-    summary="Members of a dataset",
-)
-def list_dataset_members(
-    request: Request,
-    connection: Reading,
-    dataset: str,
-    limit: paging.Limit = 100,
-    cursor: paging.CursorText = None,
-) -> Response:
-    """The labels of a dataset in the revisions it froze, by label_id; it never changes."""
-    row = _dataset(connection, dataset)
-    asked = paging.question(f"datasets/{row['dataset_id']}/members", {})
-    after, _ = paging.decode(asked, cursor, (str,))
-    rows = queries.dataset_members_page(connection, row["dataset_id"], after[0] if after else None, limit + 1)
-    page, following = paging.cut(rows, limit, asked, ("label_id",))
-    body = DatasetMemberPage(
-        data=[DatasetMember.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
-    )
-    return answer(request, body, immutable=True)
-
-
-@router.get(
-    "/labels/datasets/{first}/diff/{second}",
-    response_model=DatasetDiffPage,
-    responses=responses(404),
-    openapi_extra=reads("labeled_event_dataset_members", "labeled_events"),
-    summary="Compare two datasets",
-)
-def diff_datasets(
-    request: Request,
-    connection: Reading,
-    first: str,
-    second: str,
-    limit: paging.Limit = 100,
-    cursor: paging.CursorText = None,
-) -> Response:
-    """Labels added, withdrawn and changed from the first dataset to the second; it never changes."""
-    ids = [_dataset(connection, name)["dataset_id"] for name in (first, second)]
-    asked = paging.question(f"labels/datasets/{ids[0]}/diff/{ids[1]}", {})
-    after, _ = paging.decode(asked, cursor, (int,))
-    start = after[0] if after else 0
-    diff = queries.dataset_diff(connection, *ids)
-    page = diff.changes[start : start + limit]
-    following = paging.encode(asked, (start + limit,)) if start + limit < len(diff.changes) else None
-    changes = [
-        LabelChange(
-            change=one.change,
-            event_type=one.event_type,
-            entity_id=one.entity_id,
-            key=list(one.key),
-            event_time=one.event_time,
-            fields=[FieldChange(field=name, before=before, after=now) for name, before, now in one.fields],
-        )
-        for one in page
-    ]
-    counts = {kind: dict(own) for kind, own in diff.counts.items()}
-    meta = DatasetDiffMeta(limit=limit, next_cursor=following, first=ids[0], second=ids[1], counts=counts)
-    return answer(request, DatasetDiffPage(data=changes, meta=meta), immutable=True)

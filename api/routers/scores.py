@@ -18,7 +18,7 @@ from ..problems import not_found, responses
 from ..schemas.base import ClockMeta
 from ..schemas.evidence import Score, ScoreAnswer, ScorePage
 
-router = APIRouter(prefix="/scores", tags=["scores"], dependencies=[require_tier("free")])
+router = APIRouter(prefix="/signals/scores", tags=["signals"], dependencies=[require_tier("free")])
 _READS = reads("score_samples")
 
 

@@ -24,7 +24,7 @@ AsOf = Annotated[
     ),
 ]
 
-router = APIRouter(prefix="/securities", tags=["securities"], dependencies=[require_tier("free")])
+router = APIRouter(prefix="/market/securities", tags=["market"], dependencies=[require_tier("free")])
 
 
 @router.get(

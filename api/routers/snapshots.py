@@ -19,7 +19,7 @@ from ..problems import not_found, responses
 from ..schemas.base import Meta
 from ..schemas.results import Snapshot, SnapshotPage, SnapshotSummary
 
-router = APIRouter(prefix="/snapshots", tags=["snapshots"], dependencies=[require_tier("free")])
+router = APIRouter(prefix="/backtests/snapshots", tags=["backtests"], dependencies=[require_tier("free")])
 _READS = reads("backtest_snapshots")
 
 

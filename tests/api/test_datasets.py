@@ -90,12 +90,12 @@ def test_members_are_those_that_were_frozen(
     client: httpx.Client, frozen: tuple[labels.Dataset, labels.Dataset]
 ) -> None:
     for dataset in frozen:
-        path = f"/api/v2/datasets/{dataset.dataset_id}/members"
+        path = f"/api/v2/labels/datasets/{dataset.dataset_id}/members"
         members = pages(client, path, 7)
         assert members == client.get(path, params={"limit": 1000}).json()["data"]
         assert len(members) == dataset.event_count == len({row["label_id"] for row in members})
     revisions = {row["revision"] for row in members}
     assert revisions == {1, 2}
-    listed = pages(client, "/api/v2/datasets", 1)
+    listed = pages(client, "/api/v2/labels/datasets", 1)
     assert [row["dataset_id"] for row in listed][:2] == [frozen[1].dataset_id, frozen[0].dataset_id]
-    assert client.get("/api/v2/datasets/none/members").status_code == 404
+    assert client.get("/api/v2/labels/datasets/none/members").status_code == 404

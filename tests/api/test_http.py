@@ -102,7 +102,7 @@ class TestErrors:
             url = f"postgresql://nobody@127.0.0.1:{closed.getsockname()[1]}/none"
             warehouse = Warehouse(url, limits=PoolLimits(wait_seconds=0.5))
             other = TestClient(create_app(warehouse, ArtifactStore(tmp_path)))
-            problem(other.get("/api/v2/securities"), 503, "database-unavailable")
+            problem(other.get("/api/v2/market/securities"), 503, "database-unavailable")
             status = other.get("/status")
             assert status.status_code == 503 and status.json()["database"] == "unreachable"
             assert other.get("/health").status_code == 200
@@ -112,11 +112,12 @@ class TestErrors:
 class TestCaching:
     def test_immutable_things_are_cached_for_ever(self, client: httpx.Client) -> None:
         run = first_run(client)
-        dataset = client.get("/api/v2/datasets").json()["data"][0]
+        dataset = client.get("/api/v2/labels/datasets").json()["data"][0]
         paths = [
             f"backtests/{run['run_id']}", f"backtests/{run['run_hash']}/manifest", f"backtests/{run['run_id']}/metrics",
-            f"backtests/{run['run_id']}/artifacts/scores.parquet", f"datasets/{dataset['dataset_hash']}",
-            f"snapshots/{run['snapshot_id']}", f"snapshots/{run['snapshot_id']}/manifest", f"documents/{HASH}",
+            f"backtests/{run['run_id']}/artifacts/scores.parquet", f"labels/datasets/{dataset['dataset_hash']}",
+            f"backtests/snapshots/{run['snapshot_id']}", f"backtests/snapshots/{run['snapshot_id']}/manifest",
+            f"backtests/documents/{HASH}",
         ]  # fmt: skip
         for path in paths:
             first = client.get(f"/api/v2/{path}")
@@ -129,9 +130,10 @@ class TestCaching:
             assert client.get(f"/api/v2/{path}", headers={"If-None-Match": '"other"'}).status_code == 200
 
     def test_lists_are_revalidated(self, client: httpx.Client) -> None:
-        first = client.get("/api/v2/securities")
+        first = client.get("/api/v2/market/securities")
         assert first.headers["cache-control"] == "no-cache"
-        assert client.get("/api/v2/securities", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+        tag = {"If-None-Match": first.headers["etag"]}
+        assert client.get("/api/v2/market/securities", headers=tag).status_code == 304
         pinned = {"as_of": "2024-05-01T00:00:00Z", "known_as_of": "2024-10-01T00:00:00Z"}
         tags = {client.get("/api/v2/signals", params=pinned).headers["etag"] for _ in range(2)}
         assert len(tags) == 1, "with both clocks given the answer is the same bytes"
@@ -139,7 +141,7 @@ class TestCaching:
     def test_manifest_and_document_are_the_hashed_bytes(self, client: httpx.Client) -> None:
         run = first_run(client)
         assert sha256_hex(client.get(f"/api/v2/backtests/{run['run_id']}/manifest").content) == run["manifest_hash"]
-        assert sha256_hex(client.get(f"/api/v2/documents/{HASH}").content) == HASH
+        assert sha256_hex(client.get(f"/api/v2/backtests/documents/{HASH}").content) == HASH
 
 
 class TestReports:
@@ -184,12 +186,12 @@ class TestDownloads:
 
     def test_snapshot_parts_belong_to_their_snapshot(self, client: httpx.Client) -> None:
         run = first_run(client)
-        snapshot = client.get(f"/api/v2/snapshots/{run['snapshot_id']}").json()
+        snapshot = client.get(f"/api/v2/backtests/snapshots/{run['snapshot_id']}").json()
         [part] = snapshot["manifest"]["parts"]
-        download = client.get(f"/api/v2/snapshots/{snapshot['snapshot_hash']}/parts/{part['file_hash']}")
+        download = client.get(f"/api/v2/backtests/snapshots/{snapshot['snapshot_hash']}/parts/{part['file_hash']}")
         assert sha256_hex(download.content) == part["file_hash"]
         [artifact] = client.get(f"/api/v2/backtests/{run['run_id']}").json()["artifacts"]
-        foreign = client.get(f"/api/v2/snapshots/{snapshot['snapshot_hash']}/parts/{artifact['file_hash']}")
+        foreign = client.get(f"/api/v2/backtests/snapshots/{snapshot['snapshot_hash']}/parts/{artifact['file_hash']}")
         problem(foreign, 404, "not-found")
 
     def test_tampered_bytes_are_never_sent(self, client: httpx.Client, store: ArtifactStore) -> None:
@@ -207,12 +209,14 @@ class TestDownloads:
 class TestLists:
     def test_securities_are_found_by_former_ticker_and_literal_text(self, client: httpx.Client) -> None:
         def found(**parameters: str) -> list[str]:
-            return [row["entity_id"] for row in client.get("/api/v2/securities", params=parameters).json()["data"]]
+            return [
+                row["entity_id"] for row in client.get("/api/v2/market/securities", params=parameters).json()["data"]
+            ]
 
         assert found() == list(ENTITIES[:2])
         assert found(ticker="old") == found(q="OL") == [ENTITIES[0]]
         assert found(q="_%") == list(ENTITIES[:2]) and found(q="%%") == []
-        assert client.get(f"/api/v2/securities/{ENTITIES[0]}").json()["identifiers"][0]["valid_from"] is None
+        assert client.get(f"/api/v2/market/securities/{ENTITIES[0]}").json()["identifiers"][0]["valid_from"] is None
 
     def test_a_ticker_is_whose_it_was_on_the_day(self, client: httpx.Client, filled: Warehouse) -> None:
         with filled.write_pool("reference").connection() as connection, connection.cursor() as cursor:
@@ -224,20 +228,22 @@ class TestLists:
             )  # fmt: skip
 
         def holders(**parameters: Any) -> list[str]:
-            answer = client.get("/api/v2/securities", params={"ticker": "PASS", **parameters})
+            answer = client.get("/api/v2/market/securities", params={"ticker": "PASS", **parameters})
             return [row["entity_id"] for row in answer.json()["data"]]
 
         assert holders() == list(ENTITIES[:2])
         assert [holders(as_of=day) for day in ("2020-03-01", "2020-03-02", "2021-05-03")] == [
             [ENTITIES[0]], [], [ENTITIES[1]]
         ]  # fmt: skip
-        former = client.get(f"/api/v2/securities/{ENTITIES[0]}", params={"as_of": "2020-03-01"}).json()
+        former = client.get(f"/api/v2/market/securities/{ENTITIES[0]}", params={"as_of": "2020-03-01"}).json()
         assert former["primary_ticker"] == "PASS"
         assert "NEXT" not in [one["value"] for one in former["identifiers"]]
 
     def test_keyset_pages_are_the_whole_list(self, client: httpx.Client) -> None:
         run = first_run(client)["run_id"]
-        for path in ("backtests", f"backtests/{run}/alerts", "documents", "securities", "scores/latest"):
+        paths = ("backtests", f"backtests/{run}/alerts", "backtests/documents", "market/securities",
+                 "signals/scores/latest")  # fmt: skip
+        for path in paths:
             whole = client.get(f"/api/v2/{path}").json()["data"]
             assert len(whole) > 1
             walked: list[Any] = []
@@ -257,7 +263,7 @@ class TestLists:
         assert body["rows"]["backtest_runs"] == 2 and body["dagster"] == "not configured"
 
     def test_collectors_say_how_they_are_and_what_they_refused(self, client: httpx.Client) -> None:
-        (row,) = client.get("/api/v2/collectors").json()["data"]
+        (row,) = client.get("/api/v2/platform/collectors").json()["data"]
         assert (row["collector"], row["state"], row["late"], row["open_quarantined"]) == (
             "edgar/ownership",
             "failed",
@@ -267,7 +273,7 @@ class TestLists:
         reason = {"source_type": "ownership", "field": "f", "expected": "a date", "records": 1, "example": "r"}
         assert row["reasons"] == [reason]
         assert (row["run"]["error"], row["run"]["heartbeat_at"]) == ("503", None)
-        path = "/api/v2/collectors/edgar/ownership/quarantine"
+        path = "/api/v2/platform/collectors/edgar/ownership/quarantine"
         newest, oldest = client.get(path).json()["data"]
         assert (newest["open"], newest["resolved_by_run"]) == (False, newest["collector_run_id"])
         assert (oldest["open"], oldest["resolved_at"], oldest["reason"]) == (True, None, None)
@@ -276,7 +282,7 @@ class TestLists:
         assert first["data"] == [newest]
         second = client.get(path, params={"limit": 1, "cursor": first["meta"]["next_cursor"]}).json()
         assert (second["data"], second["meta"]["next_cursor"]) == ([oldest], None)
-        problem(client.get("/api/v2/collectors/edgar/nothing/quarantine"), 404, "not-found")
+        problem(client.get("/api/v2/platform/collectors/edgar/nothing/quarantine"), 404, "not-found")
 
     def test_metrics_keep_the_reason_of_what_is_not_there(self, client: httpx.Client) -> None:
         figures = client.get(f"/api/v2/backtests/{first_run(client)['run_id']}/metrics").json()["data"]
@@ -285,7 +291,7 @@ class TestLists:
         assert by_name["auc"]["null_value"] == 0.5
 
     def test_definitions_document_has_its_availability_basis(self, client: httpx.Client) -> None:
-        assert client.get(f"/api/v2/documents/{HASH}").json()["availability_basis"] == LATENCY
+        assert client.get(f"/api/v2/backtests/documents/{HASH}").json()["availability_basis"] == LATENCY
 
 
 class TestDescription:
@@ -319,13 +325,14 @@ class TestDescription:
 
     def test_answers_validate_against_their_schemas(self, client: httpx.Client, document: dict[str, Any]) -> None:
         run = first_run(client)["run_id"]
-        paths = {
-            "/api/v2/signals": "/api/v2/signals", "/api/v2/labels": "/api/v2/labels",
-            "/api/v2/scores/latest": "/api/v2/scores/latest", "/api/v2/securities": "/api/v2/securities",
-            "/api/v2/backtests/{run}": f"/api/v2/backtests/{run}", "/status": "/status",
-            "/api/v2/collectors": "/api/v2/collectors",
-            "/api/v2/collectors/{upstream}/{feed}/quarantine": "/api/v2/collectors/edgar/ownership/quarantine",
-        }  # fmt: skip
+        refusals = "/api/v2/platform/collectors/{upstream}/{feed}/quarantine"
+        plain = ("/status", *(f"/api/v2/{path}" for path in (
+            "signals", "labels", "signals/scores/latest", "market/securities", "platform/collectors",
+        )))  # fmt: skip
+        paths = {path: path for path in plain} | {
+            "/api/v2/backtests/{run}": f"/api/v2/backtests/{run}",
+            refusals: refusals.format(upstream="edgar", feed="ownership"),
+        }
         for template, path in paths.items():
             content = document["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]
             body = client.get(path).json()

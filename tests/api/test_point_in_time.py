@@ -158,19 +158,19 @@ def test_one_event_shows_the_revisions_of_its_time(client: httpx.Client, stored:
 @settings(max_examples=15, deadline=None)
 @given(as_of=MOMENTS)
 def test_scores_are_never_later(client: httpx.Client, as_of: datetime) -> None:
-    rows = everything(client, "scores/latest", as_of=as_of, limit=2)
+    rows = everything(client, "signals/scores/latest", as_of=as_of, limit=2)
     hours = (as_of - T0) // timedelta(hours=1)
     expected = {
         entity: T0 + timedelta(hours=min(hours, 39)) for number, entity in enumerate(ENTITIES) if hours >= number * 10
     }
     assert {row["entity_id"]: datetime.fromisoformat(row["at"]) for row in rows} == expected
     for entity in ENTITIES:
-        one = client.get(f"/api/v2/scores/{entity}", params={"as_of": as_of.isoformat()})
+        one = client.get(f"/api/v2/signals/scores/{entity}", params={"as_of": as_of.isoformat()})
         if entity in expected:
             assert datetime.fromisoformat(one.json()["data"]["at"]) == expected[entity]
         else:
             assert one.status_code == 404
-    history = everything(client, f"scores/{ENTITIES[0]}/history", as_of=as_of, limit=9)
+    history = everything(client, f"signals/scores/{ENTITIES[0]}/history", as_of=as_of, limit=9)
     assert len(history) == max(0, min(hours, 39) + 1)
 
 
@@ -178,7 +178,7 @@ def test_scores_as_this_database_had_them(client: httpx.Client) -> None:
     """A score is written some seconds after its moment: as we had it, the one before was the latest."""
     at = T0 + timedelta(hours=20)
     body = client.get(
-        f"/api/v2/scores/{ENTITIES[0]}", params={"as_of": at.isoformat(), "known_as_of": at.isoformat()}
+        f"/api/v2/signals/scores/{ENTITIES[0]}", params={"as_of": at.isoformat(), "known_as_of": at.isoformat()}
     ).json()
     assert datetime.fromisoformat(body["data"]["at"]) == at - timedelta(hours=1)
 
@@ -205,9 +205,9 @@ def test_pages_hold_still_while_rows_are_added(client: httpx.Client, filled: War
         ("signals", "asc"),
         ("signals", "desc"),
         ("labels", "asc"),
-        ("scores/0000000001/history", "asc"),
+        ("signals/scores/0000000001/history", "asc"),
     ):
-        identity = "at" if path.startswith("scores") else "label_id" if path == "labels" else "event_id"
+        identity = "at" if path.startswith("signals/scores") else "label_id" if path == "labels" else "event_id"
         before = [row[identity] for row in everything(client, path, order=order, limit=1000)]
         seen: list[str] = []
         for number, page in enumerate(pages(client, path, order=order, limit=13)):

@@ -162,7 +162,7 @@ class Reader:
 
     def read(self) -> None:
         """One request."""
-        path = f"/api/v2/scores/{entity(self.drawn.randrange(ENTITIES))}/history"
+        path = f"/api/v2/signals/scores/{entity(self.drawn.randrange(ENTITIES))}/history"
         began = time.perf_counter()
         self.client.get(path, params={"limit": 100}).raise_for_status()
         self.took.append(time.perf_counter() - began)
@@ -274,7 +274,9 @@ def bench_copy() -> Iterator[Row]:
             return [collection._record_row(record) for record in _records(run, first, 100_000)]
 
         def activity(first: int) -> list[tuple[Any, ...]]:
-            return [(new_ulid(), f"U{n % 500}", DAY, "read", f"/api/v2/scores/{n}", "{}") for n in range(100_000)]
+            return [
+                (new_ulid(), f"U{n % 500}", DAY, "read", f"/api/v2/signals/scores/{n}", "{}") for n in range(100_000)
+            ]
 
         yield _copies(urls["offsite"], "offsite", "COPY of raw records offsite", records, ", ".join(collection._RECORD))
         yield _copies(

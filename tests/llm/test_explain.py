@@ -141,19 +141,19 @@ def test_the_routes(explained: Bench, gateway: Gateway, postgres_url: str, tmp_p
     app.dependency_overrides[get_asker] = lambda: Asker("01ASKER", "free")
     with TestClient(app) as client:
         explained.order("A signal of tier 1.", {"kind": "echo", "status": 401})
-        told = client.get("/api/v2/explain/term/S001", headers={"X-Request-ID": "explain-1"})
+        told = client.get("/api/v2/platform/explain/term/S001", headers={"X-Request-ID": "explain-1"})
         assert told.headers["cache-control"] == "no-store" and told.json()["data"]["text"] == "A signal of tier 1."
         row = explained.sql("SELECT user_id, correlation_id FROM llm_usage_log WHERE correlation_id = 'explain-1'")[0]
         assert row == {"user_id": "01ASKER", "correlation_id": "explain-1"}
-        refused = client.get(f"/api/v2/explain/score/{ENTITY}", params={"as_of": "2025-02-01T00:00:00Z"})
+        refused = client.get(f"/api/v2/platform/explain/score/{ENTITY}", params={"as_of": "2025-02-01T00:00:00Z"})
         data = refused.json()["data"]
         assert (data["made_by"], data["why_template"], data["model"]) == ("template", "failed", None)
         assert "0.412" in data["text"] and SECRET not in refused.text and "explainer" not in refused.text
-        early = client.get(f"/api/v2/explain/score/{ENTITY}", params={"as_of": "2025-01-01T00:00:00Z"})
-        unknown = client.get("/api/v2/explain/term/nonsense")
+        early = client.get(f"/api/v2/platform/explain/score/{ENTITY}", params={"as_of": "2025-01-01T00:00:00Z"})
+        unknown = client.get("/api/v2/platform/explain/term/nonsense")
         assert early.status_code == unknown.status_code == 404 and "problem+json" in unknown.headers["content-type"]
     with TestClient(create_app(Warehouse(postgres_url), ArtifactStore(tmp_path))) as client:
-        assert client.get("/api/v2/explain/term/S001").json()["data"]["why_template"] == "off"
+        assert client.get("/api/v2/platform/explain/term/S001").json()["data"]["why_template"] == "off"
 
 
 @pytest.mark.postgres
