@@ -10,8 +10,10 @@ from typing import Any
 
 Row = Mapping[str, Any]
 
-# Of a run over a year: so many lines of one step's partitions, or of the log, and then how many more there are.
+# So many lines of the log, and then how many more there are.
 MOST_LINES = 200
+# Of a line of the log; its context has the rest.
+MOST_WORDS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,10 @@ def entries_of(found: Mapping[str, Sequence[Row]]) -> list[Entry]:
         "backtest_runs": _backtest,
         "llm_usage_log": _model,
         "misrouted_writes": _refused,
+        "events": _event,
+        "materializations": _materialization,
     }
-    made = [entry for table, make in makers.items() for row in found.get(table, ()) for entry in make(row)]
-    made += _events(found.get("events", ()))
-    return in_order(made)
+    return in_order(entry for table, make in makers.items() for row in found.get(table, ()) for entry in make(row))
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
@@ -168,41 +170,30 @@ _STEPS = {
 }
 
 
-def _events(rows: Iterable[Row]) -> list[Entry]:
-    found = []
-    reported: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        if row["type"] == "ASSET_MATERIALIZATION":
-            reported.setdefault((row["run_id"], row["asset_key"]), []).append(row)
-        elif row["type"] in _STEPS:
-            error = _error(row["event"]) if row["type"] == "STEP_FAILURE" else ""
-            words = f"step {row['step_key']} {_STEPS[row['type']]}" + (f": {error}" if error else "")
-            found.append(Entry(row["at"], "step", words, {"run_id": row["run_id"]}))
-        elif row["type"] == "ASSET_CHECK_EVALUATION":
-            found += _check(row)
-        else:
-            words = f"run {row['run_id']} {row['type'].removeprefix('PIPELINE_').lower()}"
-            error = _error(row["event"])
-            found.append(Entry(row["at"], "run", words + (f": {error}" if error else "")))
-    for (run_id, key), group in reported.items():
-        found.append(_materialization(run_id, key, group))
-    return found
+def _event(row: Row) -> list[Entry]:
+    detail = {"run_id": row["run_id"]}
+    if row["type"] in _STEPS:
+        error = _error(row["event"]) if row["type"] == "STEP_FAILURE" else ""
+        words = f"step {row['step_key']} {_STEPS[row['type']]}" + (f": {error}" if error else "")
+        return [Entry(row["at"], "step", words, detail)]
+    if row["type"] == "ASSET_CHECK_EVALUATION":
+        return _check(row)
+    error = _error(row["event"])
+    words = f"run {row['run_id']} {row['type'].removeprefix('PIPELINE_').lower()}"
+    return [Entry(row["at"], "run", words + (f": {error}" if error else ""), detail)]
 
 
-def _materialization(run_id: str, key: str, group: Sequence[Row]) -> Entry:
-    """One entry for an asset in a run, whose partitions are reported one by one."""
-    partitions = sorted({row["partition"] for row in group if row["partition"]})
+def _materialization(row: Row) -> list[Entry]:
+    """One entry for an asset in a run, however many partitions it has. The counts are the run's."""
     span = ""
-    if partitions:
-        span = f", {partitions[0]}" + (f" to {partitions[-1]}" if len(partitions) > 1 else "")
-    # Figures stand with the first report of a run; what follows tells the partitions' own versions.
-    figures: dict[str, Any] = {}
-    for row in group:
-        figures |= {name: value for name, value in _metadata(row["event"]).items() if name not in figures}
+    if row["first"] is not None:
+        span = f", {row['first']}" + (f" to {row['last']}" if row["last"] != row["first"] else "")
+    figures = _metadata(row["event"])
     counts = {name: value for name, value in figures.items() if isinstance(value, int | float) and "/" not in name}
     told = ", ".join(f"{name} {value}" for name, value in sorted(counts.items())) or "no counts"
-    asset = "/".join(json.loads(key)) if key.startswith("[") else key
-    return Entry(group[-1]["at"], "rows", f"{asset}{span}: {told}", {"run_id": run_id, "partitions": len(partitions)})
+    asset = "/".join(json.loads(row["asset_key"]))
+    detail = {"run_id": row["run_id"], "partitions": row["partitions"], "counts": counts}
+    return [Entry(row["at"], "rows", f"{asset}{span}: {told}", detail)]
 
 
 def _check(row: Row) -> list[Entry]:
@@ -260,8 +251,10 @@ def log_entries(lines: Iterable[Row]) -> tuple[list[Entry], int]:
             )
             found.append(Entry(at, "request", words, dict(context)))
         else:
-            words = f"{line.get('service')} {line.get('level')}: {line.get('message')}"
-            found.append(Entry(at, "log", words.replace("\n", " "), dict(context)))
+            words = f"{line.get('service')} {line.get('level')}: {line.get('message')}".replace("\n", " ")
+            found.append(
+                Entry(at, "log", words if len(words) <= MOST_WORDS else words[:MOST_WORDS] + " ...", dict(context))
+            )
     return found, max(len(parsed) - MOST_LINES, 0)
 
 

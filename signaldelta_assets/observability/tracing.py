@@ -154,7 +154,7 @@ def _gathered(homes: Mapping[Place, Rows], keys: Keys) -> dict[str, list[dict[st
             kept = found.setdefault(table, {})
             for row in rows:
                 # Dagster's events are numbered by each home for itself.
-                key = (home, row[names[table]]) if table == "events" else row[names[table]]
+                key = (home, row["id"]) if names[table] == "id" else row[names[table]]
                 kept.setdefault(key, row)
     return {table: list(rows.values()) for table, rows in found.items()}
 
