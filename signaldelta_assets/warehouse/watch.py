@@ -132,6 +132,8 @@ def look(urls: Mapping[Place, str], place: Place, *, more: Sequence[Question] = 
                     # Asked where collectors write: how long ago a run was heard of is by one clock alone.
                     if written_at("collection", home):
                         troubles += _collectors(connection)
+                    if written_at("users", home):
+                        troubles += _dead_letters(connection)
                     if home == place:
                         troubles += _dagster(connection)
                         troubles += _untold(connection)
@@ -263,6 +265,23 @@ def _refused(connection: Rows, home: Place) -> list[Trouble]:
         f"{oldest['refused_at']:%Y-%m-%d %H:%M:%S} UTC; run `signaldelta db recover`"
     )
     return [Trouble("misrouted", home, "critical", words, {"write_ids": [row["write_id"] for row in waiting[:20]]})]
+
+
+def _dead_letters(connection: Rows) -> list[Trouble]:
+    """Work that failed for good, where there is a table of it."""
+    there = connection.execute("SELECT to_regclass('dead_letters') IS NOT NULL AS it").fetchone()
+    if there is None or not there["it"]:
+        return []
+    row = connection.execute(
+        "SELECT count(*) AS n, max(died_at) AS newest, (array_agg(what ORDER BY died_at DESC))[1] AS what"
+        " FROM dead_letters WHERE retried_at IS NULL"
+    ).fetchone()
+    if row is None or not row["n"]:
+        return []
+    words = (
+        f"{row['n']} pieces of work failed for good, the last {row['what']} at {row['newest']:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    return [Trouble("dead_letters", "dead_letters", "warning", f"{words}; run `signaldelta jobs dead`")]
 
 
 def _untold(connection: Rows) -> list[Trouble]:

@@ -24,11 +24,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from api import create_app
 from api.metrics import FAMILIES, table
+from api.metrics.page import PAGE, with_table
 from signaldelta_assets.observability import logs
 from signaldelta_assets.versioning import new_ulid
 from signaldelta_assets.warehouse import ArtifactStore, PoolLimits, Warehouse, watch
 from signaldelta_assets.warehouse.stores import routing
 from signaldelta_assets.warehouse.watch import Trouble
+from tests.observability.jobs import put_dead_letter, put_job
 from tests.paths import ROOT
 
 pytestmark = [pytest.mark.postgres, pytest.mark.platform]
@@ -117,6 +119,9 @@ class TestPlatform:
                 new_ulid(), datetime.now(UTC), "explain_term", "route-1", "m", "one", None, "id-1", 100, 10,
                 Decimal(cost), 12.0, outcome, None,
             )])  # fmt: skip
+        put_job(filled.url, "01JOB1", "queued")
+        put_job(filled.url, "01JOB2", "complete", finished_at="2025-01-01T00:00:00Z")
+        put_dead_letter(filled.url, "01DEAD")
         with filled.pulse() as connection:
             watch.note(connection, [Trouble("disk", "/data", "critical", "full")])
         with psycopg.connect(filled.url, autocommit=True) as connection:
@@ -126,7 +131,7 @@ class TestPlatform:
                 "INSERT INTO dagster.runs VALUES ('STARTED', now() - interval '9 days'), ('SUCCESS', now()),"
                 " ('SUCCESS', now()), ('FAILURE', now() - interval '9 days')"
             )
-        app.state.reading._at = 0.0
+        app.state.reading._at = app.state.watching._at = 0.0
         found = scraped(client)
         with psycopg.connect(filled.url, autocommit=True) as connection:
             connection.execute("DROP SCHEMA dagster CASCADE")
@@ -140,6 +145,12 @@ class TestPlatform:
         # Of what is over, the last day's.
         assert of(samples, "signaldelta_dagster_runs", state="success") == [2]
         assert of(samples, "signaldelta_dagster_runs", state="failure") == []
+        assert of(samples, "signaldelta_jobs", state="queued") == [1] and not of(
+            samples, "signaldelta_jobs", state="complete"
+        )
+        assert (
+            of(samples, "signaldelta_dead_letters") == [1] == of(samples, "signaldelta_troubles", kind="dead_letters")
+        )
         assert of(samples, "signaldelta_llm_calls", route="route-1", outcome="ok") == [2]
         assert of(samples, "signaldelta_llm_cost_dollars", use_case="explain_term", route="route-1") == [0.75]
         assert of(samples, "signaldelta_llm_tokens", route="route-1", direction="input") == [300]
@@ -171,6 +182,7 @@ class TestPlatform:
         body = client.get("/status").json()
         assert body["models"] == {"configured": False, "calls_today": 3, "failed_today": 1, "dollars_today": 0.75}
         assert body["alerts"]["open"] == 1 and {pool["pool"] for pool in body["pools"]} == {"local", "pulse"}
+        assert body["jobs"] == {"queued": 1} and body["dead_letters"] == 1
         assert body["runs"]["success"] == 2 and "collector test/metrics: 3 failures in a row" in body["reasons"]
         assert [disk["folder"] for disk in body["disks"]] == []
 
@@ -274,8 +286,9 @@ class TestWho:
 
 class TestPages:
     def test_the_page_lists_every_metric(self) -> None:
-        page = (ROOT / "docs" / "observability.md").read_text()
-        assert table() in page, "the table of docs/observability.md: `signaldelta metrics --markdown`"
+        page = PAGE.read_text()
+        assert with_table(page) == page, "`make routes`"
+        assert table() in page and len(FAMILIES) > 25
 
     @pytest.mark.parametrize("file", ["deploy/grafana-dashboard.json", "deploy/prometheus-rules.yml"])
     def test_dashboard_and_rules_ask_for_what_there_is(self, file: str) -> None:

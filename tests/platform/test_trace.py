@@ -22,6 +22,7 @@ from signaldelta_assets.observability.tracing import trace
 from signaldelta_assets.versioning import new_ulid
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import routing
+from tests.observability.jobs import put_job
 from tests.paths import ROOT
 from tests.platform.conftest import SMALL, MakeDeployment
 from tests.platform.deployment import Deployment, wait_until
@@ -163,6 +164,18 @@ def test_models_and_refused_writes_belong_to_it(traced: Traced) -> None:
     ]
     [refused] = words(found, "refused")
     assert refused.startswith("write to users of users refused at offsite, kept as ")
+
+
+def test_a_job_leads_to_its_run_and_a_request_to_its_job(traced: Traced) -> None:
+    put_job(traced.deployment.url, "01TRACEDJOB", "failed", correlation_id=FAILED, dagster_run_id=traced.failed_run,
+            reason="no key", finished_at=datetime.now(UTC))  # fmt: skip
+    for identifier in ("01TRACEDJOB", FAILED, traced.failed_run):
+        found = traced.trace(identifier)
+        assert words(found, "job") == [
+            "job 01TRACEDJOB (backtest) submitted by nobody known", "job 01TRACEDJOB (backtest) failed: no key"
+        ]  # fmt: skip
+        assert found["correlation_ids"] == [FAILED]
+        assert any(f"run {traced.failed_run} (__ASSET_JOB) failure" in text for text in words(found, "run"))
 
 
 def test_an_unknown_id_is_a_clear_error(traced: Traced) -> None:
