@@ -6,12 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from signaldelta_assets.observability import Channel, send_alerts, sending
+from signaldelta_assets.cli import app
+from signaldelta_assets.observability import Channel, send_alerts, send_unkept, sending
 from signaldelta_assets.observability.messages import slack_document, webhook_document
 from signaldelta_assets.warehouse import Warehouse, watch
 from signaldelta_assets.warehouse.stores import alerts
@@ -232,3 +235,36 @@ class TestSending:
     def test_nobody_to_send_to_is_no_work(self, warehouse: Warehouse, note: Note) -> None:
         note(DISK)
         assert send_alerts(warehouse.pulse, [], "one") == sending.Sent(0, 0)
+
+
+class TestUnkept:
+    def test_a_home_that_is_away_is_sent_once_and_so_is_its_return(self, receiver: Receiver, tmp_path: Path) -> None:
+        receiver.came.clear()
+        receiver.slow_seconds = 0.0
+        channels = [Channel("webhook", f"{receiver.url}/away"), Channel("slack", f"{receiver.url}/away-slack")]
+        down = Trouble("home_down", "one", "critical", "one: the database does not answer: refused")
+        assert send_unkept(tmp_path, channels, "one", [down]) == sending.Sent(2, 0)
+        # Whoever looks again, as from cron, and in whatever words: nothing new.
+        again = Trouble("home_down", "one", "critical", "one: the database does not answer: timeout")
+        assert send_unkept(tmp_path, channels, "one", [again]) == sending.Sent(0, 0)
+        receiver.answers = [500]
+        assert send_unkept(tmp_path, channels, "one", []) == sending.Sent(1, 1)
+        assert send_unkept(tmp_path, channels, "one", []) == sending.Sent(1, 0)
+        assert send_unkept(tmp_path, channels, "one", []) == sending.Sent(0, 0)
+        told = [document for path, _, document, _ in receiver.came if path == "/away"]
+        assert [document["event"] for document in told] == ["opened", "closed"]
+        assert [document["id"].partition(":")[0] for document in told] == [told[0]["id"].partition(":")[0]] * 2
+        assert receiver.url not in (tmp_path / "alerts-unkept.json").read_text()
+
+    def test_the_command_tells_that_its_own_database_is_away(
+        self, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        receiver.came.clear()
+        monkeypatch.setenv("SIGNALDELTA_HOME", str(tmp_path))
+        monkeypatch.setenv("SIGNALDELTA_DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
+        monkeypatch.setenv("SIGNALDELTA_ALERT_WEBHOOKS", f'["{receiver.url}/command"]')
+        for _ in range(2):
+            assert CliRunner().invoke(app, ["status"]).exit_code == 1
+        assert [(document["kind"], document["subject"]) for _, _, document, _ in receiver.came] == [
+            ("home_down", "one")
+        ]
