@@ -12,7 +12,8 @@ from api.problems import ProblemError
 
 
 async def _told(feed: Feed, key: str, seen: str | None = None) -> list[tuple[object, str | None]]:
-    return [(event.data, event.id) async for event in feed.follow(key, seen) if event.id is not None]
+    with feed.room(key):
+        return [(event.data, event.id) async for event in feed.follow(key, seen) if event.id is not None]
 
 
 def _counting(last: int) -> tuple[Callable[[frozenset[str]], Mapping[str, State]], list[frozenset[str]]]:
@@ -69,12 +70,12 @@ def test_no_more_follow_than_may() -> None:
     feed = Feed(lambda keys: {}, every_seconds=0.02, most=1, longest_seconds=0.1)
 
     async def run() -> None:
-        feed.require_room()
         followed = asyncio.create_task(_told(feed, "a"))
         await asyncio.sleep(0.02)
-        with pytest.raises(ProblemError, match="as many as may be"):
-            feed.require_room()
+        with pytest.raises(ProblemError, match="as many as may be"), feed.room("b"):
+            pass
         await followed
-        feed.require_room()
+        with feed.room("b"):
+            assert feed._followed == {"b": 1}
 
     asyncio.run(run())
