@@ -81,9 +81,10 @@ schema: setup
 	$(BIN)/python -m signaldelta_assets.warehouse.pages
 	$(BIN)/python -m signaldelta_assets.warehouse.dbt > dbt_project/models/sources.yml
 
-# After a change of the API's routes.
+# After a change of the API's routes or metrics.
 routes: setup
 	$(BIN)/signaldelta routes --markdown > docs/routes.md
+	$(BIN)/python -m api.metrics.page
 
 clean:
 	rm -rf .signaldelta build dist
