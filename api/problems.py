@@ -57,8 +57,11 @@ class Problem(BaseModel):
     errors: list[FieldError] = Field(default=[], description="The parameters that are wrong, where that is the cause.")
 
 
-class ProblemError(Exception):
-    """Raised by the rooms of the API; becomes a problem document."""
+class ProblemError(HTTPException):
+    """Raised by the rooms of the API; becomes a problem document.
+
+    An HTTPException, because FastAPI hands on no other that comes up while a body is read.
+    """
 
     def __init__(
         self,
@@ -68,9 +71,19 @@ class ProblemError(Exception):
         errors: list[FieldError] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.status, self.kind, self.detail, self.errors = status, kind, detail, errors or []
-        self.headers = headers or {}
+        super().__init__(status, detail, headers or {})
+        self.status, self.kind, self.errors = status, kind, errors or []
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class CarriedError(HTTPException):
+    """Another error that came up while a body was read: FastAPI would take it for a fault of the body."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(500)
+        self.error = error
 
 
 def not_found(what: str, key: str) -> ProblemError:
@@ -98,6 +111,11 @@ def request_id(request: Request) -> str:
     return str(getattr(request.state, "request_id", None) or new_ulid())
 
 
+def answer(request: Request, error: ProblemError) -> Response:
+    """Return the problem document of `error`, for who answers outside of the routes."""
+    return _answer(request, error.status, error.kind, error.detail, error.errors, dict(error.headers or {}))
+
+
 def _answer(
     request: Request, status: int, kind: str, detail: str, errors: list[FieldError], headers: dict[str, str]
 ) -> Response:
@@ -117,7 +135,16 @@ def _answer(
 
 def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    return _answer(request, error.status, error.kind, error.detail, error.errors, error.headers)
+    return answer(request, error)
+
+
+async def _carried(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CarriedError)
+    handlers = request.app.exception_handlers
+    found: Response = next(handlers[kind] for kind in type(error.error).__mro__ if kind in handlers)(
+        request, error.error
+    )
+    return found
 
 
 def _http(request: Request, error: Exception) -> Response:
@@ -156,7 +183,8 @@ def _own(request: Request, error: Exception) -> Response:
     return _answer(request, 500, "stored-data", str(error), [], {})
 
 
-def _unexpected(request: Request, error: Exception) -> Response:
+def unexpected(request: Request, error: Exception) -> Response:
+    """Return the problem document of an error that nobody expected; the log has the error."""
     log.error("request %s failed", request_id(request), exc_info=error)
     return _answer(request, 500, "internal", "Unexpected error; the log has it under this request id.", [], {})
 
@@ -164,10 +192,11 @@ def _unexpected(request: Request, error: Exception) -> Response:
 def install(app: FastAPI) -> None:
     """Make every error of `app` a problem document."""
     app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(CarriedError, _carried)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(psycopg.OperationalError, _database)
     app.add_exception_handler(psycopg.errors.UndefinedTable, _missing_table)
     app.add_exception_handler(PoolTimeout, _database)
     app.add_exception_handler(SignalDeltaError, _own)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, unexpected)

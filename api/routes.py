@@ -16,6 +16,10 @@ _PUBLIC = {"/openapi.json": "Describes the interface and holds no data: made onc
 _USER_LIMIT = "user, key, address"
 
 
+# Answered before any route, where origins are allowed (`api.walls.cors`).
+PREFLIGHT_WHY = "A preflight can hold no credential; it is told which methods and headers may be sent, nothing else."
+
+
 class UndeclaredRouteError(Exception):
     """A route that does not say what it asks of its caller."""
 
@@ -61,6 +65,19 @@ def _row(method: str, path: str, asked: list[Requirement]) -> RouteAccess:
     return RouteAccess(method, path, auth, _USER_LIMIT, ", ".join(needs), "")
 
 
+PREFLIGHT = RouteAccess("OPTIONS", "*", "public", "none", "", PREFLIGHT_WHY)
+
+
+def asks_finder(app: FastAPI) -> Callable[[Any], bool]:
+    """Return what tells whether a matched route asks who its caller is."""
+    asking = {
+        id(context.original_route)
+        for context in iter_route_contexts(app.routes)
+        if any(one.public is None for one in requirements_of(getattr(context, "dependant", None)))
+    }
+    return lambda route: id(route) in asking
+
+
 def path_finder(app: FastAPI) -> Callable[[Any], str | None]:
     """Return what tells a matched route's whole path: the route itself knows its own part of it alone."""
     # The routes live as long as the app, so that their identity is a name.
@@ -72,7 +89,7 @@ def routes_page(app: FastAPI) -> str:
     """Return docs/routes.md."""
     rows = [
         f"| {row.method} | `{row.path}` | {row.auth} | {row.limit} | {row.entitlement} | {row.why} |"
-        for row in route_table(app)
+        for row in [PREFLIGHT, *route_table(app)]
     ]
     return "\n".join([_HEAD, *rows, ""])
 

@@ -13,6 +13,7 @@ from signaldelta_assets.llm import Asker, Gateway, UnknownTermError
 from .. import queries
 from ..auth import PrincipalOf, require_tier
 from ..dependencies import AsOf, WarehouseOf, get_view, reads
+from ..names import EntityName, Term
 from ..pointintime import Clocks
 from ..problems import not_found, responses
 from ..schemas.explaining import Explanation, ExplanationAnswer, Fact
@@ -55,10 +56,10 @@ def _answer(made: llm.Explanation) -> Response:
     "/term/{term}",
     response_model=ExplanationAnswer,
     responses=responses(404),
-    openapi_extra=reads(*_MODELS),
+    openapi_extra=reads(*_MODELS, cached=False),
     summary="A term in plain words",
 )
-def explain_term(term: str, gateway: GatewayOf, asker: AskerOf) -> Response:
+def explain_term(term: Term, gateway: GatewayOf, asker: AskerOf) -> Response:
     """A signal (S001), family (F01), chain (CT-01), event type, or a word of a report or a score; 404 for others."""
     try:
         return _answer(llm.explain_term(term, gateway, asker))
@@ -70,11 +71,11 @@ def explain_term(term: str, gateway: GatewayOf, asker: AskerOf) -> Response:
     "/score/{entity_id}",
     response_model=ExplanationAnswer,
     responses=responses(404),
-    openapi_extra=reads("score_samples", *_MODELS),
+    openapi_extra=reads("score_samples", *_MODELS, cached=False),
     summary="A score in plain words",
 )
 def explain_score(
-    warehouse: WarehouseOf, gateway: GatewayOf, asker: AskerOf, entity_id: str, as_of: AsOf = None
+    warehouse: WarehouseOf, gateway: GatewayOf, asker: AskerOf, entity_id: EntityName, as_of: AsOf = None
 ) -> Response:
     """The entity's latest score at or before `as_of`, from its stored figures and counterfactuals; 404 without one."""
     # Given back before a model is asked: an answer takes seconds, and connections are few.

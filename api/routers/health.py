@@ -8,7 +8,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from ..auth import public, require_tier
 from ..dependencies import WarehouseOf, reads
 from ..page import listing
-from ..problems import responses
 from ..schemas.results import Health, Status
 from ..status import platform_status
 
@@ -41,6 +40,7 @@ def get_health() -> Health:
         "labeled_event_datasets",
         "backtest_snapshots",
         "backtest_runs",
+        cached=False,
     ),
     summary="State of the platform",
 )
@@ -58,7 +58,6 @@ def get_status(request: Request, warehouse: WarehouseOf) -> Response:
     "/docs",
     response_class=HTMLResponse,
     openapi_extra=reads(),
-    responses=responses(),
     summary="This list",
     dependencies=[public("Describes the interface and holds no data: the OpenAPI document as a page.")],
 )
