@@ -30,7 +30,7 @@ from .auth import Access, AccessMiddleware
 from .correlation import CorrelationMiddleware
 from .description import document
 from .routers import ROOT, V2
-from .routes import asks_finder, path_finder, route_table
+from .routes import asks_finder, methods_finder, path_finder, route_table
 from .status import Watching
 from .walls import (
     BodyLimits,
@@ -101,6 +101,7 @@ def create_app(
     for router in V2:
         app.include_router(router, prefix=PREFIX)
     route_table(app)
+    app.state.methods_of = methods_finder(app)
     problems.install(app)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     # From the inside out.

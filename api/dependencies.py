@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request
 from psycopg import Connection
-from pydantic import AfterValidator, AwareDatetime
 
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+
+from .moments import Moment
 
 
 def get_warehouse(request: Request) -> Warehouse:
@@ -48,14 +49,6 @@ def get_connection(warehouse: WarehouseOf) -> Iterator[Connection[dict[str, Any]
 Reading = Annotated[Connection[dict[str, Any]], Depends(get_connection, scope="function")]
 
 
-def _utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("expected a moment between the years 1 and 9999 of UTC") from error
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
 _EXAMPLE = "2024-06-03T14:30:00Z"
 AsOf = Annotated[
     Moment | None,

@@ -29,6 +29,7 @@ TAGS = {
     "platform": "Collectors, explanations, and the state of the service itself.",
     "users": "Who asks, and their API keys.",
 }
+_PLAIN = r"^[^\x00-\x1f\x7f]*$"
 _REQUEST_ID = "01JZZZZZZZZZZZZZZZZZZZZZZZ"
 
 
@@ -95,9 +96,13 @@ def document(app: FastAPI) -> dict[str, Any]:
         components["headers"] = {**_EVERY, **_LIMITS, **_CACHED}
         statuses = sorted({status for found, _ in KINDS.values() for status in found})
         components["responses"] = {_name(status): _response(status) for status in statuses}
-        public = {(row.path, row.method.lower()) for row in route_table(app) if row.auth == "public"}
+        rows = {(row.path, row.method.lower()): row for row in route_table(app)}
         for path, method, operation in operations(made):
-            _complete(operation, (path, method) in public)
+            row = rows[path, method]
+            needs = row.entitlement.split(", ") if row.entitlement else []
+            operation["x-signaldelta"]["asks"] = {"who": row.auth, "needs": needs}
+            _complete(operation, row.auth == "public")
+        made["x-problem-types"] = {kind: list(statuses) for kind, (statuses, _) in KINDS.items()}
         _link(made)
         app.openapi_schema = made
     return app.openapi_schema
@@ -113,13 +118,15 @@ def operations(made: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]
 
 def _complete(operation: dict[str, Any], public: bool) -> None:
     operation["security"] = [] if public else [{name: []} for name in _SCHEMES]
-    statuses = {400}
+    statuses = {400, 408, 414, 431}  # of the server, before any route
     if not public:
         statuses |= {401, 403, 429, 500, 503}
     if operation.get("parameters") or "requestBody" in operation:
         statuses.add(422)
     if "requestBody" in operation:
-        statuses |= {408, 413, 415}
+        statuses |= {413, 415}
+    for parameter in operation.get("parameters", []):
+        _plain(parameter["schema"])
     responses = operation["responses"]
     for code in {*responses, *map(str, statuses)}:
         if int(code) >= 400:
@@ -131,6 +138,13 @@ def _complete(operation: dict[str, Any], public: bool) -> None:
         own = responses[code].get("headers", {})
         responses[code]["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers} | own
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _plain(schema: dict[str, Any]) -> None:
+    """Say of every text what `walls.text` asks of it."""
+    for one in schema.get("anyOf", [schema]):
+        if one.get("type") == "string" and not {"pattern", "format", "enum", "const"} & set(one):
+            one["pattern"] = _PLAIN
 
 
 def _refusal(status: int, declared: dict[str, Any]) -> dict[str, Any]:

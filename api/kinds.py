@@ -14,7 +14,7 @@ KINDS: dict[str, tuple[tuple[int, ...], str]] = {
     "key-scopes": ((403,), "A key is asked for more than the one that asks may do."),
     "no-user": ((403,), "The user is not there any more."),
     "not-found": ((404,), "Nothing is there under that name, or nothing of the caller's own, or no such path."),
-    "method-not-allowed": ((405,), "The path has other methods; `Allow` names one of them at least."),
+    "method-not-allowed": ((405,), "The path has other methods; `Allow` names them."),
     "request-timeout": ((408,), "The request did not arrive in time."),
     "no-latency-model": ((409,), "No latency model is stored, so nothing says what was available when."),
     "open-access": ((409,), "Where access is open there are no users, and so no keys."),

@@ -150,7 +150,12 @@ async def _carried(request: Request, error: Exception) -> Response:
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-    return _answer(request, error.status_code, kind, str(error.detail), [], dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    methods_of = getattr(request.app.state, "methods_of", None)
+    if error.status_code == 405 and methods_of is not None:
+        # What matched first knows its own method alone.
+        headers["Allow"] = ", ".join(methods_of(request.url.path))
+    return _answer(request, error.status_code, kind, str(error.detail), [], headers)
 
 
 def _validation(request: Request, error: Exception) -> Response:

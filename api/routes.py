@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from starlette.routing import compile_path
 
 from .auth import Requirement, requirements_of
 
@@ -76,6 +77,15 @@ def asks_finder(app: FastAPI) -> Callable[[Any], bool]:
         if any(one.public is None for one in requirements_of(getattr(context, "dependant", None)))
     }
     return lambda route: id(route) in asking
+
+
+def methods_finder(app: FastAPI) -> Callable[[str], list[str]]:
+    """Return what tells the methods of a path, by all routes that match it: each route knows its own alone."""
+    found: dict[str, set[str]] = {}
+    for context in iter_route_contexts(app.routes):
+        found.setdefault(context.path or "", set()).update(context.methods or ())
+    patterns = [(compile_path(path)[0], methods) for path, methods in found.items()]
+    return lambda path: sorted({one for pattern, methods in patterns if pattern.match(path) for one in methods})
 
 
 def path_finder(app: FastAPI) -> Callable[[Any], str | None]:

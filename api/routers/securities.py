@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -12,13 +11,14 @@ from .. import paging, queries
 from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import Reading, reads
+from ..moments import CalendarDay
 from ..names import EntityName
 from ..problems import not_found, responses
 from ..schemas.base import Meta
 from ..schemas.evidence import Security, SecurityPage, SecuritySummary
 
 AsOf = Annotated[
-    date | None,
+    CalendarDay | None,
     Query(
         description="A day in New York: identifiers as they held on it. Without it, all of them.",
         examples=["2022-01-31"],
