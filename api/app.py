@@ -89,6 +89,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        # Another path is not there. A redirect would lead to whatever host the caller named.
+        redirect_slashes=False,
         # The function's own name: readable, and the same when a path moves.
         generate_unique_id_function=lambda route: route.name,
     )

@@ -58,6 +58,7 @@ def get_status(request: Request, warehouse: WarehouseOf) -> Response:
     "/docs",
     response_class=HTMLResponse,
     openapi_extra=reads(),
+    responses={200: {"content": {"text/html": {"example": "<!doctype html>"}}}},
     summary="This list",
     dependencies=[public("Describes the interface and holds no data: the OpenAPI document as a page.")],
 )
