@@ -106,6 +106,8 @@ def test_no_text_does_more_than_an_unknown_name(place: tuple[dict[str, Any], htt
                 assert answer.status_code in (404, 405), (path, name, text)  # another path, and none of ours
             elif name == "q":
                 assert answer.status_code == 200, text  # a part of a name, and may be one
+            elif harmless[0] == 422:  # of a shape of its own, which the text may have by chance
+                assert answer.status_code in (404, 422) or answer.json()["data"] == [], (path, name, text)
             else:
                 assert told(answer) == harmless, (path, name, text, answer.text)
             assert "root:x" not in answer.text
