@@ -87,7 +87,6 @@ routes: setup openapi
 
 openapi: setup
 	$(BIN)/python -m api.specification current
-	$(BIN)/python -m tests.api.pages
 
 # What changed since the description was published, and whether it breaks a client; publishing refuses what does.
 check-api: setup

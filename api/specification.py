@@ -1,7 +1,8 @@
 """The documents beside the code: docs/openapi.json, which is the API's as it is, and the one that was published.
 
-``python -m api.specification current`` writes the one. ``publish`` makes it the published one, and refuses where that
-would break a client of this version: then the change belongs under a new prefix. ``check`` tells what changed.
+``python -m api.specification current`` writes the one, and the tables of docs/api.md. ``publish`` makes it the
+published one, and refuses where that would break a client of this version: then the change belongs under a new prefix.
+``check`` tells what changed.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import Any
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 
 from .app import create_app
-from .compatibility import compare
+from .compatibility import BREAKING, HARMLESS, compare
+from .kinds import KINDS
 
 _DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = _DOCS / "api.md"
 CURRENT, PUBLISHED = _DOCS / "openapi.json", _DOCS / "openapi-published.json"
 
 
@@ -28,6 +31,24 @@ def described() -> dict[str, Any]:
 def written(document: dict[str, Any]) -> str:
     """Return the text of a document: the same for the same, a line for each member."""
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def page(text: str) -> str:
+    """Return docs/api.md, whose text is `text`, with its tables made anew from the code."""
+    problems = ["| type | status | when |", "|---|---|---|"]
+    for kind, (statuses, when) in KINDS.items():
+        problems.append(f"| `urn:signaldelta:problem:{kind}` | {', '.join(map(str, statuses))} | {when} |")
+    rules = [
+        "| breaks a client | rule |",
+        "|---|---|",
+        *(f"| {words} | `{rule}` |" for rule, words in BREAKING.items()),
+    ]
+    rules += ["", "| harmless | rule |", "|---|---|", *(f"| {words} | `{rule}` |" for rule, words in HARMLESS.items())]
+    for name, lines in {"problems": problems, "rules": rules}.items():
+        begin = f"<!-- {name}: made by `make openapi` -->\n"
+        before, _, rest = text.partition(begin)
+        text = before + begin + "\n".join(lines) + "\n" + rest[rest.index("<!-- end -->") :]
+    return text
 
 
 def publish(new: dict[str, Any], published: Path = PUBLISHED) -> int:
@@ -47,6 +68,7 @@ def main(command: str) -> int:
     new = described()
     if command == "current":
         CURRENT.write_text(written(new))
+        PAGE.write_text(page(PAGE.read_text()))
         return 0
     if command == "publish":
         return publish(new)

@@ -17,7 +17,7 @@ from signaldelta_assets.warehouse import Place, Warehouse, current_revision, hea
 from signaldelta_assets.warehouse.stores import health
 
 from . import queries
-from .schemas.results import CollectorFreshness, ReplicationLag, SchemaVersion, Status
+from .schemas.results import CollectorFreshness, PlatformStatus, ReplicationLag, SchemaVersion
 
 # How old an answer of the watch may be that is given again, and how long anybody waits for a new one.
 FRESH_SECONDS = 2.0
@@ -66,7 +66,7 @@ def _dagster(url: str | None) -> str:
         return "unreachable"
 
 
-def platform_status(warehouse: Warehouse, watching: Watching, dagster_url: str | None) -> Status:
+def platform_status(warehouse: Warehouse, watching: Watching, dagster_url: str | None) -> PlatformStatus:
     """Return the status; `degraded` with reasons: a home, the schema, replication, Dagster, a collector."""
     dagster = _dagster(dagster_url)
     reasons = ["dagster: unreachable"] if dagster == "unreachable" else []
@@ -93,7 +93,7 @@ def platform_status(warehouse: Warehouse, watching: Watching, dagster_url: str |
         database = "unreachable"
         reasons.append(f"database: {type(error).__name__}")
     reasons += [words for words in seen if words is not None and words not in reasons]
-    return Status.model_validate(
+    return PlatformStatus.model_validate(
         {
             "status": "degraded" if reasons else "ok",
             "reasons": reasons,

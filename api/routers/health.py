@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from ..auth import public, require_tier
 from ..dependencies import WarehouseOf, reads
 from ..page import listing
-from ..schemas.results import Health, Status
+from ..schemas.results import Health, PlatformStatus
 from ..status import platform_status
 
 router = APIRouter(tags=["platform"])
@@ -29,8 +29,8 @@ def get_health() -> Health:
 @router.get(
     "/status",
     dependencies=[require_tier("free")],
-    response_model=Status,
-    responses={503: {"model": Status, "description": "The database cannot be reached."}},
+    response_model=PlatformStatus,
+    responses={503: {"model": PlatformStatus, "description": "The database cannot be reached."}},
     openapi_extra=reads(
         "collector_status",
         "collector_runs",

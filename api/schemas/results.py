@@ -278,7 +278,7 @@ class ReplicationLag(Schema):
     trouble: str | None = Field(examples=["signals: aws is not connected to offsite"])
 
 
-class Status(Schema):
+class PlatformStatus(Schema):
     """The state of the platform; `degraded` says why in `reasons`."""
 
     status: Literal["ok", "degraded"] = Field(examples=["ok"])
