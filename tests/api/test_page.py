@@ -1,4 +1,4 @@
-"""docs/api.md is true: its tables are the code's, it has every kind of problem, its commands are answered as it says."""
+"""docs/api.md is true: its tables are the code's, it has every kind of problem, its commands are answered."""
 
 from __future__ import annotations
 
