@@ -132,6 +132,9 @@ def _complete(operation: dict[str, Any], public: bool) -> None:
         if int(code) >= 400:
             responses[code] = _refusal(int(code), responses.get(code, {}))
             continue
+        for media, body in responses[code].get("content", {}).items():
+            if media == "text/event-stream":
+                body.setdefault("example", 'event: state\ndata: {"text": "..."}\n\n')
         headers = [*_EVERY, *(() if public else _LIMITS)]
         if not public and int(code) in (200, 206) and operation.get("x-signaldelta", {}).get("cached", True):
             headers += _CACHED

@@ -12,6 +12,7 @@ KINDS: dict[str, tuple[tuple[int, ...], str]] = {
     "forbidden": ((403,), "A scope, tier, feature or administrator is needed; or access is open to one machine alone."),
     "key-limit": ((403,), "The tier has no more keys to give."),
     "key-scopes": ((403,), "A key is asked for more than the one that asks may do."),
+    "watchlist-limit": ((403,), "The tier has no more places on its watchlist."),
     "no-user": ((403,), "The user is not there any more."),
     "not-found": ((404,), "Nothing is there under that name, or nothing of the caller's own, or no such path."),
     "method-not-allowed": ((405,), "The path has other methods; `Allow` names them."),

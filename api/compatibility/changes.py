@@ -178,8 +178,10 @@ def _responses(documents: Documents, where: str, old: Json, new: Json) -> Iterat
         for media in contents[1].keys() - contents[0].keys():
             yield "content-added", here, f"{media} is new"
         for media in contents[0].keys() & contents[1].keys():
-            shapes = (content[media].get("schema", {}) for content in contents)
+            one, other = (content[media] for content in contents)
+            shapes = one.get("schema", {}), other.get("schema", {})
             yield from compare_shapes(documents, f"{here} {media}", *shapes, answer=True)
+            yield from _rest(f"{here} {media}", one, other, {"schema", "example", "examples"})
         yield from _rest(here, before, after, {"headers", "content", "description", "links"})
 
 

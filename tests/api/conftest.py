@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from api import create_app
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
-from tests.api.servers import serving
 from tests.readside import fill
+from tests.serving import serving
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,9 @@ from signaldelta_assets.warehouse import ArtifactStore, Warehouse, embedded_serv
 from signaldelta_assets.warehouse.stores import users
 from tests.api.auth.provider import AUDIENCE, ISSUER, Provider
 from tests.api.auth.provider import serving as providing
-from tests.api.servers import serving
 from tests.paths import ROOT
 from tests.readside import fill
+from tests.serving import serving
 
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",

@@ -209,7 +209,7 @@ _DOCUMENT: Json = {}
 _PLACES: list[tuple[Any, ...]] = []
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_whatever_is_taken_from_the_real_document_is_found(data: st.DataObject) -> None:
     if not _PLACES:

@@ -42,7 +42,8 @@ def raised() -> set[str]:
         for kind in ast.literal_eval(node.value).values()
     }  # fmt: skip
     # A refused change of a key: its rule is the kind.
-    rules = set(re.findall(r'RefusedChangeError\(\s*"([a-z-]+)"', Path(users.__file__).read_text()))
+    stores = "".join(path.read_text() for path in Path(users.__file__).parent.glob("*.py"))
+    rules = set(re.findall(r'RefusedChangeError\(\s*"([a-z-]+)"', stores))
     return found | (rules - {"subject-taken", "unknown-tier"})  # those two are of commands
 
 

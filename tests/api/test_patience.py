@@ -17,7 +17,7 @@ from fastapi.responses import StreamingResponse
 from api.correlation import CorrelationMiddleware
 from api.walls import BodyLimits, BodyWall
 from api.walls.patience import PatientProtocol
-from tests.api.servers import serving
+from tests.serving import serving
 
 pytestmark = pytest.mark.platform
 

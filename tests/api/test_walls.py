@@ -36,8 +36,8 @@ from signaldelta_assets.settings import Settings
 from signaldelta_assets.versioning import canonical_json, content_ulid, hash_document
 from signaldelta_assets.warehouse import ArtifactStore, PoolLimits, Warehouse
 from signaldelta_assets.warehouse.stores import users
-from tests.api.servers import serving
 from tests.readside import T0, insert
+from tests.serving import serving
 
 pytestmark = [pytest.mark.postgres, pytest.mark.platform]
 DESK = "https://desk.example"

@@ -1,4 +1,4 @@
-"""The API on a loopback port, by the same server and protocol as in production."""
+"""A real server of an app on a loopback port, in a thread of this process, by the protocol it has in production."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from api.walls.patience import PatientProtocol
 
 @contextmanager
 def serving(app: FastAPI, protocol: type[PatientProtocol] = PatientProtocol) -> Iterator[str]:
-    """The base URL of a server of `app`, stopped at the end."""
+    """Serve `app`; yield its address. Streams that are open at the end are cut."""
     config = uvicorn.Config(
         app, host="127.0.0.1", port=0, log_level="warning", http=protocol, proxy_headers=False,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=1,
     )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
