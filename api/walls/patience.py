@@ -139,8 +139,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._refuse(self._refused or 400)
 
     def _too_slow(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            # A route waits for the body, or has begun to answer: there is no room for another answer.
+        if not self._in_head or (self.cycle is not None and not self.cycle.response_complete):
+            # A route waits for the body, or has answered or begun to: there is no room for another answer.
             self._cut()
         elif self._in_head and self._head == 0:
             self.transport.close()  # nothing was asked
