@@ -81,9 +81,10 @@ schema: setup
 	$(BIN)/python -m signaldelta_assets.warehouse.pages
 	$(BIN)/python -m signaldelta_assets.warehouse.dbt > dbt_project/models/sources.yml
 
-# After a change of the API's routes, parameters or schemas; review the diff.
+# After a change of the API's routes, parameters, schemas or metrics; review the diff.
 routes: setup openapi
 	$(BIN)/signaldelta routes --markdown > docs/routes.md
+	$(BIN)/python -m api.metrics.page
 
 openapi: setup
 	$(BIN)/python -m api.specification current

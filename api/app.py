@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
 from signaldelta_assets.llm import Gateway, open_gateway
+from signaldelta_assets.observability import Configured, begin_logging
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.warehouse import (
     ArtifactStore,
@@ -29,6 +30,7 @@ from .accounts import access_of, open_access
 from .auth import Access, AccessMiddleware
 from .correlation import CorrelationMiddleware
 from .description import document
+from .metrics import Metrics, Reading
 from .routers import ROOT, V2
 from .routes import asks_finder, methods_finder, path_finder, route_table
 from .status import Watching
@@ -65,12 +67,17 @@ def create_app(
     questions: Sequence[watch.Question] = (),
     origins: Collection[str] = (),
     bodies: BodyLimits | None = None,
+    folders: Mapping[str, Path] | None = None,
+    scrape_token: str | None = None,
+    logging: Configured | None = None,
 ) -> FastAPI:
     """Return the API over `warehouse` and `store`. Opens nothing; the warehouse is closed with the server.
 
     `access`: who is let in; None lets in everybody on this machine, and nobody from elsewhere. `reports`: the folder
     of written reports; `dagster_url`: the webserver whose reachability `/status` tells; `gateway`: the way to language
     models, closed with the server. None for none. `questions`: what `/status` asks beside all that the watch does.
+    `folders`: whose disks it tells, by name. `scrape_token`: what `/metrics` asks for; without one it answers this
+    machine. `logging`: undone with the server.
 
     Raises `routes.UndeclaredRouteError` where a route does not say what it asks of its caller.
     """
@@ -81,6 +88,8 @@ def create_app(
         if gateway is not None:
             await run_in_threadpool(gateway.close)
         await run_in_threadpool(warehouse.close)
+        if logging is not None:
+            logging.close()
 
     app = FastAPI(
         title="SignalDelta API",
@@ -96,7 +105,9 @@ def create_app(
     )
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
     app.state.reports, app.state.gateway = reports, gateway
-    app.state.watching = Watching(warehouse, questions)
+    app.state.watching, app.state.reading = Watching(warehouse, questions), Reading(warehouse)
+    app.state.folders, app.state.scrape_token = dict(folders or {}), scrape_token
+    app.state.metrics = Metrics(warehouse, app.state.watching, app.state.reading, folders)
     app.state.access = access if access is not None else open_access(warehouse)
     for router in ROOT:
         app.include_router(router)
@@ -106,15 +117,16 @@ def create_app(
     app.state.methods_of = methods_finder(app)
     problems.install(app)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
+    requests, path_of = app.state.metrics.requests, path_finder(app)
     # From the inside out.
     app.add_middleware(UnexpectedErrors)
     app.add_middleware(BodyWall, limits=bodies, admit=_admission(app))
     app.add_middleware(TextWall)
-    app.add_middleware(AccessMiddleware, access=app.state.access, path_of=path_finder(app))
+    app.add_middleware(AccessMiddleware, access=app.state.access, path_of=path_of)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(CorsMiddleware, origins=origins)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(CorrelationMiddleware)
+    app.add_middleware(CorrelationMiddleware, path_of=path_of, began=requests.began, ended=requests.ended)
     return app
 
 
@@ -132,6 +144,7 @@ def _admission(app: FastAPI) -> Callable[[Scope], Awaitable[None]]:
 def create() -> FastAPI:
     """Return the API by the settings: ``uvicorn --factory api.app:create``. Starts the embedded database if need be."""
     settings = load_settings()
+    logging = begin_logging("api", settings, stderr=True)
     url, peer = database_url(settings), peer_database_url(settings)
     # A database that does not answer may yet do so, and `/status` tells; one of another version is refused.
     with suppress(OperationalError):
@@ -161,4 +174,7 @@ def create() -> FastAPI:
         gateway=open_gateway(settings, warehouse),
         origins=settings.cors_origins,
         bodies=BodyLimits(settings.api_body_bytes, settings.api_body_seconds),
+        folders={"home": settings.home_dir, "archive": settings.archive_dir, "artifacts": settings.artifacts_dir},
+        scrape_token=settings.metrics_token.get_secret_value() if settings.metrics_token is not None else None,
+        logging=logging,
     )

@@ -98,12 +98,12 @@ def bad_parameter(field: str, expected: str, found: object) -> ProblemError:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI declarations of the problems a route may answer with; 401, 403, 422, 429 and 503 always."""
+    """Return the OpenAPI declarations of the problems that are this route's own: 404, 409.
+
+    What follows from facts about a route, such as 401, 422 or 429, is added to all of them by `api.description`.
+    """
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        code: {"description": HTTPStatus(code).phrase, "content": content}
-        for code in (*statuses, 401, 403, 422, 429, 503)
-    }
+    return {code: {"description": HTTPStatus(code).phrase, "content": content} for code in statuses}
 
 
 def request_id(request: Request) -> str:

@@ -40,7 +40,19 @@ class Settings(BaseSettings):
     statement_timeout_seconds: float = Field(3600.0, ge=0, description="Of such a process; 0 is none.")
     api_connections: int = Field(16, ge=1, description="To each home, of a process of the API.")
     api_statement_timeout_seconds: float = Field(30.0, ge=0, description="Of the API: no request waits longer.")
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = Field(
+        "json", description="Of what services print; the files in <home>/logs are JSON, a line each."
+    )
+    log_days: int = Field(30, ge=1, description="Days that those files stay.")
+    watch_seconds: int = Field(30, ge=1, description="How often Dagster's sensor looks whether something is wrong.")
+    alert_webhooks: tuple[SecretStr, ...] = Field(
+        (), description='Where alerts are sent as JSON: ["https://..."]. Such an address is a secret.'
+    )
+    alert_slack_url: SecretStr | None = Field(None, description="A Slack incoming webhook that alerts are sent to.")
+    metrics_token: SecretStr | None = Field(
+        None, description="The bearer token that /metrics asks for; unset: it answers this machine alone."
+    )
 
     edgar_www_url: str = Field("https://www.sec.gov", description="EDGAR archives, indexes and feeds.")
     edgar_data_url: str = Field("https://data.sec.gov", description="EDGAR submissions API.")
@@ -146,6 +158,15 @@ class Settings(BaseSettings):
             raise ValueError("disk_warning: expected at most disk_critical")
         return self
 
+    @field_validator("alert_webhooks", "alert_slack_url")
+    @classmethod
+    def _hooks(cls, value: tuple[SecretStr, ...] | SecretStr | None) -> tuple[SecretStr, ...] | SecretStr | None:
+        for hook in (value,) if isinstance(value, SecretStr) else value or ():
+            # The address itself is not shown: it is what lets anybody write there.
+            if urlsplit(hook.get_secret_value()).scheme not in ("http", "https"):
+                raise ValueError("a webhook: expected an http or https address")
+        return value
+
     @model_validator(mode="after")
     def _open_at_home_alone(self) -> Self:
         if self.auth == "open" and self.api_host not in ("127.0.0.1", "::1", "localhost"):
@@ -175,6 +196,11 @@ class Settings(BaseSettings):
         return self.home_dir / "artifacts"
 
     @property
+    def logs_dir(self) -> Path:
+        """Where the services' logs are, a file a day each."""
+        return self.home_dir / "logs"
+
+    @property
     def reports_dir(self) -> Path:
         """Where reports of backtests are written, named by the run's hash."""
         return self.home_dir / "reports"
@@ -193,6 +219,25 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the settings from the environment now."""
     return Settings()
+
+
+def secret_values(settings: Settings) -> frozenset[str]:
+    """Return every secret that this process was given: no log may hold one.
+
+    The secrets among the settings, the passwords in addresses, and what the environment names as a key or token.
+    """
+    found: set[str] = set()
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, SecretStr):
+                found.add(one.get_secret_value())
+            elif isinstance(one, str) and "://" in one:
+                found.add(urlsplit(one).password or "")
+    # A node's key stands in the path of its address.
+    found.add(settings.ethereum_url or "")
+    found |= {value for name, value in os.environ.items() if _KEY_NAME.fullmatch(name)}
+    return frozenset(found - {""})
 
 
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(?:KEY|TOKEN)")

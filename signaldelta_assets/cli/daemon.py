@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import psycopg
 import typer
@@ -36,7 +35,8 @@ def run_daemon() -> int:
     settings = apply(prepare(settings) | published(settings))
     lock = DaemonLock(ready_urls(settings)[0])
     lock.take()
-    command = [str(Path(sys.executable).parent / "dagster-daemon"), "run", "-w", str(PROJECT / "workspace.yaml")]
+    server = [sys.executable, "-m", "signaldelta_assets.cli.dagster_process", "dagster-daemon"]
+    command = [*server, "run", "-w", str(PROJECT / "workspace.yaml")]
     child = subprocess.Popen(command, cwd=PROJECT, start_new_session=True, preexec_fn=_die_with_parent)
 
     def passed_on(number: int, _: object) -> None:

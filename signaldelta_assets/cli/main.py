@@ -96,6 +96,23 @@ def up(
 
 
 @app.command()
+def trace(
+    identifier: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="A correlation or request id, a job, a run, a record, an event, a label."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Print the whole way of one action: request, job, runs and steps, collectors, rows, models, log lines."""
+    from signaldelta_assets.settings import load_settings
+
+    from .tracing import show_trace
+
+    with refusals():
+        show_trace(console, load_settings(), identifier, as_json=as_json)
+
+
+@app.command()
 def daemon() -> None:
     """Run Dagster's daemon under a lock in the database: a second one is refused, and told who has it."""
     from .daemon import run_daemon
