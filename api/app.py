@@ -29,7 +29,9 @@ from . import problems
 from .accounts import access_of, open_access
 from .auth import Access, AccessMiddleware
 from .correlation import CorrelationMiddleware
+from .jobs import DagsterClient, Dispatcher, Pace
 from .routers import ROOT, V2
+from .routers.jobs import make_feed
 from .routes import path_finder, route_table
 from .status import Watching
 
@@ -57,20 +59,26 @@ def create_app(
     reports: Path | None = None,
     dagster_url: str | None = None,
     gateway: Gateway | None = None,
+    dispatcher: Dispatcher | None = None,
     questions: Sequence[watch.Question] = (),
 ) -> FastAPI:
     """Return the API over `warehouse` and `store`. Opens nothing; the warehouse is closed with the server.
 
     `access`: who is let in; None lets in everybody on this machine, and nobody from elsewhere. `reports`: the folder
     of written reports; `dagster_url`: the webserver whose reachability `/status` tells; `gateway`: the way to language
-    models, closed with the server. None for none. `questions`: what `/status` asks beside all that the watch does.
+    models, closed with the server; `dispatcher`: what launches jobs, started and stopped with it. None for none; jobs
+    then wait for another process. `questions`: what `/status` asks beside all that the watch does.
 
     Raises `routes.UndeclaredRouteError` where a route does not say what it asks of its caller.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if dispatcher is not None:
+            dispatcher.start()
         yield
+        if dispatcher is not None:
+            await run_in_threadpool(dispatcher.stop)
         if gateway is not None:
             await run_in_threadpool(gateway.close)
         await run_in_threadpool(warehouse.close)
@@ -85,6 +93,7 @@ def create_app(
     )
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
     app.state.reports, app.state.gateway = reports, gateway
+    app.state.dispatcher, app.state.jobs_feed = dispatcher, make_feed(warehouse, dagster_url)
     app.state.watching = Watching(warehouse, questions)
     app.state.access = access if access is not None else open_access(warehouse)
     for router in ROOT:
@@ -135,7 +144,12 @@ def create() -> FastAPI:
         ArtifactStore(settings.artifacts_dir),
         access=access_of(settings, warehouse),
         reports=settings.reports_dir,
-        dagster_url=f"http://127.0.0.1:{settings.webserver_port}",
+        dagster_url=settings.webserver_address,
+        dispatcher=Dispatcher(
+            warehouse,
+            DagsterClient(settings.webserver_address),
+            Pace(at_once=settings.jobs_at_once, attempts=settings.jobs_attempts),
+        ),
         questions=[
             watch.disks(
                 [settings.home_dir, settings.archive_dir, settings.artifacts_dir],

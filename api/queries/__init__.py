@@ -15,6 +15,7 @@ from .evidence import (
     signal_revisions,
     signal_rows,
 )
+from .filing import runs_of_spec, spec_inputs, trials_of, use_cases
 from .platform import (
     collectors,
     counts,
@@ -75,6 +76,7 @@ __all__ = [
     "refusals_page",
     "rules_of",
     "run",
+    "runs_of_spec",
     "runs_page",
     "score_history_page",
     "securities_page",
@@ -84,4 +86,7 @@ __all__ = [
     "signal_rows",
     "snapshot",
     "snapshots_page",
+    "spec_inputs",
+    "trials_of",
+    "use_cases",
 ]
