@@ -73,8 +73,8 @@ def launch_of(row: Row) -> RunLaunch | BackfillLaunch:
         return RunLaunch(FREEZE_JOB, tags, _op(FREEZE_JOB, config))
     if row["kind"] == "rescore":
         return RunLaunch(RESCORE_JOB, tags, _op(RESCORE_JOB, given))
-    asker = {"user_id": row["user_id"], "tier": row["tier"]}
-    return RunLaunch(ANSWER_JOB, tags, _op(ANSWER_JOB, {**given, **asker}))
+    # Prompts are read from the job's row by the worker: a run's config is shown to whoever may see Dagster.
+    return RunLaunch(ANSWER_JOB, tags, _op(ANSWER_JOB, {"job": row["job_id"]}))
 
 
 def _op(job: str, config: Mapping[str, Any]) -> dict[str, Any]:

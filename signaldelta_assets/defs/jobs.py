@@ -1,5 +1,6 @@
 """Jobs of one op for what the API files and no partition stands for: days frozen, hours scored, a model asked."""
 
+import time
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -8,12 +9,17 @@ import dagster as dg
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.jobs import ANSWER_JOB, FREEZE_JOB, RESCORE_JOB, job_op
 from signaldelta_assets.llm import LLMRequest, Message, open_gateway
+from signaldelta_assets.warehouse import Warehouse
+from signaldelta_assets.warehouse.stores import jobs
 
 from .describe import told
 from .labels import DATASET_KEY
 from .platform import Platform
 from .scores import LIVE_KEY, score_hour
 from .snapshots import SNAPSHOT_KEY, freeze_days
+
+# Of the group `users`, what is allowed before an operator is told.
+_COPIED_SECONDS = 60.0
 
 
 class Days(dg.Config):
@@ -31,26 +37,24 @@ class Hours(dg.Config):
     last: str
 
 
-class Turn(dg.Config):
-    """One turn of a conversation; `role` is user or assistant."""
-
-    role: str
-    text: str
-
-
 class Question(dg.Config):
-    """What is asked, and by whose budget."""
+    """The job whose question is asked: what it says is read from its row, and in no run's config."""
 
-    use_case: str
-    messages: list[Turn]
-    system: str = ""
-    max_tokens: int = 1024
-    user_id: str | None = None
-    tier: str | None = None
+    job: str
 
 
 def _said(metadata: dict[str, Any]) -> dg.Output[None]:
     return dg.Output(None, metadata=metadata)
+
+
+def _job(warehouse: Warehouse, job_id: str) -> dict[str, Any]:
+    """The job's row. Where this place has copies of users' rows alone, it may be on its way here."""
+    deadline = time.monotonic() + _COPIED_SECONDS
+    while (row := jobs.get(warehouse, job_id)) is None:
+        if time.monotonic() > deadline:
+            raise jobs.RefusedJobError("unknown", f"job {job_id}: there is none here")
+        time.sleep(0.5)
+    return row
 
 
 def build_freezing() -> dg.JobDefinition:
@@ -110,17 +114,17 @@ def build_answering() -> dg.JobDefinition:
 
     @dg.op(name=job_op(ANSWER_JOB), pool="llm")
     def answer(context: dg.OpExecutionContext, config: Question, platform: Platform) -> dg.Output[None]:
-        request = LLMRequest(
-            use_case=config.use_case,
-            system=config.system,
-            messages=tuple(
-                Message("assistant" if turn.role == "assistant" else "user", turn.text) for turn in config.messages
-            ),
-            max_tokens=config.max_tokens,
-            user_id=config.user_id,
-            tier=config.tier,
-        )
         with platform.warehouse() as warehouse, open_gateway(platform.settings(), warehouse) as gateway:
+            asked = _job(warehouse, config.job)
+            given = asked["input"]
+            request = LLMRequest(
+                use_case=given["use_case"],
+                system=given["system"],
+                messages=tuple(Message(turn["role"], turn["text"]) for turn in given["messages"]),
+                max_tokens=given["max_tokens"],
+                user_id=asked["user_id"],
+                tier=asked["tier"],
+            )
             made = gateway.complete(request)
         return _said(
             {
