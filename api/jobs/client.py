@@ -14,7 +14,7 @@ from typing import Any, Literal
 import httpx
 
 from signaldelta_assets.errors import SignalDeltaError
-from signaldelta_assets.jobs import JOB_TAG, LOCATION, REPOSITORY
+from signaldelta_assets.jobs import JOB_TAG, LOCATION, PARTITION_TAG, REPOSITORY
 
 from . import documents
 
@@ -30,9 +30,11 @@ _REFUSALS = ("RunConfigValidationInvalid", "PartitionKeysNotFoundError", "Invali
 
 # What is wrong is not what was asked: nothing can be launched now.
 _ELSEWHERE = (
-    "PipelineNotFoundError", "DagsterUserCodeUnreachableError", "DagsterUserCodeProcessError", "OperationalError",
-    "DagsterCodeLocationNotFoundError", "DagsterCodeLocationLoadError", "DagsterRepositoryNotFoundError",
+    "PipelineNotFoundError", "RepositoryNotFoundError", "DagsterUserCodeUnreachableError", "OperationalError",
+    "DagsterUserCodeProcessError", "DagsterCodeLocationNotFoundError", "DagsterCodeLocationLoadError",
+    "DagsterRepositoryNotFoundError",
 )  # fmt: skip
+_PLACE = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY}
 
 
 class DagsterError(SignalDeltaError):
@@ -112,28 +114,30 @@ class DagsterClient:
     def _ask(self, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         try:
             answer = self._http.post("/graphql", json={"query": document, "variables": dict(variables)})
-            body = answer.raise_for_status().json()
+            body = answer.json()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             words = f"Dagster's webserver does not answer at {self.url} ({type(error).__name__})"
             raise UnreachableError(words, sent=False) from error
         except (httpx.HTTPError, ValueError, RuntimeError) as error:
-            # RuntimeError: the client was closed, for the server is to stop.
+            # ValueError: no JSON, of something in between. RuntimeError: the client was closed, for the server is to
+            # stop.
             words = f"Dagster's webserver at {self.url} gave no answer ({type(error).__name__})"
             raise UnreachableError(words, sent=True) from error
         if not isinstance(body, dict) or body.get("errors") or "data" not in body:
-            raise DagsterError(f"Dagster's webserver at {self.url}: {str(body)[:500]}")
+            # What a resolver raised: its status is 500 then, and `errors` say what.
+            raise DagsterError(f"Dagster's webserver: {_said(body)}")
         data: dict[str, Any] = body["data"]
         return data
 
     def launch(self, wanted: RunLaunch) -> str:
         """Launch a run; return its id. Raises `RefusedLaunchError`, `UnreachableError`, `DagsterError`."""
         if wanted.partition is not None:
+            self._require(wanted.assets)
             self._add_partition(*wanted.partition)
-        selector: dict[str, Any] = {
-            "repositoryLocationName": LOCATION,
-            "repositoryName": REPOSITORY,
-            "jobName": wanted.job,
-        }
+        else:
+            key = wanted.tags.get(PARTITION_TAG)
+            self._require(wanted.assets, None if key is None else (key, key))
+        selector: dict[str, Any] = {**_PLACE, "jobName": wanted.job}
         if wanted.assets:
             selector["assetSelection"] = [{"path": list(path)} for path in wanted.assets]
         params = {
@@ -147,15 +151,39 @@ class DagsterClient:
             raise _error(made)
         return str(made["run"]["runId"])
 
+    def require_code(self) -> None:
+        """Raise `DagsterError` where Dagster has no code to launch, `UnreachableError` where it does not answer."""
+        self._require(())
+
+    def _require(self, assets: Sequence[Sequence[str]], keys: tuple[str, str] | None = None) -> None:
+        """Raise `DagsterError` where no code is loaded, `RefusedLaunchError` for assets or partitions there are not."""
+        wanted = [{"path": list(path)} for path in assets]
+        found = self._ask(documents.READY, {"repository": _PLACE, "assets": wanted})
+        if found["repositoryOrError"]["__typename"] != "Repository":
+            raise DagsterError(f"Dagster has no code loaded: {_error(found['repositoryOrError'])}", elsewhere=True)
+        nodes = {tuple(node["assetKey"]["path"]): node for node in found["assetNodes"]}
+        missing = ["/".join(path) for path in assets if tuple(path) not in nodes]
+        if missing:
+            raise RefusedLaunchError(f"there is no asset {', '.join(missing)}")
+        if keys is None:
+            return
+        for path, node in nodes.items():
+            ends = [*node["first"]["results"], *node["last"]["results"]] if node["isPartitioned"] else []
+            # Keys are ISO dates, which sort as they follow each other.
+            if not ends or keys[0] < ends[0] or keys[1] > ends[-1]:
+                there = f"{ends[0]} to {ends[-1]}" if ends else "none"
+                asked = " to ".join(dict.fromkeys(keys))
+                raise RefusedLaunchError(f"{'/'.join(path)}: partitions: expected some of {there}, found {asked}")
+
     def _add_partition(self, definition: str, key: str) -> None:
-        selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY}
-        variables = {"key": key, "definition": definition, "repository": selector}
+        variables = {"key": key, "definition": definition, "repository": _PLACE}
         made = self._ask(documents.ADD_PARTITION, variables)["addDynamicPartition"]
         if made["__typename"] not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
             raise _error(made)
 
     def launch_backfill(self, wanted: BackfillLaunch) -> str:
         """Launch a backfill; return its id. Raises as `launch` does."""
+        self._require(wanted.assets, (wanted.first, wanted.last))
         whole = {"start": wanted.first, "end": wanted.last}
         params = {
             "partitionsByAssets": [
@@ -274,6 +302,12 @@ class DagsterClient:
         if made["__typename"] != "Runs":
             raise _error(made)
         return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in made["results"]]
+
+
+def _said(body: Any) -> str:
+    errors = body.get("errors") if isinstance(body, dict) else None
+    said = [str(one.get("message")) for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
+    return "; ".join(said)[:2000] or str(body)[:500]
 
 
 def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:

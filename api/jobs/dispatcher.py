@@ -229,7 +229,11 @@ class Dispatcher:
         jobs.finish(self.warehouse, row, "failed", reason=reason)
 
     def _launch(self) -> None:
-        for waiting in jobs.next_up(self.warehouse, self.pace.at_once):
+        chosen = jobs.next_up(self.warehouse, self.pace.at_once)
+        if chosen:
+            # Before any is claimed: a job is not launched and put back every second while Dagster is away.
+            self.client.require_code()
+        for waiting in chosen:
             if self._stopping.is_set():
                 return
             row = jobs.claim(self.warehouse, waiting["job_id"])

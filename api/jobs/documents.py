@@ -32,6 +32,16 @@ RUN_AGAIN = f"""mutation RunAgain($params: ReexecutionParams!) {{
   }}
 }}"""
 
+READY = """query Ready($repository: RepositorySelector!, $assets: [AssetKeyInput!]!) {
+  repositoryOrError(repositorySelector: $repository) { __typename ... on Error { message } }
+  assetNodes(assetKeys: $assets) {
+    assetKey { path }
+    isPartitioned
+    first: partitionKeyConnection(limit: 1, ascending: true) { results }
+    last: partitionKeyConnection(limit: 1, ascending: false) { results }
+  }
+}"""
+
 ADD_PARTITION = """mutation AddPartition($key: String!, $definition: String!, $repository: RepositorySelector!) {
   addDynamicPartition(partitionKey: $key, partitionsDefName: $definition, repositorySelector: $repository) {
     __typename ... on Error { message } ... on PythonError { className }

@@ -54,7 +54,7 @@ def row_of(kind: str, given_: dict[str, Any] | None = None) -> dict[str, Any]:
 def test_every_document_is_valid_in_the_schema_that_is_installed() -> None:
     schema = create_schema().graphql_schema
     texts = {name: text for name, text in vars(documents).items() if name.isupper() and not name.startswith("_")}
-    assert len(texts) == 10
+    assert len(texts) == 11
     for name, text in (texts | {"runs_of": documents.runs_of(3)}).items():
         assert validate(schema, parse(text)) == [], name
 
