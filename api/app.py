@@ -30,8 +30,10 @@ from .accounts import access_of, open_access
 from .auth import Access, AccessMiddleware
 from .correlation import CorrelationMiddleware
 from .description import document
+from .jobs import DagsterClient, Dispatcher, Pace
 from .metrics import Metrics, Reading
 from .routers import ROOT, V2
+from .routers.jobs import make_feed
 from .routes import asks_finder, methods_finder, path_finder, route_table
 from .status import Watching
 from .walls import (
@@ -64,6 +66,7 @@ def create_app(
     reports: Path | None = None,
     dagster_url: str | None = None,
     gateway: Gateway | None = None,
+    dispatcher: Dispatcher | None = None,
     questions: Sequence[watch.Question] = (),
     origins: Collection[str] = (),
     bodies: BodyLimits | None = None,
@@ -75,16 +78,21 @@ def create_app(
 
     `access`: who is let in; None lets in everybody on this machine, and nobody from elsewhere. `reports`: the folder
     of written reports; `dagster_url`: the webserver whose reachability `/status` tells; `gateway`: the way to language
-    models, closed with the server. None for none. `questions`: what `/status` asks beside all that the watch does.
-    `folders`: whose disks it tells, by name. `scrape_token`: what `/metrics` asks for; without one it answers this
-    machine. `logging`: undone with the server.
+    models, closed with the server; `dispatcher`: what launches jobs, started and stopped with it. None for none; jobs
+    then wait for another process. `questions`: what `/status` asks beside all that the watch does. `folders`: whose
+    disks it tells, by name. `scrape_token`: what `/metrics` asks for; without one it answers this machine. `logging`:
+    undone with the server.
 
     Raises `routes.UndeclaredRouteError` where a route does not say what it asks of its caller.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if dispatcher is not None:
+            dispatcher.start()
         yield
+        if dispatcher is not None:
+            await run_in_threadpool(dispatcher.stop)
         if gateway is not None:
             await run_in_threadpool(gateway.close)
         await run_in_threadpool(warehouse.close)
@@ -105,6 +113,7 @@ def create_app(
     )
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
     app.state.reports, app.state.gateway = reports, gateway
+    app.state.dispatcher, app.state.jobs_feed = dispatcher, make_feed(warehouse, dagster_url)
     app.state.watching, app.state.reading = Watching(warehouse, questions), Reading(warehouse)
     app.state.folders, app.state.scrape_token = dict(folders or {}), scrape_token
     app.state.metrics = Metrics(warehouse, app.state.watching, app.state.reading, folders)
@@ -163,7 +172,12 @@ def create() -> FastAPI:
         ArtifactStore(settings.artifacts_dir),
         access=access_of(settings, warehouse),
         reports=settings.reports_dir,
-        dagster_url=f"http://127.0.0.1:{settings.webserver_port}",
+        dagster_url=settings.webserver_address,
+        dispatcher=Dispatcher(
+            warehouse,
+            DagsterClient(settings.webserver_address),
+            Pace(at_once=settings.jobs_at_once, attempts=settings.jobs_attempts),
+        ),
         questions=[
             watch.disks(
                 [settings.home_dir, settings.archive_dir, settings.artifacts_dir],

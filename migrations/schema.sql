@@ -377,6 +377,28 @@ COMMENT ON TABLE signaldelta.conductor_strategies IS 'Strategy documents of user
 CREATE TRIGGER conductor_strategies_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON signaldelta.conductor_strategies
   FOR EACH STATEMENT EXECUTE FUNCTION signaldelta.refuse_change();
 
+CREATE TABLE signaldelta.dead_letters (
+	dead_letter_id TEXT NOT NULL,
+	job_id TEXT,
+	dagster_run_id TEXT,
+	user_id TEXT,
+	what TEXT NOT NULL,
+	input JSONB NOT NULL,
+	reason TEXT NOT NULL,
+	attempts INTEGER NOT NULL,
+	retry_command TEXT NOT NULL,
+	died_at TIMESTAMP WITH TIME ZONE NOT NULL,
+	retried_at TIMESTAMP WITH TIME ZONE,
+	retried_as TEXT,
+	CONSTRAINT pk_dead_letters PRIMARY KEY (dead_letter_id)
+);
+
+COMMENT ON TABLE signaldelta.dead_letters IS 'Work that failed for good: a job, or a run of Dagster''s own, with its input, the reason and how to try again.';
+
+CREATE UNIQUE INDEX ix_dead_letters_dagster_run_id ON signaldelta.dead_letters (dagster_run_id) WHERE dagster_run_id IS NOT NULL;
+
+CREATE UNIQUE INDEX ix_dead_letters_job_id ON signaldelta.dead_letters (job_id) WHERE job_id IS NOT NULL;
+
 CREATE TABLE signaldelta.delivered_writes (
 	write_id TEXT NOT NULL,
 	from_place TEXT NOT NULL,
@@ -1093,6 +1115,42 @@ COMMENT ON TABLE signaldelta.custom_cohorts IS 'Cohorts of entities by rule or l
 
 CREATE INDEX ix_custom_cohorts_user_id ON signaldelta.custom_cohorts (user_id);
 
+CREATE TABLE signaldelta.jobs (
+	job_id TEXT NOT NULL,
+	user_id TEXT,
+	tier TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	input JSONB NOT NULL,
+	input_hash TEXT NOT NULL CONSTRAINT ck_jobs_input_hash_sha256 CHECK (length(input_hash) = 64),
+	idempotency_key TEXT,
+	priority INTEGER NOT NULL,
+	state TEXT DEFAULT 'queued' NOT NULL CONSTRAINT ck_jobs_state CHECK (state in ('queued', 'launched', 'running', 'complete', 'failed', 'canceled')),
+	attempts INTEGER DEFAULT 0 NOT NULL,
+	dagster_run_id TEXT,
+	backfill_id TEXT,
+	progress JSONB,
+	result JSONB,
+	reason TEXT,
+	correlation_id TEXT,
+	submitted_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	not_before TIMESTAMP WITH TIME ZONE,
+	launched_at TIMESTAMP WITH TIME ZONE,
+	started_at TIMESTAMP WITH TIME ZONE,
+	cancel_requested_at TIMESTAMP WITH TIME ZONE,
+	finished_at TIMESTAMP WITH TIME ZONE,
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	CONSTRAINT pk_jobs PRIMARY KEY (job_id),
+	CONSTRAINT fk_jobs_user_id FOREIGN KEY(user_id) REFERENCES signaldelta.users (user_id)
+);
+
+COMMENT ON TABLE signaldelta.jobs IS 'What users asked to be done, how far it is and what came of it; Dagster does it.';
+
+CREATE INDEX ix_jobs_unfinished ON signaldelta.jobs (job_id) WHERE finished_at IS NULL;
+
+CREATE INDEX ix_jobs_user_id_job_id ON signaldelta.jobs (user_id, job_id);
+
+CREATE UNIQUE INDEX uq_jobs_idempotency_key ON signaldelta.jobs (COALESCE(user_id, ''), idempotency_key) WHERE idempotency_key IS NOT NULL;
+
 CREATE TABLE signaldelta.labeled_event_dataset_members (
 	dataset_id TEXT NOT NULL,
 	label_id TEXT NOT NULL,
@@ -1350,6 +1408,7 @@ GRANT INSERT ON signaldelta.conductor_controls TO signaldelta_app;
 GRANT INSERT ON signaldelta.conductor_executions TO signaldelta_app;
 GRANT INSERT ON signaldelta.conductor_positions TO signaldelta_app;
 GRANT INSERT ON signaldelta.conductor_strategies TO signaldelta_app;
+GRANT INSERT, UPDATE, DELETE ON signaldelta.dead_letters TO signaldelta_app;
 GRANT INSERT, UPDATE, DELETE ON signaldelta.delivered_writes TO signaldelta_app;
 GRANT INSERT ON signaldelta.documents TO signaldelta_app;
 GRANT INSERT, UPDATE, DELETE ON signaldelta.extraction_counts TO signaldelta_app;
@@ -1386,6 +1445,7 @@ GRANT INSERT ON signaldelta.backtest_snapshots TO signaldelta_app;
 GRANT INSERT ON signaldelta.clock_decisions TO signaldelta_app;
 GRANT INSERT ON signaldelta.conductor_activations TO signaldelta_app;
 GRANT INSERT, UPDATE, DELETE ON signaldelta.custom_cohorts TO signaldelta_app;
+GRANT INSERT, UPDATE, DELETE ON signaldelta.jobs TO signaldelta_app;
 GRANT INSERT ON signaldelta.labeled_event_dataset_members TO signaldelta_app;
 GRANT INSERT, UPDATE, DELETE ON signaldelta.llm_fallback_chain TO signaldelta_app;
 GRANT INSERT, UPDATE, DELETE ON signaldelta.pools TO signaldelta_app;

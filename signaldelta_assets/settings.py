@@ -117,6 +117,11 @@ class Settings(BaseSettings):
     api_body_bytes: int = Field(1_000_000, ge=1, description="The largest body of a request.")
     api_body_seconds: float = Field(20.0, gt=0, le=25, description="How long the API waits for a body to be whole.")
     webserver_port: int = 3000
+    webserver_url: str | None = Field(
+        None, description="Dagster's webserver, which the API's jobs are launched by; this machine's where unset."
+    )
+    jobs_at_once: int = Field(4, ge=0, description="Jobs of the API in Dagster's hands at once; 0 launches none.")
+    jobs_attempts: int = Field(3, ge=1, description="Tries of a job whose worker, database or Dagster failed it.")
 
     @field_validator("cors_origins")
     @classmethod
@@ -135,7 +140,7 @@ class Settings(BaseSettings):
         AnyHttpUrl(value)
         return value.rstrip("/")
 
-    @field_validator("ethereum_url")
+    @field_validator("ethereum_url", "webserver_url")
     @classmethod
     def _endpoint(cls, value: str | None) -> str | None:
         if value is not None:
@@ -179,6 +184,11 @@ class Settings(BaseSettings):
         if value is not None and value.tzinfo is None:
             raise ValueError("fixed_clock needs a time zone, such as 2025-07-01T00:00:00Z")
         return None if value is None else value.astimezone(UTC)
+
+    @property
+    def webserver_address(self) -> str:
+        """Where Dagster's webserver answers."""
+        return (self.webserver_url or f"http://127.0.0.1:{self.webserver_port}").rstrip("/")
 
     @property
     def home_dir(self) -> Path:

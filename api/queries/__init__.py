@@ -15,6 +15,7 @@ from .evidence import (
     signal_revisions,
     signal_rows,
 )
+from .filing import runs_of_spec, spec_inputs, trials_of, use_cases
 from .operations import (
     dead_letters,
     job_states,
@@ -91,6 +92,7 @@ __all__ = [
     "rules_of",
     "run",
     "run_states",
+    "runs_of_spec",
     "runs_page",
     "schema_of",
     "score_history_page",
@@ -101,5 +103,8 @@ __all__ = [
     "signal_rows",
     "snapshot",
     "snapshots_page",
+    "spec_inputs",
+    "trials_of",
     "undelivered_alerts",
+    "use_cases",
 ]

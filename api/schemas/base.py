@@ -24,7 +24,7 @@ Document = Annotated[dict[str, Any], Field(examples=[{"schema": "signaldelta.exa
 
 def example(model: type[BaseModel]) -> dict[str, Any]:
     """Return one example of `model`, put together from the examples of its fields."""
-    return {name: _field_example(field) for name, field in model.model_fields.items()}
+    return {field.alias or name: _field_example(field) for name, field in model.model_fields.items()}
 
 
 def _field_example(field: Any) -> Any:

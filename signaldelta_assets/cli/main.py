@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from . import collectors, db, users
+from . import collectors, db, jobs, users
 from .refusing import refusals
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -29,6 +29,7 @@ app.add_typer(models, name="llm")
 app.add_typer(collectors.app, name="collectors")
 app.add_typer(users.users, name="users")
 app.add_typer(users.keys, name="keys")
+app.add_typer(jobs.jobs, name="jobs")
 console = Console()
 
 # The names of `plans.PLANS`, which is imported only when the command runs.

@@ -56,7 +56,9 @@ def run_services(archive: Path | None, live: bool, console: Console) -> None:
                     "--host", settings.api_host, "--port", str(settings.api_port),
                     "--http", "api.walls.patience:PatientProtocol",
                     # Nobody stands in between, so what a header says of the caller's address is not asked.
-                    "--no-proxy-headers"],
+                    "--no-proxy-headers",
+                    # Who follows a job comes again by himself; a server that is to stop does not wait for that.
+                    "--timeout-graceful-shutdown", "5"],
         }  # fmt: skip
         logs = settings.home_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
