@@ -18,7 +18,7 @@ from signaldelta_assets.warehouse import Place, Warehouse, current_revision, hea
 from signaldelta_assets.warehouse.stores import health
 
 from . import queries
-from .schemas.results import CollectorFreshness, PoolState, ReplicationLag, SchemaVersion, Status
+from .schemas.results import CollectorFreshness, PlatformStatus, PoolState, ReplicationLag, SchemaVersion
 
 if TYPE_CHECKING:
     from .metrics import Figures
@@ -96,7 +96,7 @@ def platform_status(
     figures: Figures | None,
     disks: Mapping[str, float],
     models: bool,
-) -> Status:
+) -> PlatformStatus:
     """Return the status; `degraded` with reasons: a home, the schema, replication, Dagster, a collector.
 
     figures: what was read for the metrics; disks: the used part of each folder's; models: whether one may be asked.
@@ -128,7 +128,7 @@ def platform_status(
         database = "unreachable"
         reasons.append(f"database: {type(error).__name__}")
     reasons += [words for words in seen if words is not None and words not in reasons]
-    return Status.model_validate(
+    return PlatformStatus.model_validate(
         {
             "status": "degraded" if reasons else "ok",
             "reasons": reasons,

@@ -16,6 +16,12 @@ from urllib.parse import urlsplit
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# As browsers send it (RFC 6454): no path, no port that is the scheme's own. Who stands between can change a page that
+# comes over http, so that is for this machine alone.
+_NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_PORT = r"(?::(?!80\b)(?!443\b)[1-9][0-9]{0,4})?"
+_ORIGIN = re.compile(rf"(?:https://{_NAME}(?:\.{_NAME})*|http://(?:localhost|127\.0\.0\.1|\[::1\])){_PORT}")
+
 
 class Settings(BaseSettings):
     """Settings of one deployment. Every field is an environment variable SIGNALDELTA_<FIELD>."""
@@ -104,7 +110,24 @@ class Settings(BaseSettings):
     )
     address_requests_per_hour: int = Field(20_000, ge=0, description="Of one address, whoever asks; 0 is no limit.")
     refused_credentials: int = Field(60, ge=1, description="Wrong keys or tokens of one address in ten minutes.")
+    cors_origins: tuple[str, ...] = Field(
+        (),
+        description='Pages of which sites a browser lets read, a JSON list of exact origins: ["https://desk.example"].',
+    )
+    api_body_bytes: int = Field(1_000_000, ge=1, description="The largest body of a request.")
+    api_body_seconds: float = Field(20.0, gt=0, le=25, description="How long the API waits for a body to be whole.")
     webserver_port: int = 3000
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"cors_origins: {origin!r}: expected an origin as a browser writes it: https://host or"
+                    " https://host:port in small letters, http of this machine alone; no path, no wildcard"
+                )
+        return value
 
     @field_validator("edgar_www_url", "edgar_data_url", "polygon_url")
     @classmethod

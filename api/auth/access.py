@@ -53,6 +53,7 @@ class Seen:
     reason: str | None = None
     owner: str | None = None
     noted: bool = False
+    admitted: bool = False
 
 
 @dataclass
@@ -74,9 +75,17 @@ class Access:
     def admit(self, request: Request) -> Principal:
         """Return who asks, having counted the request. Raises the problem (401, 403, 429, 503) where it is not let in.
 
-        Blocks on the user store: call it in a thread.
+        Asked again of the same request, it counts nothing and says the same. Blocks on the user store: call it in a
+        thread.
         """
         seen = seen_of(request.scope)
+        if seen.admitted and seen.principal is not None:
+            return seen.principal
+        principal = self._admit(request, seen)
+        seen.admitted = True
+        return principal
+
+    def _admit(self, request: Request, seen: Seen) -> Principal:
         if self.resolver is None:
             require_this_machine(
                 request,

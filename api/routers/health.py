@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
@@ -10,10 +12,14 @@ from ..dependencies import WarehouseOf, reads
 from ..metrics.platform import folders_used
 from ..page import listing
 from ..problems import responses
-from ..schemas.results import Health, Status
+from ..schemas.results import Health, PlatformStatus
 from ..status import platform_status
 
 router = APIRouter(tags=["platform"])
+_METRICS = {"schema": {"type": "string"}, "example": "signaldelta_up 1.0"}
+METRICS_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The metrics.", "content": {"text/plain": _METRICS, "application/openmetrics-text": _METRICS}}
+}
 
 # What the figures are read from that /status and /metrics share.
 _READ = (
@@ -43,14 +49,15 @@ def get_health() -> Health:
 @router.get(
     "/status",
     dependencies=[require_tier("free")],
-    response_model=Status,
-    responses={503: {"model": Status, "description": "The database cannot be reached."}},
+    response_model=PlatformStatus,
+    responses={503: {"model": PlatformStatus, "description": "The database cannot be reached."}},
     openapi_extra=reads(
         *_READ,
         "securities",
         "labeled_event_datasets",
         "backtest_snapshots",
         "backtest_runs",
+        cached=False,
     ),
     summary="State of the platform",
 )
@@ -77,7 +84,7 @@ def get_status(request: Request, warehouse: WarehouseOf) -> Response:
 @router.get(
     "/metrics",
     response_class=PlainTextResponse,
-    responses=responses() | {200: {"content": {"application/openmetrics-text": {}}, "description": "The metrics."}},
+    responses=responses(401, 403) | METRICS_RESPONSES,
     openapi_extra=reads(*_READ),
     summary="Metrics for Prometheus",
     dependencies=[
@@ -98,7 +105,7 @@ def get_metrics(request: Request) -> Response:
     "/docs",
     response_class=HTMLResponse,
     openapi_extra=reads(),
-    responses=responses(),
+    responses={200: {"content": {"text/html": {"example": "<!doctype html>"}}}},
     summary="This list",
     dependencies=[public("Describes the interface and holds no data: the OpenAPI document as a page.")],
 )

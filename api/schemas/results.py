@@ -312,7 +312,7 @@ class ModelState(Schema):
     dollars_today: float = Field(ge=0, examples=[0.042])
 
 
-class Status(Schema):
+class PlatformStatus(Schema):
     """The state of the platform; `degraded` says why in `reasons`."""
 
     status: Literal["ok", "degraded"] = Field(examples=["ok"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from ..moments import Moment
 from .base import Entity, Meta, Schema, Text, Time, Ulid
 
 Scope = Literal["read", "write", "admin"]
@@ -67,7 +68,7 @@ class KeyRequest(Schema):
     name: Printable
     scopes: Scopes = Field(default=["read"])
     expires_at: Annotated[
-        AwareDatetime | None, Field(description="None: until revoked.", examples=["2030-01-01T00:00:00Z"])
+        Moment | None, Field(description="None: until revoked.", examples=["2030-01-01T00:00:00Z"])
     ] = None
     requests_per_hour: Annotated[
         int | None, Field(ge=1, le=1_000_000, description="Less than the tier gives.", examples=[50])

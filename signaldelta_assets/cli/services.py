@@ -54,6 +54,7 @@ def run_services(archive: Path | None, live: bool, console: Console) -> None:
             "dagster-daemon": [str(binaries / "signaldelta"), "daemon"],
             "api": [sys.executable, "-m", "uvicorn", "--factory", "api.app:create",
                     "--host", settings.api_host, "--port", str(settings.api_port),
+                    "--http", "api.walls.patience:PatientProtocol",
                     # Nobody stands in between, so what a header says of the caller's address is not asked.
                     "--no-proxy-headers"],
         }  # fmt: skip
