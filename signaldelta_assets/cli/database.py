@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import TaskID
 from rich.table import Table
 
-from signaldelta_assets.observability import channels_of, send_alerts
+from signaldelta_assets.observability import channels_of, send_alerts, send_unkept
 from signaldelta_assets.settings import Settings
 from signaldelta_assets.warehouse import (
     ArtifactStore,
@@ -226,11 +226,13 @@ def status(console: Console, settings: Settings, *, as_json: bool) -> bool:
 
 
 def keep_alerts(settings: Settings, url: str, view: watch.View) -> None:
-    """Note what is wrong at this place and send what is news; where it does not answer there is nowhere to note it."""
+    """Note what is wrong at this place and send what is news; that it does not answer is sent without being noted."""
     import psycopg
 
     from signaldelta_assets.warehouse import Warehouse
 
+    away = [trouble for trouble in view.troubles if (trouble.kind, trouble.subject) == ("home_down", view.place)]
+    send_unkept(settings.home_dir, channels_of(settings), settings.place, away)
     if view.versions.get(view.place) is None or any(t.kind == "schema_version" for t in view.troubles):
         return
     try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 import psycopg
 
-from signaldelta_assets.observability import channels_of, logging_as, send_alerts
+from signaldelta_assets.observability import channels_of, logging_as, send_alerts, send_unkept
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import Warehouse, watch, watched_urls
@@ -30,7 +30,10 @@ def look() -> View:
             with warehouse.pulse() as connection:
                 watch.note(connection, view.troubles)
             # After what is wrong is kept, and for ten seconds at most.
-            send_alerts(warehouse.pulse, channels_of(settings), settings.place)
+            channels = channels_of(settings)
+            send_alerts(warehouse.pulse, channels, settings.place)
+            # It answers: what was sent of its being away is over.
+            send_unkept(settings.home_dir, channels, settings.place, [])
     return view
 
 

@@ -7,6 +7,7 @@ database and do the rest. What is wrong is decided in `warehouse.watch`, metrics
 from .logs import FIELDS, Configured, Redactor, configure, configured
 from .sending import Channel, Sent, channels_of, send_alerts
 from .starting import begin_logging, logging_as
+from .unkept import send_unkept
 
 __all__ = [
     "FIELDS",
@@ -20,4 +21,5 @@ __all__ = [
     "configured",
     "logging_as",
     "send_alerts",
+    "send_unkept",
 ]

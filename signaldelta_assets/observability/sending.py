@@ -82,11 +82,11 @@ def send_alerts(pulse: Pulse, channels: Sequence[Channel], place: str) -> Sent:
     until = time.monotonic() + _BUDGET_SECONDS
     # A receiver that does not answer is asked once in a call, and does not use up the others' time.
     away: dict[str, str] = {}
-    with httpx.Client(timeout=_TIMEOUT_SECONDS, follow_redirects=False) as client:
+    with sending_client() as client:
         for message in messages:
             error, wait = away.get(message.channel), 0.0
             if error is None and time.monotonic() < until:
-                error, wait = _post(client, by_name[message.channel], message, place)
+                error, wait = post_message(client, by_name[message.channel], message, place)
                 if error is not None:
                     away[message.channel] = error
             elif error is None:
@@ -101,7 +101,12 @@ def send_alerts(pulse: Pulse, channels: Sequence[Channel], place: str) -> Sent:
     return sent
 
 
-def _post(client: httpx.Client, channel: Channel, message: Message, place: str) -> tuple[str | None, float]:
+def sending_client() -> httpx.Client:
+    """Return the client that messages are sent with."""
+    return httpx.Client(timeout=_TIMEOUT_SECONDS, follow_redirects=False)
+
+
+def post_message(client: httpx.Client, channel: Channel, message: Message, place: str) -> tuple[str | None, float]:
     """Return (None, 0) where the receiver took it, else why not and for how long it wants not to be asked."""
     try:
         answer = client.post(

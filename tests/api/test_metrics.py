@@ -97,7 +97,7 @@ class TestRequests:
 
     def test_the_log_says_the_route_and_no_query(self, client: httpx.Client, tmp_path: Path) -> None:
         with logs.configured("api", folder=tmp_path):
-            client.get("/api/v2/backtests/none-1?apiKey=visible", headers={"X-Request-ID": "logged-1"})
+            client.get("/api/v2/backtests/none-1?q=visible", headers={"X-Request-ID": "logged-1"})
         [line] = [json.loads(text) for path in tmp_path.iterdir() for text in path.read_text().splitlines()]
         assert line["correlation_id"] == "logged-1" and line["service"] == "api"
         context = line["context"]

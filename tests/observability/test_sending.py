@@ -6,12 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from signaldelta_assets.observability import Channel, send_alerts, sending
+from signaldelta_assets.cli import app
+from signaldelta_assets.observability import Channel, send_alerts, send_unkept, sending
 from signaldelta_assets.observability.messages import slack_document, webhook_document
 from signaldelta_assets.warehouse import Warehouse, watch
 from signaldelta_assets.warehouse.stores import alerts
@@ -31,6 +34,10 @@ def message(**changes: object) -> Message:
         "detail": {"n": 1}, "opened_at": OPENED, "closed_at": None,
     }  # fmt: skip
     return Message(**(given | changes))  # type: ignore[arg-type]
+
+
+# Whatever it is, and often with what Slack has a use of its own for.
+SAID = st.text(st.sampled_from("<>&!|@*`") | st.characters(), max_size=200)
 
 
 class TestMessages:
@@ -53,7 +60,7 @@ class TestMessages:
             ],
         }  # fmt: skip
 
-    @given(st.text(), st.text(max_size=200), st.sampled_from(["opened", "worsened", "closed"]))
+    @given(SAID, SAID, st.sampled_from(["opened", "worsened", "closed"]))
     def test_slack_takes_whatever_an_error_says(self, words: str, subject: str, event: str) -> None:
         made = slack_document(message(words=words * 40, subject=subject, event=event), "one")
         header, section, context = made["blocks"]
@@ -177,12 +184,12 @@ class TestSending:
         self, warehouse: Warehouse, channel: Channel, receiver: Receiver, note: Note, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sending, "_TIMEOUT_SECONDS", 0.3)
-        note(DISK, RUN)
+        note(DISK, RUN, *(Trouble("run", f"run-{n}", "warning", "failed") for n in range(2)))
         # Another path: what it answers at last is none of the next test's.
         slow = Channel("webhook", f"{receiver.url}/slow")
         receiver.slow_seconds = 1.0
         began = time.monotonic()
-        assert send_alerts(warehouse.pulse, [slow], "one") == sending.Sent(0, 2)
+        assert send_alerts(warehouse.pulse, [slow], "one") == sending.Sent(0, 4)
         assert time.monotonic() - began < 0.9, "asked once, not once for each message"
 
     def test_several_processes_send_each_message_once(
@@ -232,3 +239,36 @@ class TestSending:
     def test_nobody_to_send_to_is_no_work(self, warehouse: Warehouse, note: Note) -> None:
         note(DISK)
         assert send_alerts(warehouse.pulse, [], "one") == sending.Sent(0, 0)
+
+
+class TestUnkept:
+    def test_a_home_that_is_away_is_sent_once_and_so_is_its_return(self, receiver: Receiver, tmp_path: Path) -> None:
+        receiver.came.clear()
+        receiver.slow_seconds = 0.0
+        channels = [Channel("webhook", f"{receiver.url}/away"), Channel("slack", f"{receiver.url}/away-slack")]
+        down = Trouble("home_down", "one", "critical", "one: the database does not answer: refused")
+        assert send_unkept(tmp_path, channels, "one", [down]) == sending.Sent(2, 0)
+        # Whoever looks again, as from cron, and in whatever words: nothing new.
+        again = Trouble("home_down", "one", "critical", "one: the database does not answer: timeout")
+        assert send_unkept(tmp_path, channels, "one", [again]) == sending.Sent(0, 0)
+        receiver.answers = [500]
+        assert send_unkept(tmp_path, channels, "one", []) == sending.Sent(1, 1)
+        assert send_unkept(tmp_path, channels, "one", []) == sending.Sent(1, 0)
+        assert send_unkept(tmp_path, channels, "one", []) == sending.Sent(0, 0)
+        told = [document for path, _, document, _ in receiver.came if path == "/away"]
+        assert [document["event"] for document in told] == ["opened", "closed"]
+        assert [document["id"].partition(":")[0] for document in told] == [told[0]["id"].partition(":")[0]] * 2
+        assert receiver.url not in (tmp_path / "alerts-unkept.json").read_text()
+
+    def test_the_command_tells_that_its_own_database_is_away(
+        self, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        receiver.came.clear()
+        monkeypatch.setenv("SIGNALDELTA_HOME", str(tmp_path))
+        monkeypatch.setenv("SIGNALDELTA_DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
+        monkeypatch.setenv("SIGNALDELTA_ALERT_WEBHOOKS", f'["{receiver.url}/command"]')
+        for _ in range(2):
+            assert CliRunner().invoke(app, ["status"]).exit_code == 1
+        assert [(document["kind"], document["subject"]) for _, _, document, _ in receiver.came] == [
+            ("home_down", "one")
+        ]

@@ -168,7 +168,7 @@ def test_models_and_refused_writes_belong_to_it(traced: Traced) -> None:
 
 def test_a_job_leads_to_its_run_and_a_request_to_its_job(traced: Traced) -> None:
     put_job(traced.deployment.url, "01TRACEDJOB", "failed", correlation_id=FAILED, dagster_run_id=traced.failed_run,
-            reason="no key", finished_at=datetime.now(UTC))  # fmt: skip
+            reason="no key", submitted_at="2026-01-01T00:00:00Z", finished_at="2026-01-01T00:00:09Z")  # fmt: skip
     for identifier in ("01TRACEDJOB", FAILED, traced.failed_run):
         found = traced.trace(identifier)
         assert words(found, "job") == [
