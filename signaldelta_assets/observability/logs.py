@@ -32,7 +32,7 @@ FIELDS = ("timestamp", "service", "correlation_id", "level", "message", "context
 
 # Whose information is wanted; of everything else, such as the clients of HTTP that log addresses with their keys,
 # only what is wrong.
-OURS = ("signaldelta", "signaldelta_assets", "uvicorn", "dagster", "dagster-webserver")
+OURS = ("signaldelta", "signaldelta_assets", "uvicorn", "uvicorn.error", "dagster", "dagster-webserver")
 # Servers bring handlers of their own; uvicorn's line per request is replaced by ours, which has the route and no query.
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 _SILENCED = ("uvicorn.access",)

@@ -41,9 +41,9 @@ def raised() -> set[str]:
         kind for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "_KINDS"  # type: ignore[attr-defined]
         for kind in ast.literal_eval(node.value).values()
     }  # fmt: skip
-    # A refused change of a key: its rule is the kind.
+    # A refused change or job: its rule is the kind.
     stores = "".join(path.read_text() for path in Path(users.__file__).parent.glob("*.py"))
-    rules = set(re.findall(r'RefusedChangeError\(\s*"([a-z-]+)"', stores))
+    rules = set(re.findall(r'Refused(?:Change|Job)Error\(\s*"([a-z-]+)"', stores))
     return found | (rules - {"subject-taken", "unknown-tier"})  # those two are of commands
 
 
