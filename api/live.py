@@ -53,7 +53,8 @@ class Feed:
         most: int = 256,
         longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
-        self._read, self._every, self._most, self._longest = read, every_seconds, most, longest_seconds
+        self._read, self._every, self._most = read, every_seconds, most
+        self.longest_seconds = longest_seconds
         self._followed: Counter[str] = Counter()
         self._states: Mapping[str, State] = {}
         self._turned = asyncio.Event()
@@ -86,7 +87,7 @@ class Feed:
             self._states = {}
             self._task = asyncio.create_task(self._turn())
         yield ServerSentEvent(retry=_AGAIN_MILLISECONDS)
-        until = asyncio.get_running_loop().time() + self._longest
+        until = asyncio.get_running_loop().time() + self.longest_seconds
         while True:
             turned, state = self._turned, self._states.get(key)
             if state is not None and state.version != seen:

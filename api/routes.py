@@ -80,12 +80,21 @@ def asks_finder(app: FastAPI) -> Callable[[Any], bool]:
 
 
 def methods_finder(app: FastAPI) -> Callable[[str], list[str]]:
-    """Return what tells the methods of a path, by all routes that match it: each route knows its own alone."""
+    """Return what tells the methods of a path, by all routes that match it: each route knows its own alone.
+
+    A path that stands in the table as it is has those methods, whatever would take its last part for a name.
+    """
     found: dict[str, set[str]] = {}
     for context in iter_route_contexts(app.routes):
         found.setdefault(context.path or "", set()).update(context.methods or ())
     patterns = [(compile_path(path)[0], methods) for path, methods in found.items()]
-    return lambda path: sorted({one for pattern, methods in patterns if pattern.match(path) for one in methods})
+
+    def methods_of(path: str) -> list[str]:
+        if path in found:
+            return sorted(found[path])
+        return sorted({one for pattern, methods in patterns if pattern.match(path) for one in methods})
+
+    return methods_of
 
 
 def path_finder(app: FastAPI) -> Callable[[Any], str | None]:
