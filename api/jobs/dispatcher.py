@@ -41,6 +41,9 @@ TRANSIENT = frozenset(
 )  # fmt: skip
 
 
+_ASK_AGAIN = 10.0
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How often the dispatcher looks, how much it launches, how long it waits. Seconds.
@@ -69,7 +72,9 @@ class Dispatcher:
     _woken: threading.Event = field(default_factory=threading.Event, repr=False)
     _thread: threading.Thread | None = field(default=None, repr=False)
     _cursors: dict[tuple[str, int], str | None] = field(default_factory=dict, repr=False)
-    _told: str | None = field(default=None, repr=False)
+    _asked: dict[str, float] = field(default_factory=dict, repr=False)
+    # Not None at first: what another process told whoever waits may be over.
+    _told: str | None = field(default="", repr=False)
     _swept: float | None = field(default=None, repr=False)
 
     def start(self) -> None:
@@ -137,13 +142,18 @@ class Dispatcher:
         rows = jobs.under_way(self.warehouse)
         kept = {(row["job_id"], row["attempts"]) for row in rows}
         self._cursors = {key: value for key, value in self._cursors.items() if key in kept}
+        self._asked = {name: at for name, at in self._asked.items() if time.monotonic() - at < 10 * _ASK_AGAIN}
         runs = self.client.runs_of([row["job_id"] for row in rows if row["kind"] != "backfill"])
         for row in rows:
             with correlated(row["correlation_id"] or row["job_id"]):
-                if row["kind"] == "backfill":
-                    self._judge(row, self._backfill(row))
-                else:
-                    self._judge(row, self._one_run(row, runs[row["job_id"]]))
+                try:
+                    backfill = row["kind"] == "backfill"
+                    self._judge(row, self._backfill(row) if backfill else self._one_run(row, runs[row["job_id"]]))
+                except DagsterError as error:
+                    if error.elsewhere:
+                        raise
+                    # Of this one alone; the next turn asks again.
+                    log.warning("job %s: %s", row["job_id"], error)
 
     def _one_run(self, row: Row, runs: list[Found]) -> Found | None:
         """The run of this attempt. Should a lost answer have led to two, the younger is ended."""
@@ -190,11 +200,18 @@ class Dispatcher:
             self._failed(row, failure)
         else:
             if row["cancel_requested_at"] is not None:
-                (self.client.end_backfill if row["kind"] == "backfill" else self.client.end)(found.id)
+                self._ask_end(row, found.id)
             if found.state == "running":
                 progress = found.progress or self._progress(row)
                 if progress is not None or row["state"] != "running":
                     jobs.note_progress(self.warehouse, row, running=True, progress=progress)
+
+    def _ask_end(self, row: Row, name: str) -> None:
+        """Ask for the end of a run or backfill, and again where it takes long: a worker may be busy for a while."""
+        now = time.monotonic()
+        if now - self._asked.get(name, -_ASK_AGAIN) >= _ASK_AGAIN:
+            self._asked[name] = now
+            (self.client.end_backfill if row["kind"] == "backfill" else self.client.end)(name)
 
     def _progress(self, row: Row) -> Mapping[str, Any] | None:
         key = (row["job_id"], row["attempts"])
@@ -258,9 +275,8 @@ class Dispatcher:
         except DagsterError as error:
             if error.elsewhere:
                 self._back(row, str(error), counts=False)
-            else:
-                self._failed(row, Failure(str(error), ()))
-            raise
+                raise
+            self._failed(row, Failure(str(error), ()))
 
     def _sweep(self) -> None:
         now = time.time()

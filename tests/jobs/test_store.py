@@ -120,6 +120,8 @@ class TestOrder:
         assert jobs.next_up(warehouse, 1) == [] == jobs.next_up(warehouse, 0)
         users.set_tier(warehouse, user, "analyst", users.OPERATOR)
         assert [row["job_id"] for row in jobs.next_up(warehouse, 10)] == [*mine[1:], theirs]
+        users.disable_user(warehouse, user, users.OPERATOR)
+        assert [row["job_id"] for row in jobs.next_up(warehouse, 10)] == [theirs]
 
     @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,8 @@ import psutil
 
 from tests.platform.deployment import Deployment, kill, wait_until
 
-PATIENCE = 180.0
+# A run that lost its launch is noticed after three minutes (`dagster.yaml`).
+PATIENCE = 300.0
 
 
 def free_port() -> int:
@@ -92,6 +93,20 @@ class Services:
         """What one has said."""
         path = self.deployment.home / f"{name}.log"
         return path.read_text() if path.exists() else ""
+
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+        """Wait for something; where it does not come, say what everybody was doing."""
+        try:
+            wait_until(condition, seconds, what)
+        except AssertionError as error:
+            ended = {name: process.poll() for name, process in self.processes.items()}
+            tables = {
+                "jobs": "SELECT job_id, kind, state, attempts, dagster_run_id, reason FROM jobs",
+                "runs": "SELECT run_id, pipeline_name, status, start_time, end_time FROM dagster.runs ORDER BY id",
+            }
+            rows = [f"{name}: {row}" for name, query in tables.items() for row in self.deployment.rows(query)]
+            logs = [f"--- {name}\n{self.log(name)[-3000:]}" for name in self.processes]
+            raise AssertionError("\n".join([str(error), f"exit codes {ended}", *rows, *logs])) from error
 
     def client(self, key: str | None = None) -> httpx.Client:
         """A client of the API."""

@@ -196,7 +196,8 @@ def under_way(warehouse: Warehouse) -> list[Row]:
 def next_up(warehouse: Warehouse, at_once: int) -> list[Row]:
     """Return the jobs to launch now, in order, so that `at_once` run, and of each user as many as their tier has.
 
-    By priority, which grows by one for every ten minutes of waiting, then by age. A user's tier is that of now.
+    By priority, which grows by one for every ten minutes of waiting, then by age. A user's tier is that of now; a user
+    who was disabled has none, and their jobs wait.
     """
     with warehouse.state_pool(GROUP).connection() as connection:
         return connection.execute(
@@ -209,7 +210,7 @@ waiting AS (
            + COALESCE(busy.n, 0) AS place,
          CASE WHEN j.user_id IS NULL THEN %(at_once)s ELSE COALESCE((
            SELECT (e.value #>> '{{}}')::int FROM users u JOIN tier_entitlements e USING (tier)
-           WHERE u.user_id = j.user_id AND e.entitlement = 'jobs_running'), 0) END AS allowed
+           WHERE u.user_id = j.user_id AND u.disabled_at IS NULL AND e.entitlement = 'jobs_running'), 0) END AS allowed
   FROM jobs j LEFT JOIN busy ON busy.owner = COALESCE(j.user_id, '')
   WHERE j.finished_at IS NULL AND j.state = 'queued' AND (j.not_before IS NULL OR j.not_before <= {_NOW})
 )
