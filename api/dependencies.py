@@ -1,51 +1,53 @@
-"""What routes are given: the warehouse, the store, a reading connection, and the parameters they share."""
+"""What routes are given: the warehouse, the store, what they read with (`reading`), and the parameters they share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request
-from psycopg import Connection
 from pydantic import AfterValidator, AwareDatetime
 
-from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+from signaldelta_assets.warehouse import ArtifactStore
+
+from .reading import Glancing, Reading, View, Viewing, WarehouseOf, glancing
 
 
-def get_warehouse(request: Request) -> Warehouse:
-    """The warehouse the app was made with."""
-    warehouse: Warehouse = request.app.state.warehouse
-    return warehouse
-
-
-def get_store(request: Request) -> ArtifactStore:
+async def get_store(request: Request) -> ArtifactStore:
     """The artifact store the app was made with."""
     store: ArtifactStore = request.app.state.store
     return store
 
 
-def get_reports(request: Request) -> Path | None:
+async def get_reports(request: Request) -> Path | None:
     """The folder of written reports, None where the app was made without."""
     reports: Path | None = request.app.state.reports
     return reports
 
 
-WarehouseOf = Annotated[Warehouse, Depends(get_warehouse)]
+__all__ = [
+    "AsOf",
+    "End",
+    "EntityId",
+    "Glancing",
+    "Hash",
+    "KnownAsOf",
+    "Moment",
+    "Order",
+    "Reading",
+    "ReportsOf",
+    "Start",
+    "StoreOf",
+    "View",
+    "Viewing",
+    "WarehouseOf",
+    "glancing",
+    "reads",
+]
+
 StoreOf = Annotated[ArtifactStore, Depends(get_store)]
 ReportsOf = Annotated[Path | None, Depends(get_reports)]
-
-
-def get_connection(warehouse: WarehouseOf) -> Iterator[Connection[dict[str, Any]]]:
-    """A connection in a read-only transaction with one consistent view, for one request."""
-    with warehouse.read_pool().connection() as connection:
-        yield connection
-
-
-# Scope "function": given back before the answer is sent, so that a slow download holds no transaction open.
-Reading = Annotated[Connection[dict[str, Any]], Depends(get_connection, scope="function")]
 
 
 def _utc(value: datetime) -> datetime:
@@ -78,21 +80,3 @@ Order = Annotated[Literal["asc", "desc"], Query(description="By time; ties by id
 def reads(*tables: str) -> dict[str, Any]:
     """Return the route declaration that says which tables a route reads."""
     return {"x-signaldelta": {"reads": list(tables)}}
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A reading connection, and the moment up to which all rows were visible before it opened."""
-
-    connection: Connection[dict[str, Any]]
-    settled: datetime
-
-
-def get_view(warehouse: WarehouseOf) -> Iterator[View]:
-    """A view for a question with clocks."""
-    settled = warehouse.settled()
-    with warehouse.read_pool().connection() as connection:
-        yield View(connection, settled)
-
-
-Viewing = Annotated[View, Depends(get_view, scope="function")]

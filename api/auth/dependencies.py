@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
+from starlette.concurrency import run_in_threadpool
 
 from ..problems import ProblemError
 from .access import Access, seen_of
@@ -27,10 +28,17 @@ class Requirement:
     admin: bool = False
 
 
-def admit(request: Request) -> Principal:
-    """The principal of the request, counted: `request.app.state.access` decides. In a thread: it asks the store."""
+async def admit(request: Request) -> Principal:
+    """The principal of the request, counted: `request.app.state.access` decides.
+
+    Keys are judged together with those of other requests; a token may have to wait for its issuer, and does so alone.
+    """
     access: Access = request.app.state.access
-    return access.admit(request)
+    if access.resolver is None:
+        return access.admit(request)
+    if access.desk is None or "authorization" in request.headers:
+        return await run_in_threadpool(access.admit, request)
+    return await access.desk.admit(request)
 
 
 PrincipalOf = Annotated[Principal, Depends(admit)]

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import FileResponse, Response
 from psycopg import Connection
 
@@ -17,6 +17,7 @@ from ..dependencies import Hash, Reading, ReportsOf, StoreOf, Viewing, reads
 from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, REPORT_RESPONSES, send
 from ..paging import pinned_moment
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import Meta
 from ..schemas.results import (
     Alert,
@@ -30,7 +31,7 @@ from ..schemas.results import (
     RunSummary,
 )
 
-router = APIRouter(prefix="/backtests", tags=["backtests"], dependencies=[require_tier("free")])
+router = Router(prefix="/backtests", tags=["backtests"], dependencies=[require_tier("free")])
 _READS = reads("backtest_runs", "backtest_artifacts")
 Family = Annotated[str | None, Query(examples=["insider-buys"])]
 Evidence = Annotated[str | None, Query(description="Which evidence counted.", examples=["all_evidence"])]

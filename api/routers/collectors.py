@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from .. import paging, queries
@@ -13,10 +13,11 @@ from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import Reading, reads
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import Meta
 from ..schemas.results import CollectorFreshness, CollectorList, Refusal, RefusalPage
 
-router = APIRouter(prefix="/platform/collectors", tags=["platform"], dependencies=[require_tier("free")])
+router = Router(prefix="/platform/collectors", tags=["platform"], dependencies=[require_tier("free")])
 
 
 @router.get(

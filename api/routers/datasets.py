@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 from psycopg import Connection
 
@@ -15,6 +15,7 @@ from ..caching import answer
 from ..dependencies import Reading, Viewing, reads
 from ..paging import pinned_moment
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import Meta
 from ..schemas.evidence import (
     Dataset,
@@ -27,7 +28,7 @@ from ..schemas.evidence import (
     LabelChange,
 )
 
-router = APIRouter(prefix="/labels/datasets", tags=["labels"], dependencies=[require_tier("free")])
+router = Router(prefix="/labels/datasets", tags=["labels"], dependencies=[require_tier("free")])
 
 
 def _dataset(connection: Connection[dict[str, Any]], dataset: str) -> dict[str, Any]:

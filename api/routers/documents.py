@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from .. import paging, queries
@@ -14,10 +14,11 @@ from ..caching import answer, answer_bytes
 from ..dependencies import Reading, reads
 from ..files import MANIFEST_RESPONSES
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import Meta
 from ..schemas.results import DocumentPage, DocumentSummary
 
-router = APIRouter(prefix="/backtests/documents", tags=["backtests"], dependencies=[require_tier("free")])
+router = Router(prefix="/backtests/documents", tags=["backtests"], dependencies=[require_tier("free")])
 _READS = reads("documents")
 Kind = Literal[
     "signal_definitions", "scoring_model", "latency_model", "evaluation_protocol", "environment", "backtest_spec"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from ..auth import public, require_tier
 from ..dependencies import WarehouseOf, reads
 from ..page import listing
 from ..problems import responses
+from ..reading import Router
 from ..schemas.results import Health, Status
 from ..status import platform_status
 
-router = APIRouter(tags=["platform"])
+router = Router(tags=["platform"])
 
 
 @router.get(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from .. import paging, queries
@@ -15,6 +15,7 @@ from ..dependencies import AsOf, End, EntityId, Hash, KnownAsOf, Order, Reading,
 from ..paging import pinned_moment
 from ..pointintime import Clocks, choose_definitions
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import ClockMeta, Meta
 from ..schemas.evidence import (
     CoverageCell,
@@ -29,7 +30,7 @@ from ..schemas.evidence import (
     LabelPage,
 )
 
-router = APIRouter(prefix="/labels", tags=["labels"], dependencies=[require_tier("free")])
+router = Router(prefix="/labels", tags=["labels"], dependencies=[require_tier("free")])
 _READS = reads("labeled_events", "documents")
 EventType = Annotated[str | None, Query(examples=["EARNINGS_SURPRISE"])]
 

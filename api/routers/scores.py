@@ -5,24 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from .. import paging, queries
 from ..auth import require_tier
 from ..caching import answer
-from ..dependencies import AsOf, End, Hash, KnownAsOf, Order, Start, Viewing, reads
+from ..dependencies import AsOf, End, Glancing, Hash, KnownAsOf, Order, Start, reads
 from ..paging import pinned_moment
 from ..pointintime import Clocks
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import ClockMeta
 from ..schemas.evidence import Score, ScoreAnswer, ScorePage
 
-router = APIRouter(prefix="/signals/scores", tags=["signals"], dependencies=[require_tier("free")])
+router = Router(prefix="/signals/scores", tags=["signals"], dependencies=[require_tier("free")])
 _READS = reads("score_samples")
 
 
-def _models(scoring_model: Hash = None, latency_model: Hash = None, definitions: Hash = None) -> dict[str, Any]:
+async def _models(scoring_model: Hash = None, latency_model: Hash = None, definitions: Hash = None) -> dict[str, Any]:
     return {"scoring_model": scoring_model, "latency_model": latency_model, "definitions": definitions}
 
 
@@ -38,7 +39,7 @@ def _meta(limit: int, following: str | None, clocks: Clocks) -> ClockMeta:
 )
 def list_latest_scores(
     request: Request,
-    view: Viewing,
+    view: Glancing,
     models: Models,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
@@ -74,7 +75,7 @@ def list_latest_scores(
 )
 def get_score(
     request: Request,
-    view: Viewing,
+    view: Glancing,
     models: Models,
     entity_id: str,
     as_of: AsOf = None,
@@ -97,7 +98,7 @@ def get_score(
 )
 def list_score_history(
     request: Request,
-    view: Viewing,
+    view: Glancing,
     models: Models,
     entity_id: str,
     as_of: AsOf = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from .. import paging, queries
@@ -13,6 +13,7 @@ from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import Reading, reads
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import Meta
 from ..schemas.evidence import Security, SecurityPage, SecuritySummary
 
@@ -24,7 +25,7 @@ AsOf = Annotated[
     ),
 ]
 
-router = APIRouter(prefix="/market/securities", tags=["market"], dependencies=[require_tier("free")])
+router = Router(prefix="/market/securities", tags=["market"], dependencies=[require_tier("free")])
 
 
 @router.get(

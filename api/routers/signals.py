@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from .. import paging, queries
@@ -15,10 +15,11 @@ from ..dependencies import AsOf, End, EntityId, Hash, KnownAsOf, Order, Start, V
 from ..paging import pinned_moment
 from ..pointintime import Basis, Clocks, choose_basis, choose_definitions, revisions_available, signals_page
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import LatencyModelName
 from ..schemas.evidence import SignalEvent, SignalMeta, SignalPage, SignalRevisions
 
-router = APIRouter(prefix="/signals", tags=["signals"], dependencies=[require_tier("free")])
+router = Router(prefix="/signals", tags=["signals"], dependencies=[require_tier("free")])
 _READS = reads("iald_signals", "documents")
 
 LatencyModelParameter = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import FileResponse, Response
 from psycopg import Connection
 
@@ -16,10 +16,11 @@ from ..dependencies import Reading, StoreOf, Viewing, reads
 from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, names, send
 from ..paging import pinned_moment
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import Meta
 from ..schemas.results import Snapshot, SnapshotPage, SnapshotSummary
 
-router = APIRouter(prefix="/backtests/snapshots", tags=["backtests"], dependencies=[require_tier("free")])
+router = Router(prefix="/backtests/snapshots", tags=["backtests"], dependencies=[require_tier("free")])
 _READS = reads("backtest_snapshots")
 
 

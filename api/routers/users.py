@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
@@ -18,9 +18,10 @@ from ..auth import KeyText, Principal, PrincipalOf, client_address, make_key, re
 from ..auth.access import seen_of
 from ..dependencies import WarehouseOf, reads
 from ..problems import FieldError, ProblemError, not_found, responses
+from ..reading import Router
 from ..schemas.users import Key, KeyList, KeyRequest, Me, NewKey, RotationRequest
 
-router = APIRouter(prefix="/users", tags=["users"], dependencies=[require_tier("free")])
+router = Router(prefix="/users", tags=["users"], dependencies=[require_tier("free")])
 _ME = reads("users", "tier_entitlements", "api_keys")
 _KEYS = reads("users", "tier_entitlements", "api_keys", "user_activity")
 # Neither a key nor who has which belongs into any cache.

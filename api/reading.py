@@ -1,0 +1,115 @@
+"""What a route reads with: a connection lent for as long as its function runs, in the thread that runs it.
+
+Lent as a dependency a connection would be waiting for a thread while the threads wait for connections: with as many
+callers as a process has threads nothing would move until the first of them gives up. Here whoever has a connection has
+a thread already. And a request goes to a thread once, not once to open, once to ask, once to give back.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, get_args
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.routing import APIRoute
+from psycopg import Connection
+
+from signaldelta_assets.warehouse import Warehouse
+
+
+# Coroutines, although they wait for nothing: FastAPI sends a plain function to a thread.
+async def get_warehouse(request: Request) -> Warehouse:
+    """The warehouse the app was made with."""
+    warehouse: Warehouse = request.app.state.warehouse
+    return warehouse
+
+
+WarehouseOf = Annotated[Warehouse, Depends(get_warehouse)]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A reading connection, and the moment up to which all rows were visible before it began to read."""
+
+    connection: Connection[dict[str, Any]]
+    settled: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """Marks a parameter that the route's own thread is lent, and how."""
+
+    lend: Callable[[Warehouse], AbstractContextManager[Any]]
+
+
+@contextmanager
+def _connection(warehouse: Warehouse) -> Iterator[Connection[dict[str, Any]]]:
+    with warehouse.read_pool().connection() as connection:
+        yield connection
+
+
+@contextmanager
+def _view(warehouse: Warehouse) -> Iterator[View]:
+    settled = warehouse.settled()
+    with warehouse.read_pool().connection() as connection:
+        yield View(connection, settled)
+
+
+@contextmanager
+def glancing(warehouse: Warehouse) -> Iterator[View]:
+    """What `Glancing` lends."""
+    with warehouse.glance() as (connection, settled):
+        yield View(connection, settled)
+
+
+# A connection in a read-only transaction with one consistent view, for one request.
+Reading = Annotated[Connection[dict[str, Any]], Lent(_connection)]
+# The same for a question with clocks.
+Viewing = Annotated[View, Lent(_view)]
+# For a question with clocks about rows that are never changed: each statement by itself, all of them as of `settled`.
+Glancing = Annotated[View, Lent(glancing)]
+
+
+def _lent(annotation: Any) -> Lent | None:
+    return next((one for one in get_args(annotation)[1:] if isinstance(one, Lent)), None)
+
+
+def lending(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `endpoint` with what it is lent borrowed around it, and no longer among its parameters."""
+    signature = inspect.signature(endpoint, eval_str=True)
+    wanted = {name: lent for name, one in signature.parameters.items() if (lent := _lent(one.annotation))}
+    if not wanted:
+        return endpoint
+    if inspect.iscoroutinefunction(endpoint) or inspect.isasyncgenfunction(endpoint):
+        raise TypeError(f"{endpoint.__name__}: a connection blocks, and a coroutine must not: make it a plain function")
+    lender = "lending_warehouse"
+
+    @functools.wraps(endpoint)
+    def run(**values: Any) -> Any:
+        warehouse = values.pop(lender)
+        with ExitStack() as stack:
+            for name, lent in wanted.items():
+                values[name] = stack.enter_context(lent.lend(warehouse))
+            return endpoint(**values)
+
+    kept = [one.replace(kind=one.KEYWORD_ONLY) for name, one in signature.parameters.items() if name not in wanted]
+    kept.append(inspect.Parameter(lender, inspect.Parameter.KEYWORD_ONLY, annotation=WarehouseOf))
+    run.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    return run
+
+
+class _Route(APIRoute):
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, lending(endpoint), **options)
+
+
+class Router(APIRouter):
+    """A router whose routes may have parameters `Reading`, `Viewing` and `Glancing`; another refuses them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(route_class=_Route, **options)
