@@ -1,6 +1,8 @@
 """All SQL of the API, read-only: functions from a connection and plain values to rows as dictionaries."""
 
 from .evidence import (
+    SCORE_COLUMNS,
+    SCORE_JSON,
     SCORE_KEY,
     Ruled,
     definitions_of_rule,
@@ -11,6 +13,7 @@ from .evidence import (
     newest_definitions,
     rules_of,
     score_history_page,
+    scores_page,
     signal_event_revisions,
     signal_revisions,
     signal_rows,
@@ -46,6 +49,8 @@ from .results import (
 )
 
 __all__ = [
+    "SCORE_COLUMNS",
+    "SCORE_JSON",
     "SCORE_KEY",
     "Ruled",
     "alerts_page",
@@ -77,6 +82,7 @@ __all__ = [
     "run",
     "runs_page",
     "score_history_page",
+    "scores_page",
     "securities_page",
     "security",
     "signal_event_revisions",

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
 
-from .. import paging, queries
-from ..auth import require_tier
-from ..caching import answer
-from ..dependencies import AsOf, End, Glancing, Hash, KnownAsOf, Order, Start, reads
+from .. import bulk, paging, queries
+from ..auth import require_feature, require_tier
+from ..dependencies import AsOf, End, EntityId, Glancing, Hash, KnownAsOf, Order, Start, View, WarehouseOf, reads
+from ..formats import BULK_RESPONSES, FormatOf, Origin, StreamFormatOf, answer_rows, answer_stream, arrow_schema, forms
 from ..paging import pinned_moment
 from ..pointintime import Clocks
-from ..problems import not_found, responses
+from ..problems import not_found
 from ..reading import Router
 from ..schemas.base import ClockMeta
 from ..schemas.evidence import Score, ScoreAnswer, ScorePage
 
 router = Router(prefix="/signals/scores", tags=["signals"], dependencies=[require_tier("free")])
 _READS = reads("score_samples")
+_COLUMNS = queries.SCORE_COLUMNS
 
 
 async def _models(scoring_model: Hash = None, latency_model: Hash = None, definitions: Hash = None) -> dict[str, Any]:
@@ -34,12 +36,21 @@ def _meta(limit: int, following: str | None, clocks: Clocks) -> ClockMeta:
     return ClockMeta(limit=limit, next_cursor=following, as_of=clocks.as_of, known_as_of=clocks.known_as_of)
 
 
+def _origin(name: str, clocks: Clocks, filters: Mapping[str, Any]) -> Origin:
+    return Origin(name, {"as_of": clocks.as_of, "known_as_of": clocks.known_as_of, **filters})
+
+
 @router.get(
-    "/latest", response_model=ScorePage, responses=responses(), openapi_extra=_READS, summary="Latest score per entity"
+    "/latest",
+    response_model=ScorePage,
+    responses=forms(),
+    openapi_extra=_READS,
+    summary="Latest score per entity",
 )
 def list_latest_scores(
     request: Request,
     view: Glancing,
+    form: FormatOf,
     models: Models,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
@@ -57,25 +68,62 @@ def list_latest_scores(
         pinned_moment(pins, "as_of", as_of), pinned_moment(pins, "known_as_of", known_as_of), view.settled
     )
     rows, last = queries.latest_scores_page(
-        view.connection, models, clocks.as_of, clocks.known_as_of, after[0] if after else None, limit
+        view.connection, models, clocks.as_of, clocks.known_as_of, after[0] if after else None, limit, _COLUMNS
     )
     pinned = {"as_of": clocks.as_of, "known_as_of": clocks.known_as_of}
     following = paging.encode(asked, (last,), pinned) if last else None
-    return answer(
-        request, ScorePage(data=[Score.model_validate(row) for row in rows], meta=_meta(limit, following, clocks))
-    )
+    origin = _origin("scores_latest", clocks, models)
+    meta = _meta(limit, following, clocks)
+    return answer_rows(request, form, Score, rows, meta, origin, json_text=queries.SCORE_JSON)
+
+
+@router.get(
+    "/export",
+    dependencies=[require_feature("bulk_export")],
+    response_class=Response,
+    responses=BULK_RESPONSES,
+    openapi_extra=_READS,
+    summary="All scores, streamed",
+)
+def export_scores(
+    request: Request,
+    warehouse: WarehouseOf,
+    form: StreamFormatOf,
+    models: Models,
+    as_of: AsOf = None,
+    known_as_of: KnownAsOf = None,
+    entity_id: EntityId = None,
+    start: Start = None,
+    end: End = None,
+) -> Response:
+    """Every score at or before `as_of`, of one entity or of all, by entity, time and model hashes, without pages.
+
+    Read a few thousand rows at a time as the caller takes them; all of them as of the two clocks of the beginning.
+    """
+    filters = models | {"entity_id": entity_id, "start": start, "end": end}
+    clocks = Clocks.of(as_of, known_as_of, warehouse.settled())
+
+    def page(view: View, after: bulk.Key | None, limit: int) -> list[bulk.Row]:
+        return queries.scores_page(view.connection, filters, clocks.as_of, clocks.known_as_of, after, limit)
+
+    def rows() -> Any:
+        return bulk.batches(Score, bulk.pages(warehouse, page, ("entity_id", *queries.SCORE_KEY)))
+
+    origin = _origin(f"scores_{entity_id or 'all'}", clocks, filters)
+    return answer_stream(request, form, arrow_schema(Score), rows, origin)
 
 
 @router.get(
     "/{entity_id}",
     response_model=ScoreAnswer,
-    responses=responses(404),
+    responses=forms(404),
     openapi_extra=_READS,
     summary="Score of one entity as of a moment",
 )
 def get_score(
     request: Request,
     view: Glancing,
+    form: FormatOf,
     models: Models,
     entity_id: str,
     as_of: AsOf = None,
@@ -83,22 +131,24 @@ def get_score(
 ) -> Response:
     """The entity's latest score at or before `as_of` with its explanation; 404 where there was none yet."""
     clocks = Clocks.of(as_of, known_as_of, view.settled)
-    row = queries.latest_score(view.connection, entity_id, models, clocks.as_of, clocks.known_as_of)
+    row = queries.latest_score(view.connection, entity_id, models, clocks.as_of, clocks.known_as_of, _COLUMNS)
     if row is None:
         raise not_found(f"score as of {clocks.as_of.isoformat()}", entity_id)
-    return answer(request, ScoreAnswer(data=Score.model_validate(row), meta=_meta(1, None, clocks)))
+    origin, meta = _origin(f"score_{entity_id}", clocks, models), _meta(1, None, clocks)
+    return answer_rows(request, form, Score, [row], meta, origin, one=True, json_text=queries.SCORE_JSON)
 
 
 @router.get(
     "/{entity_id}/history",
     response_model=ScorePage,
-    responses=responses(),
+    responses=forms(),
     openapi_extra=_READS,
     summary="Score history of one entity",
 )
 def list_score_history(
     request: Request,
     view: Glancing,
+    form: FormatOf,
     models: Models,
     entity_id: str,
     as_of: AsOf = None,
@@ -119,10 +169,17 @@ def list_score_history(
         pinned_moment(pins, "as_of", as_of), pinned_moment(pins, "known_as_of", known_as_of), view.settled
     )
     rows = queries.score_history_page(
-        view.connection, entity_id, filters, clocks.as_of, clocks.known_as_of, after, order == "desc", limit + 1
+        view.connection,
+        entity_id,
+        filters,
+        clocks.as_of,
+        clocks.known_as_of,
+        after,
+        order == "desc",
+        limit + 1,
+        _COLUMNS,
     )
     pinned = {"as_of": clocks.as_of, "known_as_of": clocks.known_as_of}
     page, following = paging.cut(rows, limit, asked, queries.SCORE_KEY, pinned)
-    return answer(
-        request, ScorePage(data=[Score.model_validate(row) for row in page], meta=_meta(limit, following, clocks))
-    )
+    origin, meta = _origin(f"scores_{entity_id}", clocks, filters), _meta(limit, following, clocks)
+    return answer_rows(request, form, Score, page, meta, origin, json_text=queries.SCORE_JSON)

@@ -29,14 +29,16 @@ def bare() -> FastAPI:
     def latest(entity_id: str) -> Response:
         now = datetime.now(UTC)
         with warehouse.read_pool().connection() as connection:
-            row = queries.latest_score(connection, entity_id, {}, now, now)
+            row = queries.latest_score(connection, entity_id, {}, now, now, queries.SCORE_COLUMNS)
         return Response(orjson.dumps({"data": row}), media_type="application/json")
 
     @app.get("/history/{entity_id}")
     def history(entity_id: str) -> Response:
         now = datetime.now(UTC)
         with warehouse.read_pool().connection() as connection:
-            rows = queries.score_history_page(connection, entity_id, {}, now, now, None, True, PAGE + 1)
+            rows = queries.score_history_page(
+                connection, entity_id, {}, now, now, None, True, PAGE + 1, queries.SCORE_COLUMNS
+            )
         return Response(orjson.dumps({"data": rows[:PAGE]}), media_type="application/json")
 
     return app
