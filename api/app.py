@@ -29,6 +29,8 @@ from . import problems
 from .accounts import access_of, open_access
 from .auth import Access, AccessMiddleware
 from .correlation import CorrelationMiddleware
+from .grids import Verified
+from .head import HeadMiddleware
 from .routers import ROOT, V2
 from .routes import path_finder, route_table
 from .status import Watching
@@ -85,6 +87,7 @@ def create_app(
     )
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
     app.state.reports, app.state.gateway = reports, gateway
+    app.state.verified = Verified()
     app.state.watching = Watching(warehouse, questions)
     app.state.access = access if access is not None else open_access(warehouse)
     for router in ROOT:
@@ -94,6 +97,7 @@ def create_app(
     route_table(app)
     problems.install(app)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(AccessMiddleware, access=app.state.access, path_of=path_finder(app))
     app.add_middleware(CorrelationMiddleware)
     return app

@@ -29,6 +29,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BATCH = 256
 
 
+def known_by(known_as_of: datetime | None, settled: datetime) -> datetime:
+    """Return until when rows were written that are shown: what was asked for, and never later than `settled`."""
+    return settled if known_as_of is None else min(known_as_of, settled)
+
+
 @dataclass(frozen=True, slots=True)
 class Clocks:
     """The two moments of a question, both UTC."""
@@ -40,7 +45,7 @@ class Clocks:
     def of(cls, as_of: datetime | None, known_as_of: datetime | None, settled: datetime) -> Clocks:
         """Fill in what was not asked for. Rows written after `settled` may still be joined by earlier ones, so
         `known_as_of` is never later: the same question then has the same answer for ever."""
-        known = settled if known_as_of is None else min(known_as_of, settled)
+        known = known_by(known_as_of, settled)
         return cls(as_of if as_of is not None else known, known)
 
 

@@ -90,15 +90,16 @@ def newest_document(
 
 
 def documents_page(
-    connection: Connection[Row], kind: str | None, after: tuple[Any, ...] | None, limit: int
+    connection: Connection[Row], kind: str | None, known_as_of: datetime, after: tuple[Any, ...] | None, limit: int
 ) -> list[Row]:
-    """Return documents without their content, newest first."""
+    """Return documents stored by `known_as_of`, without their content, newest first."""
     condition, order, key = keyset(("ingest_time", "document_hash"), after, True)
     return rows(
         connection,
         f"""SELECT document_hash, kind, name, ingest_time FROM documents
-            WHERE (%(kind)s::text IS NULL OR kind = %(kind)s) {condition} ORDER BY {order} LIMIT %(limit)s""",
-        {**key, "kind": kind, "limit": limit},
+            WHERE (%(kind)s::text IS NULL OR kind = %(kind)s) AND ingest_time <= %(known)s {condition}
+            ORDER BY {order} LIMIT %(limit)s""",
+        {**key, "kind": kind, "known": known_as_of, "limit": limit},
     )
 
 
