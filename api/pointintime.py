@@ -134,7 +134,7 @@ def signals_page(
         rows = queries.signal_rows(connection, filters, clocks.as_of, clocks.known_as_of, after, descending, batch)
         if not rows:
             break
-        latest = latest_available(connection, rows, clocks, _needed(basis))
+        latest = latest_available(connection, rows, clocks, needed(basis))
         for row in rows:
             chosen = latest.get(row["event_key"])
             if chosen is not None and row["active"] and _key(chosen) == _key(row):
@@ -159,12 +159,13 @@ def revisions_available(revisions: list[Row], clocks: Clocks, basis: Basis | Non
     """Return those of the `revisions` of one event that were available, each with its available_time."""
     if not revisions:
         return []
-    times = available_times(_needed(basis).model, revisions)
+    times = available_times(needed(basis).model, revisions)
     paired = [row | {"available_time": available} for row, available in zip(revisions, times, strict=True)]
     return [row for row in paired if row["available_time"] <= clocks.as_of]
 
 
-def _needed(basis: Basis | None) -> Basis:
+def needed(basis: Basis | None) -> Basis:
+    """Return `basis`; 409 where there is none: nothing would say what was available."""
     if basis is None:
         raise ProblemError(409, "no-latency-model", "No latency model is stored: nothing says what was available.")
     return basis

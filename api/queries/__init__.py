@@ -9,6 +9,7 @@ from .evidence import (
     label,
     labels_page,
     latest_score,
+    latest_scores_of,
     latest_scores_page,
     newest_definitions,
     rules_of,
@@ -18,6 +19,7 @@ from .evidence import (
     signal_revisions,
     signal_rows,
 )
+from .market import raw_payloads, raw_readings
 from .platform import (
     collectors,
     counts,
@@ -72,11 +74,14 @@ __all__ = [
     "label_minimum",
     "labels_page",
     "latest_score",
+    "latest_scores_of",
     "latest_scores_page",
     "leaderboard",
     "metrics",
     "newest_definitions",
     "newest_document",
+    "raw_payloads",
+    "raw_readings",
     "refusals_page",
     "rules_of",
     "run",

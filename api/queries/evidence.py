@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -205,9 +205,22 @@ def latest_scores_page(
         {"after": after or "", "limit": limit},
     )
     names = [row["entity_id"] for row in walked]
+    found = latest_scores_of(connection, names, filters, as_of, known_as_of, columns)
+    return found, names[-1] if len(names) == limit else None
+
+
+def latest_scores_of(
+    connection: Connection[Row],
+    entity_ids: Sequence[str],
+    filters: Mapping[str, Any],
+    as_of: datetime,
+    known_as_of: datetime,
+    columns: str = "*",
+) -> list[Row]:
+    """Return the latest score at or before `as_of` of each of the entities that has one, in their order."""
     found: dict[str, Row] = {}
     for between in _BETWEEN:
-        left = [name for name in names if name not in found]
+        left = [name for name in entity_ids if name not in found]
         if left:
             latest = _LATEST.format(
                 columns=columns, entity="e.entity_id", between=between, filters=asked(_SCORE_FILTERS, filters)
@@ -224,7 +237,7 @@ def latest_scores_page(
                 },
             ):
                 found[row["entity_id"]] = row
-    return [found[name] for name in names if name in found], names[-1] if len(names) == limit else None
+    return [found[name] for name in entity_ids if name in found]
 
 
 def latest_score(

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Query, Request
 from fastapi.responses import Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from .. import bulk, paging, queries
 from ..auth import require_feature, require_tier
 from ..dependencies import AsOf, End, EntityId, Glancing, Hash, KnownAsOf, Order, Start, View, WarehouseOf, reads
 from ..formats import BULK_RESPONSES, FormatOf, Origin, StreamFormatOf, answer_rows, answer_stream, arrow_schema, forms
+from ..live import STREAM_RESPONSES, Feed
 from ..paging import pinned_moment
 from ..pointintime import Clocks
-from ..problems import not_found
+from ..problems import bad_parameter, not_found
 from ..reading import Router
 from ..schemas.base import ClockMeta
 from ..schemas.evidence import Score, ScoreAnswer, ScorePage
+from ..scorefeed import MOST_ENTITIES
 
 router = Router(prefix="/signals/scores", tags=["signals"], dependencies=[require_tier("free")])
 _READS = reads("score_samples")
@@ -111,6 +114,69 @@ def export_scores(
 
     origin = _origin(f"scores_{entity_id or 'all'}", clocks, filters)
     return answer_stream(request, form, arrow_schema(Score), rows, origin)
+
+
+async def _feed(request: Request) -> Feed:
+    feed: Feed = request.app.state.scores
+    # Before the stream begins, or it could not be told.
+    feed.require_room()
+    return feed
+
+
+FeedOf = Annotated[Feed, Depends(_feed)]
+LastEventId = Annotated[
+    str | None,
+    Header(alias="Last-Event-ID", max_length=2000, description="The id of the last event seen.", examples=["3f" * 8]),
+]
+
+
+async def _entities(
+    entities: Annotated[
+        str,
+        Query(
+            description=f"Whom to follow: entity ids with commas between, at most {MOST_ENTITIES}.",
+            examples=["0000320193,0000789019"],
+        ),
+    ],
+) -> list[str]:
+    found = list(dict.fromkeys(one.strip() for one in entities.split(",") if one.strip()))
+    if not 0 < len(found) <= MOST_ENTITIES:
+        raise bad_parameter("entities", f"1 to {MOST_ENTITIES} entity ids with commas between", entities)
+    return found
+
+
+@router.get(
+    "/events",
+    response_class=EventSourceResponse,
+    responses=STREAM_RESPONSES,
+    openapi_extra=_READS,
+    summary="Live scores of some entities",
+)
+async def follow_scores(
+    feed: FeedOf, entities: Annotated[list[str], Depends(_entities)], last_event_id: LastEventId = None
+) -> AsyncIterator[ServerSentEvent]:
+    """The latest score of each entity now, and each new one within about a second, as server-sent events `score`.
+
+    A stream ends after a minute: come again with the last id (browsers do) and be told only what is new. The state
+    now, not its past: scores as of a moment are `/signals/scores/latest`.
+    """
+    async for event in feed.follow_all(entities, last_event_id):
+        yield event
+
+
+@router.get(
+    "/{entity_id}/events",
+    response_class=EventSourceResponse,
+    responses=STREAM_RESPONSES,
+    openapi_extra=_READS,
+    summary="Live scores of one entity",
+)
+async def follow_score(
+    feed: FeedOf, entity_id: str, last_event_id: LastEventId = None
+) -> AsyncIterator[ServerSentEvent]:
+    """The entity's latest score now, if it has one, and each new one, as server-sent events `score`."""
+    async for event in feed.follow(entity_id, last_event_id):
+        yield event
 
 
 @router.get(
