@@ -87,18 +87,21 @@ def lending(endpoint: Callable[..., Any]) -> Callable[..., Any]:
         return endpoint
     if inspect.iscoroutinefunction(endpoint) or inspect.isasyncgenfunction(endpoint):
         raise TypeError(f"{endpoint.__name__}: a connection blocks, and a coroutine must not: make it a plain function")
-    lender = "lending_warehouse"
+    named = next((name for name, one in signature.parameters.items() if one.annotation is Request), None)
+    asked = named or "lending_request"
 
     @functools.wraps(endpoint)
     def run(**values: Any) -> Any:
-        warehouse = values.pop(lender)
+        request: Request = values[asked] if named else values.pop(asked)
+        warehouse: Warehouse = request.app.state.warehouse
         with ExitStack() as stack:
             for name, lent in wanted.items():
                 values[name] = stack.enter_context(lent.lend(warehouse))
             return endpoint(**values)
 
     kept = [one.replace(kind=one.KEYWORD_ONLY) for name, one in signature.parameters.items() if name not in wanted]
-    kept.append(inspect.Parameter(lender, inspect.Parameter.KEYWORD_ONLY, annotation=WarehouseOf))
+    if named is None:
+        kept.append(inspect.Parameter(asked, inspect.Parameter.KEYWORD_ONLY, annotation=Request))
     run.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
     return run
 

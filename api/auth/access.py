@@ -53,9 +53,13 @@ class Limits:
 
 @dataclass(slots=True)
 class Seen:
-    """What became of one request, for its headers and the log: kept in its state."""
+    """What became of one request, for its headers and the log: kept in its state.
+
+    principal: who asks, let in or not; admitted: the same, once the request has passed every limit.
+    """
 
     principal: Principal | None = None
+    admitted: Principal | None = None
     counted: Sequence[Counted] = ()
     reason: str | None = None
     owner: str | None = None
@@ -114,7 +118,7 @@ class Access:
         seen = seen_of(request.scope)
         if self.resolver is None:
             _require_this_machine(request)
-            seen.principal = OPEN
+            seen.principal = seen.admitted = OPEN
             return OPEN
         address = client_address(request.scope)
         guesses = Allowance("refused", address, self.limits.refused, self.limits.refused_seconds)
@@ -140,6 +144,7 @@ class Access:
         if needed not in principal.scopes:
             seen.reason = f"scope {needed}"
             raise ProblemError(403, "forbidden", f"this key has not the scope {needed!r}")
+        seen.admitted = principal
         return principal
 
     def _of_address(self, address: str) -> list[Allowance]:

@@ -78,7 +78,7 @@ class RequestCounter(Protocol):
         """
 
 
-class Together(Protocol):
+class Several(Protocol):
     """What a store may offer besides: the questions of several requests in one."""
 
     def keys_of_prefixes(self, prefixes: Sequence[str]) -> Mapping[str, Sequence[StoredKey]]:

@@ -4,20 +4,22 @@
 at a time. What columns there are, of which types and units, is read from the schema of the row.
 """
 
-from .answers import BULK_RESPONSES, PAGE_RESPONSES, Origin, answer_rows, answer_stream, forms
+from .answers import BULK_RESPONSES, PAGE_RESPONSES, Origin, answer_rows, answer_shown, answer_stream, forms
 from .columns import arrow_schema, record_batch
-from .negotiation import BULK, Format, FormatOf, StreamFormatOf
+from .negotiation import BULK, JSON, Format, FormatOf, StreamFormatOf
 from .writing import encoded
 
 __all__ = [
     "BULK",
     "BULK_RESPONSES",
+    "JSON",
     "PAGE_RESPONSES",
     "Format",
     "FormatOf",
     "Origin",
     "StreamFormatOf",
     "answer_rows",
+    "answer_shown",
     "answer_stream",
     "arrow_schema",
     "encoded",

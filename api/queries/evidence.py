@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+import orjson
 from psycopg import Connection
 
 from .statement import Row, asked, keyset, one, rows
@@ -40,11 +41,20 @@ _RULES: dict[Ruled, str] = {
 }
 # What a score is shown with; its JSON as the database writes it, which nobody needs to take apart and put together.
 SCORE_JSON = ("chain_probabilities", "family_deltas", "top_contributors")
-SCORE_COLUMNS = """entity_id, at, scoring_model_hash, latency_model_hash, definitions_hash, input_hash, ingest_time,
-    evidence, effective_families, magnitude, lean, confidence, quality, diversity, ordering, n_events, legacy_score,
-    verdict,
-    """ + ", ".join(f"{name}::text AS {name}" for name in SCORE_JSON)
+_SCORE = (
+    "entity_id, at, scoring_model_hash, latency_model_hash, definitions_hash, input_hash, ingest_time, evidence,"
+    " effective_families, magnitude, lean, confidence, quality, diversity, ordering, n_events, legacy_score, verdict"
+)
+SCORE_COLUMNS = f"{_SCORE}, {', '.join(f'{name}::text AS {name}' for name in SCORE_JSON)}"
+# The same as one text of JSON: a page of it is put together without looking at any of its values.
+SCORE_SHOWN = f"(SELECT row_to_json(shown)::text FROM (SELECT {_SCORE}, {', '.join(SCORE_JSON)}) shown) AS shown"
 SCORE_KEY = ("at", "scoring_model_hash", "latency_model_hash", "definitions_hash")
+
+
+def key_of_shown(shown: str) -> Row:
+    """Return the key (`SCORE_KEY`) of a row that is `SCORE_SHOWN`."""
+    document = orjson.loads(shown)
+    return {name: document[name] for name in SCORE_KEY} | {"at": datetime.fromisoformat(document["at"])}
 
 
 def newest_definitions(connection: Connection[Row], table: Ruled, known_as_of: datetime) -> str | None:

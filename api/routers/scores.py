@@ -13,15 +13,27 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from .. import bulk, paging, queries
 from ..auth import require_feature, require_tier
 from ..dependencies import AsOf, End, EntityId, Glancing, Hash, KnownAsOf, Order, Start, View, WarehouseOf, reads
-from ..formats import BULK_RESPONSES, FormatOf, Origin, StreamFormatOf, answer_rows, answer_stream, arrow_schema, forms
+from ..formats import (
+    BULK_RESPONSES,
+    JSON,
+    FormatOf,
+    Origin,
+    StreamFormatOf,
+    answer_rows,
+    answer_shown,
+    answer_stream,
+    arrow_schema,
+    forms,
+)
 from ..live import STREAM_RESPONSES, Feed
+from ..livescores import MOST_ENTITIES, Found, Question
 from ..paging import pinned_moment
 from ..pointintime import Clocks
 from ..problems import bad_parameter, not_found
 from ..reading import Router
 from ..schemas.base import ClockMeta
 from ..schemas.evidence import Score, ScoreAnswer, ScorePage
-from ..scorefeed import MOST_ENTITIES
+from ..together import Together
 
 router = Router(prefix="/signals/scores", tags=["signals"], dependencies=[require_tier("free")])
 _READS = reads("score_samples")
@@ -130,6 +142,14 @@ LastEventId = Annotated[
 ]
 
 
+async def _latest(request: Request) -> Together[Question, Found]:
+    latest: Together[Question, Found] = request.app.state.latest_scores
+    return latest
+
+
+LatestOf = Annotated[Together[Question, Found], Depends(_latest)]
+
+
 async def _entities(
     entities: Annotated[
         str,
@@ -186,9 +206,9 @@ async def follow_score(
     openapi_extra=_READS,
     summary="Score of one entity as of a moment",
 )
-def get_score(
+async def get_score(
     request: Request,
-    view: Glancing,
+    latest: LatestOf,
     form: FormatOf,
     models: Models,
     entity_id: str,
@@ -196,12 +216,14 @@ def get_score(
     known_as_of: KnownAsOf = None,
 ) -> Response:
     """The entity's latest score at or before `as_of` with its explanation; 404 where there was none yet."""
-    clocks = Clocks.of(as_of, known_as_of, view.settled)
-    row = queries.latest_score(view.connection, entity_id, models, clocks.as_of, clocks.known_as_of, _COLUMNS)
-    if row is None:
-        raise not_found(f"score as of {clocks.as_of.isoformat()}", entity_id)
-    origin, meta = _origin(f"score_{entity_id}", clocks, models), _meta(1, None, clocks)
-    return answer_rows(request, form, Score, [row], meta, origin, one=True, json_text=queries.SCORE_JSON)
+    found = await latest.ask(Question(entity_id, as_of, known_as_of, tuple(models.items())))
+    if found.shown is None:
+        raise not_found(f"score as of {found.clocks.as_of.isoformat()}", entity_id)
+    meta = _meta(1, None, found.clocks)
+    if form == JSON:
+        return answer_shown(request, [found.shown], meta, one=True)
+    row = Score.model_validate_json(found.shown).model_dump()
+    return answer_rows(request, form, Score, [row], meta, _origin(f"score_{entity_id}", found.clocks, models))
 
 
 @router.get(
@@ -234,6 +256,8 @@ def list_score_history(
     clocks = Clocks.of(
         pinned_moment(pins, "as_of", as_of), pinned_moment(pins, "known_as_of", known_as_of), view.settled
     )
+    # As JSON the database writes each row; only of the last one the key is needed.
+    columns = queries.SCORE_SHOWN if form == JSON else queries.SCORE_COLUMNS
     rows = queries.score_history_page(
         view.connection,
         entity_id,
@@ -243,9 +267,13 @@ def list_score_history(
         after,
         order == "desc",
         limit + 1,
-        _COLUMNS,
+        columns,
     )
     pinned = {"as_of": clocks.as_of, "known_as_of": clocks.known_as_of}
+    if form == JSON and len(rows) > limit:
+        rows[limit - 1] |= queries.key_of_shown(rows[limit - 1]["shown"])
     page, following = paging.cut(rows, limit, asked, queries.SCORE_KEY, pinned)
-    origin, meta = _origin(f"scores_{entity_id}", clocks, filters), _meta(limit, following, clocks)
-    return answer_rows(request, form, Score, page, meta, origin, json_text=queries.SCORE_JSON)
+    meta = _meta(limit, following, clocks)
+    if form == JSON:
+        return answer_shown(request, [row["shown"] for row in page], meta)
+    return answer_rows(request, form, Score, page, meta, _origin(f"scores_{entity_id}", clocks, filters))
