@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime
 
 from signaldelta_assets.warehouse import ArtifactStore
 
-from .reading import Glancing, Reading, View, Viewing, WarehouseOf, glancing
+from .reading import Glancing, Reading, View, Viewing, WarehouseOf, glancing, lent_connection
 
 
 async def get_store(request: Request) -> ArtifactStore:
@@ -43,6 +43,7 @@ __all__ = [
     "Viewing",
     "WarehouseOf",
     "glancing",
+    "lent_connection",
     "reads",
 ]
 

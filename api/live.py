@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,50 +66,63 @@ class Feed:
     ) -> None:
         self._read, self._every, self._most, self._longest = read, every_seconds, most, longest_seconds
         self._followed: Counter[str] = Counter()
+        self._streams = 0
         self._states: Mapping[str, State] = {}
         self._turned = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def require_room(self) -> None:
-        """Raise the problem (503) where as many follow as may: before the stream begins, or it could not be told."""
-        if self._followed.total() >= self._most:
+    @contextmanager
+    def room(self, *keys: str) -> Iterator[None]:
+        """Hold a place among those who follow. Raises the problem (503) where as many follow as may.
+
+        For an `async` dependency of the route: entered before the stream begins, where a refusal can still be told, and
+        left when the request ends. A generator whose reader has left may wait long for the garbage collector.
+        """
+        if self._streams >= self._most:
             words = f"{self._most} streams are open, as many as may be: ask again, or poll"
             raise ProblemError(503, "too-many-streams", words, headers={"Retry-After": "10"})
+        self._streams += 1
+        self._followed.update(keys)
+        try:
+            yield
+        finally:
+            self._streams -= 1
+            self._followed.subtract(keys)
+            self._followed += Counter()  # keeps what is above zero
 
     def follow(self, key: str, seen: str | None = None) -> AsyncIterator[ServerSentEvent]:
-        """Yield the state of `key` now, unless it is the one `seen` (Last-Event-ID), and then each new one."""
+        """Yield the state of `key` now, unless it is the one `seen` (Last-Event-ID), and then each new one.
+
+        Within `room(key)`: outside of any, nobody reads for it.
+        """
         return self.follow_all((key,), seen)
 
     async def follow_all(self, keys: Sequence[str], seen: str | None = None) -> AsyncIterator[ServerSentEvent]:
-        """Yield the states of several keys, as `follow` does of one, and end when all are final.
+        """Yield the states of several keys, as `follow` does of one, within their `room`; end when all are final.
 
         An event's id says what was told of each: who comes again with it, for the same keys in the same order, is
         told only what is new of any.
         """
         told = [seen[place : place + _DIGITS] for place in range(0, len(seen), _DIGITS)] if seen else []
         told = told if len(told) == len(keys) else [_NOTHING] * len(keys)
-        self._followed.update(keys)
         if self._task is None or self._task.done():
             self._states = {}
             self._task = asyncio.create_task(self._turn())
         yield ServerSentEvent(retry=_AGAIN_MILLISECONDS)
-        try:
-            until = asyncio.get_running_loop().time() + self._longest
-            while True:
-                turned, states = self._turned, self._states
-                for place, key in enumerate(keys):
-                    state = states.get(key)
-                    if state is not None and (version := state.version) != told[place]:
-                        told[place] = version
-                        yield ServerSentEvent(data=dict(state.document), event=state.event, id="".join(told))
-                if all(key in states and states[key].final for key in keys):
-                    return
+        until = asyncio.get_running_loop().time() + self._longest
+        while True:
+            turned, states = self._turned, self._states
+            for place, key in enumerate(keys):
+                state = states.get(key)
+                if state is not None and (version := state.version) != told[place]:
+                    told[place] = version
+                    yield ServerSentEvent(data=dict(state.document), event=state.event, id="".join(told))
+            if all(key in states and states[key].final for key in keys):
+                return
+            try:
                 await asyncio.wait_for(turned.wait(), until - asyncio.get_running_loop().time())
-        except TimeoutError:
-            return
-        finally:
-            self._followed.subtract(keys)
-            self._followed += Counter()  # keeps what is above zero
+            except TimeoutError:
+                return
 
     async def _turn(self) -> None:
         while self._followed:

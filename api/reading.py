@@ -48,7 +48,8 @@ class Lent:
 
 
 @contextmanager
-def _connection(warehouse: Warehouse) -> Iterator[Connection[dict[str, Any]]]:
+def lent_connection(warehouse: Warehouse) -> Iterator[Connection[dict[str, Any]]]:
+    """What `Reading` lends."""
     with warehouse.read_pool().connection() as connection:
         yield connection
 
@@ -68,7 +69,7 @@ def glancing(warehouse: Warehouse) -> Iterator[View]:
 
 
 # A connection in a read-only transaction with one consistent view, for one request.
-Reading = Annotated[Connection[dict[str, Any]], Lent(_connection)]
+Reading = Annotated[Connection[dict[str, Any]], Lent(lent_connection)]
 # The same for a question with clocks.
 Viewing = Annotated[View, Lent(_view)]
 # For a question with clocks about rows that are never changed: each statement by itself, all of them as of `settled`.

@@ -128,14 +128,11 @@ def export_scores(
     return answer_stream(request, form, arrow_schema(Score), rows, origin)
 
 
-async def _feed(request: Request) -> Feed:
+def _feed(request: Request) -> Feed:
     feed: Feed = request.app.state.scores
-    # Before the stream begins, or it could not be told.
-    feed.require_room()
     return feed
 
 
-FeedOf = Annotated[Feed, Depends(_feed)]
 LastEventId = Annotated[
     str | None,
     Header(alias="Last-Event-ID", max_length=2000, description="The id of the last event seen.", examples=["3f" * 8]),
@@ -148,6 +145,11 @@ async def _latest(request: Request) -> Together[Question, Found]:
 
 
 LatestOf = Annotated[Together[Question, Found], Depends(_latest)]
+
+
+async def _feed_of_one(request: Request, entity_id: str) -> AsyncIterator[Feed]:
+    with _feed(request).room(entity_id):
+        yield _feed(request)
 
 
 async def _entities(
@@ -165,6 +167,14 @@ async def _entities(
     return found
 
 
+EntitiesOf = Annotated[list[str], Depends(_entities)]
+
+
+async def _feed_of_some(request: Request, entities: EntitiesOf) -> AsyncIterator[Feed]:
+    with _feed(request).room(*entities):
+        yield _feed(request)
+
+
 @router.get(
     "/events",
     response_class=EventSourceResponse,
@@ -173,7 +183,7 @@ async def _entities(
     summary="Live scores of some entities",
 )
 async def follow_scores(
-    feed: FeedOf, entities: Annotated[list[str], Depends(_entities)], last_event_id: LastEventId = None
+    feed: Annotated[Feed, Depends(_feed_of_some)], entities: EntitiesOf, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
     """The latest score of each entity now, and each new one within about a second, as server-sent events `score`.
 
@@ -192,7 +202,7 @@ async def follow_scores(
     summary="Live scores of one entity",
 )
 async def follow_score(
-    feed: FeedOf, entity_id: str, last_event_id: LastEventId = None
+    feed: Annotated[Feed, Depends(_feed_of_one)], entity_id: str, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
     """The entity's latest score now, if it has one, and each new one, as server-sent events `score`."""
     async for event in feed.follow(entity_id, last_event_id):

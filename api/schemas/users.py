@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from .base import Schema, Text, Time, Ulid
+from .base import Entity, Meta, Schema, Text, Time, Ulid
 
 Scope = Literal["read", "write", "admin"]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=3, examples=[["read"]])]
@@ -80,3 +80,26 @@ class RotationRequest(Schema):
     model_config = ConfigDict(extra="forbid")
 
     overlap_seconds: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds()), examples=[3600])] = 86_400
+
+
+class WatchlistItem(Schema):
+    """An entity that the user follows."""
+
+    entity_id: Entity
+    note: Annotated[str | None, Field(examples=["after the split"])]
+    added_at: Time
+
+
+class WatchlistPage(Schema):
+    """What the user follows, by entity_id."""
+
+    data: list[WatchlistItem]
+    meta: Meta
+
+
+class WatchRequest(Schema):
+    """What to remember with it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: Annotated[str | None, Field(max_length=500, pattern=r"^[^\x00]*$", examples=["after the split"])] = None

@@ -23,12 +23,15 @@ from signaldelta_assets.warehouse import (
     misrouted,
     open_warehouse,
     other_place,
+    receiving,
     replication,
     seed,
     watch,
     watched_urls,
 )
-from signaldelta_assets.warehouse.replication import Lag, ReplicationError, embedded_homes
+from signaldelta_assets.warehouse.copying import ReplicationError
+from signaldelta_assets.warehouse.receiving import Lag
+from signaldelta_assets.warehouse.replication import embedded_homes
 
 
 def _homes(settings: Settings) -> dict[Place, str]:
@@ -128,7 +131,7 @@ def unpair(console: Console, settings: Settings) -> None:
 
 def show_lag(console: Console, settings: Settings, *, as_json: bool) -> bool:
     """Show how far each reader is behind; return whether all are within what is allowed."""
-    lags = replication.lag(_homes(settings))
+    lags = receiving.lag(_homes(settings))
     if as_json:
         print(json.dumps([asdict(lag) for lag in lags]))
     else:
@@ -168,9 +171,9 @@ def adopt(console: Console, settings: Settings, group: str) -> None:
 def compare(console: Console, settings: Settings, *, wait_seconds: float, as_json: bool) -> bool:
     """Compare every replicated table of both homes; return whether all are equal."""
     urls = _homes(settings)
-    replication.wait_until_received(urls, wait_seconds)
+    receiving.wait_until_received(urls, wait_seconds)
     with console.status("comparing") as shown:
-        found = replication.compare(urls, told=lambda text: shown.update(f"comparing: {text}"))
+        found = receiving.compare(urls, told=lambda text: shown.update(f"comparing: {text}"))
     if as_json:
         print(json.dumps([asdict(one) | {"equal": one.equal} for one in found]))
         return all(one.equal for one in found)

@@ -22,11 +22,11 @@ from psycopg.rows import dict_row
 
 from signaldelta_assets.versioning import canonical_json, new_ulid
 
-from . import daemonlock, misrouted, replication
+from . import daemonlock, misrouted, receiving, replication
 from .disk import disk_usage, server_directory
 from .migrations import head_revision
 from .postgres import plain_url
-from .replication import Lag
+from .receiving import Lag
 from .stores import health
 from .tables import SCHEMA, Place, written_at
 
@@ -128,7 +128,7 @@ def look(urls: Mapping[Place, str], place: Place, *, more: Sequence[Question] = 
                     troubles += _refused(connection, home)
                     troubles += _restarted(connection)
                     if len(urls) == 2 and home != "one":
-                        lags += replication.lag_of_home(connection, home)
+                        lags += receiving.lag_of_home(connection, home)
                     # Asked where collectors write: how long ago a run was heard of is by one clock alone.
                     if written_at("collection", home):
                         troubles += _collectors(connection)
@@ -139,7 +139,7 @@ def look(urls: Mapping[Place, str], place: Place, *, more: Sequence[Question] = 
         except psycopg.Error as error:
             versions[home] = None
             lags = [lag for lag in lags if lag.home != home]
-            lags += replication.unknown_lags(home, str(error)) if len(urls) == 2 and home != "one" else []
+            lags += receiving.unknown_lags(home, str(error)) if len(urls) == 2 and home != "one" else []
             words = str(error).strip().splitlines()[0]
             troubles.append(Trouble("home_down", home, "critical", f"{home}: the database does not answer: {words}"))
     troubles += _versions(versions, expected)
@@ -214,7 +214,7 @@ def _server(connection: Rows, home: Place) -> list[Trouble]:
         if tables:
             words = f"{home} does not receive {', '.join(tables)} of {group}: run `signaldelta db pair`"
             found.append(Trouble("subscription", f"{group} tables", "critical", words))
-    for subscription in replication.received(connection):
+    for subscription in receiving.received(connection):
         if not subscription["subenabled"]:
             words = f"{home}: {subscription['subname']} is disabled; run `signaldelta db pair`"
             found.append(Trouble("subscription", subscription["subname"], "critical", words))

@@ -48,7 +48,7 @@ def test_the_job_keeps_the_database_in_shape(
 
     cli = CliRunner()
     # A table in a narrow terminal cuts names short.
-    monkeypatch.setattr("signaldelta_assets.cli.main.console", Console(width=200))
+    monkeypatch.setattr("signaldelta_assets.cli.db.console", Console(width=200))
     shown = cli.invoke(app, ["db", "partitions"])
     assert shown.exit_code == 0 and "score_samples: 5 rows moved out of DEFAULT" in shown.output
     would = cli.invoke(app, ["db", "prune", "--dry-run"])
