@@ -25,16 +25,16 @@ ROWS = 5_000
 
 
 def pages(
-    warehouse: Warehouse, page: Callable[[View, Key | None, int], list[Row]], key: Sequence[str], rows: int = ROWS
+    warehouse: Warehouse, page: Callable[[View, Key | None, int], list[Row]], key: Sequence[str]
 ) -> Iterator[list[Row]]:
-    """Yield what `page` gives after each key, `rows` at a time, until there is no more."""
+    """Yield what `page` gives after each key, `ROWS` at a time, until there is no more."""
     after: Key | None = None
     while True:
         with glancing(warehouse) as view:
-            found = page(view, after, rows)
+            found = page(view, after, ROWS)
         if found:
             yield found
-        if len(found) < rows:
+        if len(found) < ROWS:
             return
         after = tuple(found[-1][name] for name in key)
 
