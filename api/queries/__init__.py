@@ -23,6 +23,8 @@ from .evidence import (
 )
 from .market import raw_payloads, raw_readings
 from .platform import (
+    as_of_day,
+    collector_runs_page,
     collectors,
     counts,
     document,
@@ -61,6 +63,8 @@ __all__ = [
     "alerts_page",
     "artifact",
     "artifacts",
+    "as_of_day",
+    "collector_runs_page",
     "collectors",
     "counts",
     "dataset",
