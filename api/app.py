@@ -32,6 +32,7 @@ from .correlation import CorrelationMiddleware
 from .grids import Verified
 from .head import HeadMiddleware
 from .livescores import latest_scores, score_feed
+from .reading import settling
 from .routers import ROOT, V2
 from .routes import path_finder, route_table
 from .status import Watching
@@ -89,7 +90,7 @@ def create_app(
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
     app.state.reports, app.state.gateway = reports, gateway
     app.state.verified, app.state.scores = Verified(), score_feed(warehouse)
-    app.state.latest_scores = latest_scores(warehouse)
+    app.state.latest_scores, app.state.settling = latest_scores(warehouse), settling(warehouse)
     app.state.watching = Watching(warehouse, questions)
     app.state.access = access if access is not None else open_access(warehouse)
     for router in ROOT:

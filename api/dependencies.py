@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime
 
 from signaldelta_assets.warehouse import ArtifactStore
 
-from .reading import Glancing, Reading, View, Viewing, WarehouseOf, glancing, lent_connection
+from .reading import Asking, Reading, SettledOf, View, Viewing, WarehouseOf, glancing, lent_connection
 
 
 async def get_store(request: Request) -> ArtifactStore:
@@ -28,15 +28,16 @@ async def get_reports(request: Request) -> Path | None:
 
 __all__ = [
     "AsOf",
+    "Asking",
     "End",
     "EntityId",
-    "Glancing",
     "Hash",
     "KnownAsOf",
     "Moment",
     "Order",
     "Reading",
     "ReportsOf",
+    "SettledOf",
     "Start",
     "StoreOf",
     "View",

@@ -21,6 +21,8 @@ from psycopg import Connection
 
 from signaldelta_assets.warehouse import Warehouse
 
+from .together import Together
+
 
 # Coroutines, although they wait for nothing: FastAPI sends a plain function to a thread.
 async def get_warehouse(request: Request) -> Warehouse:
@@ -63,17 +65,36 @@ def _view(warehouse: Warehouse) -> Iterator[View]:
 
 @contextmanager
 def glancing(warehouse: Warehouse) -> Iterator[View]:
-    """What `Glancing` lends."""
-    with warehouse.glance() as (connection, settled):
+    """A view for rows that are only ever added: each statement by itself, all of them as of `settled`."""
+    settled = warehouse.settled()
+    with warehouse.statements() as connection:
         yield View(connection, settled)
+
+
+@contextmanager
+def _statements(warehouse: Warehouse) -> Iterator[Connection[dict[str, Any]]]:
+    with warehouse.statements() as connection:
+        yield connection
+
+
+def settling(warehouse: Warehouse) -> Together[None, datetime]:
+    """Return where questions for the settled moment wait together: it is the same for all who ask at once."""
+    return Together("settling", lambda asked: [warehouse.settled()] * len(asked))
+
+
+async def _settled(request: Request) -> datetime:
+    waiting: Together[None, datetime] = request.app.state.settling
+    return await waiting.ask(None)
 
 
 # A connection in a read-only transaction with one consistent view, for one request.
 Reading = Annotated[Connection[dict[str, Any]], Lent(lent_connection)]
 # The same for a question with clocks.
 Viewing = Annotated[View, Lent(_view)]
-# For a question with clocks about rows that are never changed: each statement by itself, all of them as of `settled`.
-Glancing = Annotated[View, Lent(glancing)]
+# The two apart, for rows that are only ever added: each statement by itself, and the moment shared by all who ask at
+# once. What many ask for at a time is read so.
+Asking = Annotated[Connection[dict[str, Any]], Lent(_statements)]
+SettledOf = Annotated[datetime, Depends(_settled)]
 
 
 def _lent(annotation: Any) -> Lent | None:
@@ -113,7 +134,7 @@ class _Route(APIRoute):
 
 
 class Router(APIRouter):
-    """A router whose routes may have parameters `Reading`, `Viewing` and `Glancing`; another refuses them."""
+    """A router whose routes may have parameters `Reading`, `Viewing` and `Asking`; another refuses them."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(route_class=_Route, **options)

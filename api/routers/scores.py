@@ -12,7 +12,20 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from .. import bulk, paging, queries
 from ..auth import require_feature, require_tier
-from ..dependencies import AsOf, End, EntityId, Glancing, Hash, KnownAsOf, Order, Start, View, WarehouseOf, reads
+from ..dependencies import (
+    Asking,
+    AsOf,
+    End,
+    EntityId,
+    Hash,
+    KnownAsOf,
+    Order,
+    SettledOf,
+    Start,
+    View,
+    WarehouseOf,
+    reads,
+)
 from ..formats import (
     BULK_RESPONSES,
     JSON,
@@ -64,7 +77,8 @@ def _origin(name: str, clocks: Clocks, filters: Mapping[str, Any]) -> Origin:
 )
 def list_latest_scores(
     request: Request,
-    view: Glancing,
+    connection: Asking,
+    settled: SettledOf,
     form: FormatOf,
     models: Models,
     as_of: AsOf = None,
@@ -79,11 +93,9 @@ def list_latest_scores(
     """
     asked = paging.question("scores/latest", models | {"as_of": as_of, "known_as_of": known_as_of})
     after, pins = paging.decode(asked, cursor, (str,))
-    clocks = Clocks.of(
-        pinned_moment(pins, "as_of", as_of), pinned_moment(pins, "known_as_of", known_as_of), view.settled
-    )
+    clocks = Clocks.of(pinned_moment(pins, "as_of", as_of), pinned_moment(pins, "known_as_of", known_as_of), settled)
     rows, last = queries.latest_scores_page(
-        view.connection, models, clocks.as_of, clocks.known_as_of, after[0] if after else None, limit, _COLUMNS
+        connection, models, clocks.as_of, clocks.known_as_of, after[0] if after else None, limit, _COLUMNS
     )
     pinned = {"as_of": clocks.as_of, "known_as_of": clocks.known_as_of}
     following = paging.encode(asked, (last,), pinned) if last else None
@@ -245,7 +257,8 @@ async def get_score(
 )
 def list_score_history(
     request: Request,
-    view: Glancing,
+    connection: Asking,
+    settled: SettledOf,
     form: FormatOf,
     models: Models,
     entity_id: str,
@@ -263,13 +276,11 @@ def list_score_history(
         f"scores/{entity_id}/history", filters | {"as_of": as_of, "known_as_of": known_as_of, "order": order}
     )
     after, pins = paging.decode(asked, cursor, (datetime, str, str, str))
-    clocks = Clocks.of(
-        pinned_moment(pins, "as_of", as_of), pinned_moment(pins, "known_as_of", known_as_of), view.settled
-    )
+    clocks = Clocks.of(pinned_moment(pins, "as_of", as_of), pinned_moment(pins, "known_as_of", known_as_of), settled)
     # As JSON the database writes each row; only of the last one the key is needed.
     columns = queries.SCORE_SHOWN if form == JSON else queries.SCORE_COLUMNS
     rows = queries.score_history_page(
-        view.connection,
+        connection,
         entity_id,
         filters,
         clocks.as_of,

@@ -297,14 +297,14 @@ class Warehouse:
             return _settled(connection)
 
     @contextmanager
-    def glance(self) -> Iterator[tuple[RoutedConnection, datetime]]:
-        """A connection for single statements, and the moment up to which all rows were visible before them.
+    def statements(self) -> Iterator[RoutedConnection]:
+        """A connection for single statements, each with a view of its own: one way to the server and back for each.
 
-        Two ways to the server for one question, where a transaction with one view takes four. Each statement has its
-        own view; of rows that are only ever added, those of that moment are in all of them.
+        For rows that are only ever added, asked for as of a moment that was `settled` before: those of that moment are
+        in every view.
         """
         with self._connection(self._local) as connection, _by_itself(connection):
-            yield connection, _settled(connection)
+            yield connection
 
 
 # `statement_timestamp()` is when the statement came in, before any lock is looked at: a writer that takes the lock

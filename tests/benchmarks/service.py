@@ -27,7 +27,7 @@ from .timing import Row
 
 ENTITIES, HOURS = 200, 1_000
 CONNECTIONS = (1, 16, 64)
-ROUNDS, SECONDS = int(os.environ.get("R", "3")), 1.5
+ROUNDS, SECONDS = int(os.environ.get("R", "3")), float(os.environ.get("S", "1.5"))
 
 _FILL = """
 INSERT INTO signaldelta.score_samples (entity_id, at, scoring_model_hash, latency_model_hash, definitions_hash,
