@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
 
 from signaldelta_assets.warehouse import Warehouse
 
@@ -17,6 +20,8 @@ from .together import Together
 
 # A stream names what it was told of each entity in every event's id.
 MOST_ENTITIES = 50
+# The statement for several takes as long to plan as some for one do together.
+_FEW = 3
 
 
 def score_feed(warehouse: Warehouse, *, every_seconds: float = 1.0, most: int = 256) -> Feed:
@@ -60,19 +65,22 @@ def latest_scores(warehouse: Warehouse) -> Together[Question, Found]:
             for one, place in zip(asked, places, strict=True):
                 entities.setdefault(place, []).append(one.entity_id)
             shown = {
-                (clocks, models): {
-                    row["entity_id"]: row["shown"]
-                    for row in queries.latest_scores_of(
-                        view.connection,
-                        list(dict.fromkeys(names)),
-                        dict(models),
-                        clocks.as_of,
-                        clocks.known_as_of,
-                        f"s.entity_id, {queries.SCORE_SHOWN}",
-                    )
-                }
+                (clocks, models): _shown(view.connection, list(dict.fromkeys(names)), clocks, dict(models))
                 for (clocks, models), names in entities.items()
             }
         return [Found(shown[place].get(one.entity_id), place[0]) for one, place in zip(asked, places, strict=True)]
 
     return Together("scores", serve)
+
+
+def _shown(
+    connection: Connection[dict[str, Any]], entity_ids: Sequence[str], clocks: Clocks, models: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Return the latest scores as JSON by entity."""
+    columns, moments = f"s.entity_id, {queries.SCORE_SHOWN}", (clocks.as_of, clocks.known_as_of)
+    if len(entity_ids) > _FEW:
+        rows = queries.latest_scores_of(connection, entity_ids, models, *moments, columns)
+    else:
+        found = [queries.latest_score(connection, one, models, *moments, columns) for one in entity_ids]
+        rows = [row for row in found if row is not None]
+    return {row["entity_id"]: row["shown"] for row in rows}

@@ -11,13 +11,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import psycopg
 
 from api.auth import make_key
-from signaldelta_assets.warehouse import Warehouse, embedded_server, migrate, stop_embedded
+from signaldelta_assets.warehouse import Warehouse, embedded_server, migrate, partitions, stop_embedded
 from signaldelta_assets.warehouse.postgres import plain_url
 from signaldelta_assets.warehouse.stores import users
 from tests.paths import ROOT
@@ -52,6 +53,8 @@ def entity(number: int) -> str:
 def fill(url: str) -> str:
     """Put scores of the last weeks into a migrated database, and a user without limits; return their key."""
     with Warehouse(url) as warehouse:
+        now = datetime.now(UTC)
+        partitions.ensure(warehouse, "score_samples", {(now - timedelta(hours=n)).date() for n in range(HOURS)})
         user = users.create_user(
             warehouse, tier="research", admin=False, email=None, name="bench", subject=None, actor=users.OPERATOR
         )
