@@ -11,7 +11,7 @@ ENVIRONMENT := SIGNALDELTA_HOME=$${SIGNALDELTA_HOME:-$(STATE)}
 # Where byte code is not kept, as in many containers, each process compiles over a thousand modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo up down test test-fast lint format lock bench determinism faults study golden schema routes openapi check-api publish-api fuzz clean
+.PHONY: setup demo up down test test-fast lint format lock bench soak determinism faults study golden schema routes openapi check-api publish-api fuzz clean
 
 setup: $(VENV)/.ready
 
@@ -52,6 +52,11 @@ format: setup
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks
+
+# The service under the mix of its routes: its memory, once a minute.
+MINUTES ?= 10
+soak: setup
+	$(BIN)/python -m tests.benchmarks.soak $(MINUTES)
 
 # The score columns' hash by processor, threads, grid and surroundings, written to docs/determinism.md.
 determinism: setup

@@ -53,8 +53,13 @@ class Accounts:
 
     def keys_of_prefix(self, prefix: str) -> list[StoredKey]:
         """The keys with this prefix, with their users."""
-        return [
-            StoredKey(
+        return self.keys_of_prefixes([prefix]).get(prefix, [])
+
+    def keys_of_prefixes(self, prefixes: Sequence[str]) -> dict[str, list[StoredKey]]:
+        """The keys with these prefixes, by prefix."""
+        found: dict[str, list[StoredKey]] = {}
+        for row in users.keys_of_prefixes(self.warehouse, prefixes):
+            key = StoredKey(
                 row["api_key_id"],
                 row["key_hash"],
                 _user(row),
@@ -64,8 +69,8 @@ class Accounts:
                 row["last_used_at"],
                 row["requests_per_hour"],
             )
-            for row in users.keys_of_prefix(self.warehouse, prefix)
-        ]
+            found.setdefault(row["prefix"], []).append(key)
+        return found
 
     def user_of_subject(self, subject: str, email: str | None) -> User:
         """The user of a token; made at first sight."""
@@ -81,18 +86,27 @@ class Accounts:
 
     def count(self, allowances: Sequence[Allowance], barred: Allowance | None = None) -> list[Counted]:
         """Count a request, for all processes at once."""
+        return self.count_all([(allowances, barred)])[0]
+
+    def count_all(self, asked: Sequence[tuple[Sequence[Allowance], Allowance | None]]) -> list[list[Counted]]:
+        """Count several requests, each as if alone."""
         if self.tidying.due():
             request_counts.forget(self.warehouse, _KEPT_DAYS)
-        stored = [_stored(allowance) for allowance in allowances]
-        found = request_counts.count(self.warehouse, stored, None if barred is None else _stored(barred))
+        stored = [
+            ([_stored(one) for one in allowances], None if barred is None else _stored(barred))
+            for allowances, barred in asked
+        ]
         return [
-            Counted(
-                Allowance(one.allowance.scope, one.allowance.subject, one.allowance.allowed, one.allowance.seconds),
-                one.used,
-                one.reset_seconds,
-                one.within,
-            )
-            for one in found
+            [
+                Counted(
+                    Allowance(one.allowance.scope, one.allowance.subject, one.allowance.allowed, one.allowance.seconds),
+                    one.used,
+                    one.reset_seconds,
+                    one.within,
+                )
+                for one in found
+            ]
+            for found in request_counts.count_all(self.warehouse, stored)
         ]
 
     def note(self, user_id: str | None, kind: str, subject: str | None, detail: Mapping[str, Any]) -> None:

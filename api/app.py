@@ -28,10 +28,15 @@ from signaldelta_assets.warehouse import (
 from . import problems
 from .accounts import access_of, open_access
 from .auth import Access, AccessMiddleware
+from .auth.dependencies import admit
 from .correlation import CorrelationMiddleware
 from .description import document
+from .grids import Verified
+from .head import HeadMiddleware
 from .jobs import DagsterClient, Dispatcher, Pace
+from .livescores import latest_scores, score_feed
 from .metrics import Metrics, Reading
+from .reading import settling
 from .routers import ROOT, V2
 from .routers.jobs import make_feed
 from .routes import asks_finder, methods_finder, path_finder, route_table
@@ -114,6 +119,8 @@ def create_app(
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
     app.state.reports, app.state.gateway = reports, gateway
     app.state.dispatcher, app.state.jobs_feed = dispatcher, make_feed(warehouse, dagster_url)
+    app.state.verified, app.state.scores = Verified(), score_feed(warehouse)
+    app.state.latest_scores, app.state.settling = latest_scores(warehouse), settling(warehouse)
     app.state.watching, app.state.reading = Watching(warehouse, questions), Reading(warehouse)
     app.state.folders, app.state.scrape_token = dict(folders or {}), scrape_token
     app.state.metrics = Metrics(warehouse, app.state.watching, app.state.reading, folders)
@@ -133,6 +140,7 @@ def create_app(
     app.add_middleware(TextWall)
     app.add_middleware(AccessMiddleware, access=app.state.access, path_of=path_of)
     app.add_middleware(CompressionMiddleware)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(CorsMiddleware, origins=origins)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CorrelationMiddleware, path_of=path_of, began=requests.began, ended=requests.ended)
@@ -143,11 +151,11 @@ def _admission(app: FastAPI) -> Callable[[Scope], Awaitable[None]]:
     """Return what lets a request in before its body is read, where the route it has come to asks who is there."""
     asks = asks_finder(app)
 
-    async def admit(scope: Scope) -> None:
+    async def let_in(scope: Scope) -> None:
         if asks(scope.get("route")):
-            await run_in_threadpool(app.state.access.admit, Request(scope))
+            await admit(Request(scope))
 
-    return admit
+    return let_in
 
 
 def create() -> FastAPI:

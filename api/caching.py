@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from fastapi import Request
@@ -16,7 +17,8 @@ IMMUTABLE = "private, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 
 
-def _headers(etag: str, immutable: bool) -> dict[str, str]:
+def tag_headers(etag: str, immutable: bool) -> dict[str, str]:
+    """Return the headers of an answer with a strong ETag."""
     return {"ETag": f'"{etag}"', "Cache-Control": IMMUTABLE if immutable else REVALIDATE}
 
 
@@ -29,15 +31,24 @@ def _matches(request: Request, etag: str) -> bool:
     return "*" in tags or f'"{etag}"' in tags
 
 
+def not_modified(request: Request, etag: str, headers: Mapping[str, str]) -> Response | None:
+    """Return the 304 where the caller has what `etag` names, else None."""
+    return Response(status_code=304, headers=dict(headers)) if _matches(request, etag) else None
+
+
 def answer_bytes(
-    request: Request, body: bytes, *, immutable: bool, media_type: str = "application/json", etag: str | None = None
+    request: Request,
+    body: bytes,
+    *,
+    immutable: bool,
+    media_type: str = "application/json",
+    etag: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return `body`, or 304 where the caller has it. The ETag is the SHA-256 of the bytes."""
     tag = etag or sha256_hex(body)
-    headers = _headers(tag, immutable)
-    if _matches(request, tag):
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type=media_type, headers=headers)
+    told = {**(headers or {}), **tag_headers(tag, immutable)}
+    return not_modified(request, tag, told) or Response(body, media_type=media_type, headers=told)
 
 
 def answer(request: Request, model: BaseModel, *, immutable: bool = False) -> Response:
@@ -47,7 +58,6 @@ def answer(request: Request, model: BaseModel, *, immutable: bool = False) -> Re
 
 def answer_file(request: Request, path: Path, *, name: str, filename: str, media_type: str) -> Response:
     """Stream a file named by its hash: Range and If-Range are honoured; 304 where the caller has it."""
-    headers = _headers(name, immutable=True)
-    if _matches(request, name):
-        return Response(status_code=304, headers=headers)
-    return FileResponse(path, headers=headers, media_type=media_type, filename=filename)
+    headers = tag_headers(name, immutable=True)
+    kept = not_modified(request, name, headers)
+    return kept or FileResponse(path, headers=headers, media_type=media_type, filename=filename)

@@ -1,17 +1,22 @@
-"""Files out of the artifact store: found by hash, checked, streamed."""
+"""Files out of the artifact store: found by hash, checked, streamed as they are or by their rows."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from fastapi import Request
 from fastapi.responses import Response
 
+from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import ArtifactStore
 
 from .caching import answer_file
-from .problems import not_found, responses
+from .formats import Format, Origin, answer_stream
+from .grids import Cut, Verified, batches, moment_of, plain
+from .problems import bad_parameter, not_found, responses
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -57,3 +62,25 @@ def send(request: Request, store: ArtifactStore, file_hash: str, filename: str, 
             filename = filename if Path(filename).suffix else f"{filename}{suffix}"
             return answer_file(request, path, name=file_hash, filename=filename, media_type=media_type)
     raise not_found("file in the artifact store", file_hash)
+
+
+def stream_rows(
+    request: Request, store: ArtifactStore, form: Format, file_hash: str, cut: Cut, name: str, facts: Mapping[str, Any]
+) -> Response:
+    """Stream the rows of a Parquet file that `cut` asks for. 404 where the store has it not, 422 for what it has not.
+
+    The file is hashed before, as for a download, once for each process and as long as nobody touches it.
+    """
+    if not store.path(file_hash, ".parquet").is_file():
+        raise not_found("Parquet file in the artifact store", file_hash)
+    verified: Verified = request.app.state.verified
+    path = verified.path(store, file_hash)
+    schema = plain(pq.read_schema(path))
+    if cut.entity_id is not None and "entity_id" not in schema.names:
+        raise bad_parameter("entity_id", "none: this file has no such column", cut.entity_id)
+    if (cut.start or cut.end) and moment_of(schema) is None:
+        raise bad_parameter("start", "none: the rows of this file have no moment", cut.start or cut.end)
+    asked = {"entity_id": cut.entity_id, "start": cut.start, "end": cut.end}
+    origin = Origin(name, {**facts, "file_hash": file_hash, **asked})
+    content = hash_document([file_hash, {key: None if one is None else str(one) for key, one in asked.items()}])
+    return answer_stream(request, form, schema, lambda: batches(path, cut), origin, content=content)

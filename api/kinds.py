@@ -17,6 +17,7 @@ KINDS: dict[str, tuple[tuple[int, ...], str]] = {
     "no-user": ((403,), "The user is not there any more."),
     "not-found": ((404,), "Nothing is there under that name, or nothing of the caller's own, or no such path."),
     "method-not-allowed": ((405,), "The path has other methods; `Allow` names them."),
+    "not-acceptable": ((406,), "None of the forms that `Accept` or `format` asks for is one of this route's."),
     "request-timeout": ((408,), "The request did not arrive in time."),
     "no-latency-model": ((409,), "No latency model is stored, so nothing says what was available when."),
     "open-access": ((409,), "Where access is open there are no users, and so no keys."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from signaldelta_assets.versioning import hash_document
 
-from .problems import ProblemError
+from .problems import ProblemError, responses
 
 log = logging.getLogger("signaldelta.api.live")
 
@@ -23,6 +23,17 @@ log = logging.getLogger("signaldelta.api.live")
 # is when a revoked key, a lower limit or a server that is to stop are noticed.
 LONGEST_SECONDS = 60.0
 _AGAIN_MILLISECONDS = 1000
+_DIGITS = 16
+_NOTHING = "-" * _DIGITS
+
+
+STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events; a comment where nothing happens for a while.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": "event: score\ndata: {}\n\n"}},
+    },
+    **responses(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,7 @@ class State:
     @property
     def version(self) -> str:
         """The event's id: equal where what is said is equal, so that who comes again is told only what is new."""
-        return hash_document({"event": self.event, "document": dict(self.document)})[:16]
+        return hash_document({"event": self.event, "document": dict(self.document)})[:_DIGITS]
 
 
 class Feed:
@@ -56,44 +67,58 @@ class Feed:
         self._read, self._every, self._most = read, every_seconds, most
         self.longest_seconds = longest_seconds
         self._followed: Counter[str] = Counter()
+        self._streams = 0
         self._states: Mapping[str, State] = {}
         self._turned = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def room(self, key: str) -> Iterator[None]:
+    def room(self, *keys: str) -> Iterator[None]:
         """Hold a place among those who follow. Raises the problem (503) where as many follow as may.
 
         For an `async` dependency of the route: entered before the stream begins, where a refusal can still be told, and
         left when the request ends. A generator whose reader has left may wait long for the garbage collector.
         """
-        if self._followed.total() >= self._most:
+        if self._streams >= self._most:
             words = f"{self._most} streams are open, as many as may be: ask again, or poll"
             raise ProblemError(503, "too-many-streams", words, headers={"Retry-After": "10"})
-        self._followed[key] += 1
+        self._streams += 1
+        self._followed.update(keys)
         try:
             yield
         finally:
-            self._followed[key] -= 1
-            if self._followed[key] <= 0:
-                del self._followed[key]
+            self._streams -= 1
+            self._followed.subtract(keys)
+            self._followed += Counter()  # keeps what is above zero
 
-    async def follow(self, key: str, seen: str | None = None) -> AsyncIterator[ServerSentEvent]:
+    def follow(self, key: str, seen: str | None = None) -> AsyncIterator[ServerSentEvent]:
         """Yield the state of `key` now, unless it is the one `seen` (Last-Event-ID), and then each new one.
 
         Within `room(key)`: outside of any, nobody reads for it.
         """
+        return self.follow_all((key,), seen)
+
+    async def follow_all(self, keys: Sequence[str], seen: str | None = None) -> AsyncIterator[ServerSentEvent]:
+        """Yield the states of several keys, as `follow` does of one, within their `room`; end when all are final.
+
+        An event's id says what was told of each: who comes again with it, for the same keys in the same order, is
+        told only what is new of any.
+        """
+        told = [seen[place : place + _DIGITS] for place in range(0, len(seen), _DIGITS)] if seen else []
+        told = told if len(told) == len(keys) else [_NOTHING] * len(keys)
         if self._task is None or self._task.done():
             self._states = {}
             self._task = asyncio.create_task(self._turn())
         yield ServerSentEvent(retry=_AGAIN_MILLISECONDS)
         until = asyncio.get_running_loop().time() + self.longest_seconds
         while True:
-            turned, state = self._turned, self._states.get(key)
-            if state is not None and state.version != seen:
-                seen = state.version
-                yield ServerSentEvent(data=dict(state.document), event=state.event, id=seen)
-            if state is not None and state.final:
+            turned, states = self._turned, self._states
+            for place, key in enumerate(keys):
+                state = states.get(key)
+                if state is not None and (version := state.version) != told[place]:
+                    told[place] = version
+                    yield ServerSentEvent(data=dict(state.document), event=state.event, id="".join(told))
+            if all(key in states and states[key].final for key in keys):
                 return
             try:
                 await asyncio.wait_for(turned.wait(), until - asyncio.get_running_loop().time())

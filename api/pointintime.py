@@ -29,6 +29,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BATCH = 256
 
 
+def known_by(known_as_of: datetime | None, settled: datetime) -> datetime:
+    """Return until when rows were written that are shown: what was asked for, and never later than `settled`."""
+    return settled if known_as_of is None else min(known_as_of, settled)
+
+
 @dataclass(frozen=True, slots=True)
 class Clocks:
     """The two moments of a question, both UTC."""
@@ -40,7 +45,7 @@ class Clocks:
     def of(cls, as_of: datetime | None, known_as_of: datetime | None, settled: datetime) -> Clocks:
         """Fill in what was not asked for. Rows written after `settled` may still be joined by earlier ones, so
         `known_as_of` is never later: the same question then has the same answer for ever."""
-        known = settled if known_as_of is None else min(known_as_of, settled)
+        known = known_by(known_as_of, settled)
         return cls(as_of if as_of is not None else known, known)
 
 
@@ -129,7 +134,7 @@ def signals_page(
         rows = queries.signal_rows(connection, filters, clocks.as_of, clocks.known_as_of, after, descending, batch)
         if not rows:
             break
-        latest = latest_available(connection, rows, clocks, _needed(basis))
+        latest = latest_available(connection, rows, clocks, needed(basis))
         for row in rows:
             chosen = latest.get(row["event_key"])
             if chosen is not None and row["active"] and _key(chosen) == _key(row):
@@ -154,12 +159,13 @@ def revisions_available(revisions: list[Row], clocks: Clocks, basis: Basis | Non
     """Return those of the `revisions` of one event that were available, each with its available_time."""
     if not revisions:
         return []
-    times = available_times(_needed(basis).model, revisions)
+    times = available_times(needed(basis).model, revisions)
     paired = [row | {"available_time": available} for row, available in zip(revisions, times, strict=True)]
     return [row for row in paired if row["available_time"] <= clocks.as_of]
 
 
-def _needed(basis: Basis | None) -> Basis:
+def needed(basis: Basis | None) -> Basis:
+    """Return `basis`; 409 where there is none: nothing would say what was available."""
     if basis is None:
         raise ProblemError(409, "no-latency-model", "No latency model is stored: nothing says what was available.")
     return basis

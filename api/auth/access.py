@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from starlette.requests import Request
 
 from ..problems import ProblemError
 from .addresses import client_address, host_of, is_loopback
+from .desk import Desk
 from .principal import OPEN, Principal
 from .resolving import RefusedCredentialError, Resolver, number
 from .stores import Allowance, AuditLog, AuditLogError, Counted, RequestCounter
@@ -29,6 +31,11 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="signaldelta", ApiKey realm="signaldelta"'}
 # Refusals for being too many are told once in so long for each caller, with how many they were.
 _FOLD_SECONDS = 1.0
+
+
+# What the steps of letting in ask: the keys of a prefix, or to be counted.
+Count = tuple[Sequence[Allowance], Allowance | None]
+Asked = str | Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +53,17 @@ class Limits:
 
 @dataclass(slots=True)
 class Seen:
-    """What became of one request, for its headers and the log: kept in its state."""
+    """What became of one request, for its headers and the log: kept in its state.
+
+    principal: who asks, let in or not; admitted: the same, once the request has passed every limit.
+    """
 
     principal: Principal | None = None
+    admitted: Principal | None = None
     counted: Sequence[Counted] = ()
     reason: str | None = None
     owner: str | None = None
     noted: bool = False
-    admitted: bool = False
 
 
 @dataclass
@@ -67,6 +77,13 @@ class Access:
     _folded: dict[tuple[str, ...], tuple[float, int]] = field(default_factory=dict, repr=False)
     _fold_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    @cached_property
+    def desk(self) -> Desk | None:
+        """Where requests wait together; None where the stores cannot be asked for several at once."""
+        if self.resolver is None or not hasattr(self.counter, "count_all"):
+            return None
+        return Desk(self)
+
     @classmethod
     def open(cls, audit: AuditLog | None = None) -> Access:
         """Everybody on this machine is an administrator; a request from anywhere else is refused."""
@@ -76,31 +93,47 @@ class Access:
         """Return who asks, having counted the request. Raises the problem (401, 403, 429, 503) where it is not let in.
 
         Asked again of the same request, it counts nothing and says the same. Blocks on the user store: call it in a
-        thread.
+        thread. `Desk` does the same for several at once.
+        """
+        steps = self.steps(request)
+        try:
+            asked = next(steps)
+            while True:
+                asked = steps.send(self._answer(asked))
+        except StopIteration as done:
+            principal: Principal = done.value
+            return principal
+
+    def _answer(self, asked: Asked) -> Any:
+        if isinstance(asked, str):
+            assert self.resolver is not None
+            return self.resolver.users.keys_of_prefix(asked)
+        assert self.counter is not None
+        return self.counter.count(*asked)
+
+    def steps(self, request: Request) -> Generator[Asked, Any, Principal]:
+        """What `admit` does, without asking the stores itself: it yields what is to be asked, and is sent the answer.
+
+        So that one way to the store can serve the questions of many.
         """
         seen = seen_of(request.scope)
-        if seen.admitted and seen.principal is not None:
-            return seen.principal
-        principal = self._admit(request, seen)
-        seen.admitted = True
-        return principal
-
-    def _admit(self, request: Request, seen: Seen) -> Principal:
+        if seen.admitted is not None:
+            return seen.admitted
         if self.resolver is None:
             require_this_machine(
                 request,
                 "open access is for this machine alone",
                 "This API is open to its own machine alone: it asks nobody who they are.",
             )
-            seen.principal = OPEN
+            seen.principal = seen.admitted = OPEN
             return OPEN
         address = client_address(request.scope)
         guesses = Allowance("refused", address, self.limits.refused, self.limits.refused_seconds)
         try:
-            principal = self.resolver.resolve(request.headers)
+            principal = yield from self.resolver.resolve(request.headers)
         except RefusedCredentialError as refusal:
             seen.reason, seen.owner = refusal.reason, refusal.user_id
-            self._count(seen, [guesses] if refusal.shown else self._of_address(address))
+            yield from self._count(seen, [guesses] if refusal.shown else self._of_address(address))
             raise _unauthenticated() from refusal
         except KeysUnavailableError as error:
             seen.reason = "identity provider unavailable"
@@ -113,22 +146,25 @@ class Access:
         allowances.append(
             Allowance("user", principal.user_id or "", number(principal.entitlements, "requests_per_hour"), HOUR)
         )
-        self._count(seen, allowances, guesses)
+        yield from self._count(seen, allowances, guesses)
         needed = "read" if request.method in _SAFE_METHODS else "write"
         if needed not in principal.scopes:
             seen.reason = f"scope {needed}"
             raise ProblemError(403, "forbidden", f"this key has not the scope {needed!r}")
+        seen.admitted = principal
         return principal
 
     def _of_address(self, address: str) -> list[Allowance]:
         allowed = self.limits.address_per_hour
         return [Allowance("address", address, allowed, HOUR)] if allowed else []
 
-    def _count(self, seen: Seen, allowances: Sequence[Allowance], barred: Allowance | None = None) -> None:
+    def _count(
+        self, seen: Seen, allowances: Sequence[Allowance], barred: Allowance | None = None
+    ) -> Generator[Count, Sequence[Counted], None]:
         if self.counter is None:
             return
         # How many wrong ones are left is told to nobody.
-        counted = self.counter.count(allowances, barred)
+        counted = yield (allowances, barred)
         seen.counted = [one for one in counted if one.allowance.scope != "refused" or not one.within]
         if counted and not counted[-1].within:
             over = counted[-1]

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
+from starlette.concurrency import run_in_threadpool
 
 from ..problems import ProblemError
 from .access import Access, seen_of
@@ -27,10 +28,20 @@ class Requirement:
     admin: bool = False
 
 
-def admit(request: Request) -> Principal:
-    """The principal of the request, counted: `request.app.state.access` decides. In a thread: it asks the store."""
+async def admit(request: Request) -> Principal:
+    """The principal of the request, counted once: `request.app.state.access` decides.
+
+    Keys are judged together with those of other requests; a token may have to wait for its issuer, and does so alone.
+    """
+    admitted = seen_of(request.scope).admitted
+    if admitted is not None:
+        return admitted
     access: Access = request.app.state.access
-    return access.admit(request)
+    if access.resolver is None:
+        return access.admit(request)
+    if access.desk is None or "authorization" in request.headers:
+        return await run_in_threadpool(access.admit, request)
+    return await access.desk.admit(request)
 
 
 PrincipalOf = Annotated[Principal, Depends(admit)]
@@ -41,7 +52,8 @@ def require_tier(tier: str) -> Any:
     if tier not in TIERS:
         raise ValueError(f"tier: expected one of {TIERS}, found {tier!r}")
 
-    async def check(request: Request, principal: PrincipalOf) -> Principal:
+    async def check(request: Request) -> Principal:
+        principal = await admit(request)
         if not principal.has_tier(tier):
             _refuse(request, f"the tier {tier} is needed; this user's is {principal.tier}")
         return principal
@@ -52,7 +64,8 @@ def require_tier(tier: str) -> Any:
 def require_feature(feature: str) -> Any:
     """A dependency: a principal whose tier has that feature, else 403. Where access is open, everybody has it."""
 
-    async def check(request: Request, principal: PrincipalOf) -> Principal:
+    async def check(request: Request) -> Principal:
+        principal = await admit(request)
         if principal.by != "open" and principal.entitlements.get(feature) is not True:
             _refuse(request, f"the tier {principal.tier} has not the feature {feature!r}")
         return principal
@@ -63,7 +76,8 @@ def require_feature(feature: str) -> Any:
 def require_admin() -> Any:
     """A dependency: an administrator, by a token or a key with the scope `admin`, else 403."""
 
-    async def check(request: Request, principal: PrincipalOf) -> Principal:
+    async def check(request: Request) -> Principal:
+        principal = await admit(request)
         if not principal.is_admin:
             _refuse(request, "an administrator is needed")
         return principal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from starlette.datastructures import Headers
@@ -41,21 +41,24 @@ class Resolver:
         self.users, self.tokens, self.clock = users, tokens, clock
         self._touched = _Touched()
 
-    def resolve(self, headers: Headers) -> Principal:
-        """Return who asks. Raises `RefusedCredentialError`; two credentials at once are none."""
+    def resolve(self, headers: Headers) -> Generator[str, Sequence[StoredKey], Principal]:
+        """Return who asks, by way of yielding the prefix whose keys it is to be sent, if it needs any.
+
+        Raises `RefusedCredentialError`; two credentials at once are none.
+        """
         keys, tokens = headers.getlist("x-api-key"), headers.getlist("authorization")
         if not keys and not tokens:
             raise RefusedCredentialError("no credential", shown=False)
         if len(keys) + len(tokens) != 1:
             raise RefusedCredentialError("more than one credential")
-        return self._by_key(keys[0]) if keys else self._by_token(tokens[0])
+        return (yield from self._by_key(keys[0])) if keys else self._by_token(tokens[0])
 
-    def _by_key(self, text: str) -> Principal:
+    def _by_key(self, text: str) -> Generator[str, Sequence[StoredKey], Principal]:
         prefix = prefix_of(text)
         if prefix is None:
             raise RefusedCredentialError("no key")
         hashed, found = hash_key(text), None
-        for stored in (*self.users.keys_of_prefix(prefix), None):
+        for stored in (*(yield prefix), None):
             # In constant time, and once more than there are keys: how long it takes tells nothing.
             if hmac.compare_digest(hashed, stored.key_hash if stored else _NO_KEY) and stored:
                 found = stored

@@ -78,6 +78,16 @@ class RequestCounter(Protocol):
         """
 
 
+class Several(Protocol):
+    """What a store may offer besides: the questions of several requests in one."""
+
+    def keys_of_prefixes(self, prefixes: Sequence[str]) -> Mapping[str, Sequence[StoredKey]]:
+        """`UserStore.keys_of_prefix` of each."""
+
+    def count_all(self, asked: Sequence[tuple[Sequence[Allowance], Allowance | None]]) -> Sequence[Sequence[Counted]]:
+        """`RequestCounter.count` of each, to the same result as one after the other."""
+
+
 class AuditLogError(SignalDeltaError):
     """A line that the log could not keep."""
 

@@ -1,21 +1,28 @@
 """All SQL of the API, read-only: functions from a connection and plain values to rows as dictionaries."""
 
 from .evidence import (
+    SCORE_COLUMNS,
+    SCORE_JSON,
     SCORE_KEY,
+    SCORE_SHOWN,
     Ruled,
     definitions_of_rule,
+    key_of_shown,
     label,
     labels_page,
     latest_score,
+    latest_scores_of,
     latest_scores_page,
     newest_definitions,
     rules_of,
     score_history_page,
+    scores_page,
     signal_event_revisions,
     signal_revisions,
     signal_rows,
 )
 from .filing import runs_of_spec, spec_inputs, trials_of, use_cases
+from .market import raw_payloads, raw_readings
 from .operations import (
     dead_letters,
     job_states,
@@ -27,6 +34,8 @@ from .operations import (
     undelivered_alerts,
 )
 from .platform import (
+    as_of_day,
+    collector_runs_page,
     collectors,
     counts,
     document,
@@ -57,11 +66,16 @@ from .results import (
 )
 
 __all__ = [
+    "SCORE_COLUMNS",
+    "SCORE_JSON",
     "SCORE_KEY",
+    "SCORE_SHOWN",
     "Ruled",
     "alerts_page",
     "artifact",
     "artifacts",
+    "as_of_day",
+    "collector_runs_page",
     "collectors",
     "counts",
     "dataset",
@@ -74,12 +88,14 @@ __all__ = [
     "documents_page",
     "identifiers",
     "job_states",
+    "key_of_shown",
     "label",
     "label_coverage",
     "label_entities",
     "label_minimum",
     "labels_page",
     "latest_score",
+    "latest_scores_of",
     "latest_scores_page",
     "leaderboard",
     "llm_today",
@@ -87,6 +103,8 @@ __all__ = [
     "newest_definitions",
     "newest_document",
     "open_alerts",
+    "raw_payloads",
+    "raw_readings",
     "refusals_page",
     "refused_writes",
     "rules_of",
@@ -96,6 +114,7 @@ __all__ = [
     "runs_page",
     "schema_of",
     "score_history_page",
+    "scores_page",
     "securities_page",
     "security",
     "signal_event_revisions",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+import orjson
 from psycopg import Connection
 
 from .statement import Row, asked, keyset, one, rows
@@ -38,7 +39,22 @@ _RULES: dict[Ruled, str] = {
     "iald_signals": "SELECT value ->> 'rule_hash' FROM jsonb_each(d.document -> 'signals')",
     "labeled_events": "SELECT value ->> 'rule_hash' FROM jsonb_each(d.document -> 'labels')",
 }
+# What a score is shown with; its JSON as the database writes it, which nobody needs to take apart and put together.
+SCORE_JSON = ("chain_probabilities", "family_deltas", "top_contributors")
+_SCORE = (
+    "entity_id, at, scoring_model_hash, latency_model_hash, definitions_hash, input_hash, ingest_time, evidence,"
+    " effective_families, magnitude, lean, confidence, quality, diversity, ordering, n_events, legacy_score, verdict"
+)
+SCORE_COLUMNS = f"{_SCORE}, {', '.join(f'{name}::text AS {name}' for name in SCORE_JSON)}"
+# The same as one text of JSON: a page of it is put together without looking at any of its values.
+SCORE_SHOWN = f"(SELECT row_to_json(shown)::text FROM (SELECT {_SCORE}, {', '.join(SCORE_JSON)}) shown) AS shown"
 SCORE_KEY = ("at", "scoring_model_hash", "latency_model_hash", "definitions_hash")
+
+
+def key_of_shown(shown: str) -> Row:
+    """Return the key (`SCORE_KEY`) of a row that is `SCORE_SHOWN`."""
+    document = orjson.loads(shown)
+    return {name: document[name] for name in SCORE_KEY} | {"at": datetime.fromisoformat(document["at"])}
 
 
 def newest_definitions(connection: Connection[Row], table: Ruled, known_as_of: datetime) -> str | None:
@@ -167,7 +183,7 @@ def label(connection: Connection[Row], label_id: str, as_of: datetime, known_as_
 # Scores are made every hour, so the latest is nearly always in the last partitions, which are asked alone first: a
 # question without an earlier bound looks into every partition there is.
 _RECENT = timedelta(days=45)
-_LATEST = """SELECT * FROM score_samples s
+_LATEST = """SELECT {columns} FROM score_samples s
     WHERE s.entity_id = {entity} AND {between} AND ingest_time <= %(known)s {filters}
     ORDER BY at DESC, ingest_time DESC, scoring_model_hash, latency_model_hash, definitions_hash LIMIT 1"""
 _BEGINNING = datetime(1, 3, 1, tzinfo=UTC)
@@ -181,6 +197,7 @@ def latest_scores_page(
     known_as_of: datetime,
     after: str | None,
     limit: int,
+    columns: str = "*",
 ) -> tuple[list[Row], str | None]:
     """Return (the latest score of each of the next `limit` entities, last entity if more may follow).
 
@@ -198,11 +215,26 @@ def latest_scores_page(
         {"after": after or "", "limit": limit},
     )
     names = [row["entity_id"] for row in walked]
+    found = latest_scores_of(connection, names, filters, as_of, known_as_of, columns)
+    return found, names[-1] if len(names) == limit else None
+
+
+def latest_scores_of(
+    connection: Connection[Row],
+    entity_ids: Sequence[str],
+    filters: Mapping[str, Any],
+    as_of: datetime,
+    known_as_of: datetime,
+    columns: str = "*",
+) -> list[Row]:
+    """Return the latest score at or before `as_of` of each of the entities that has one, in their order."""
     found: dict[str, Row] = {}
     for between in _BETWEEN:
-        left = [name for name in names if name not in found]
+        left = [name for name in entity_ids if name not in found]
         if left:
-            latest = _LATEST.format(entity="e.entity_id", between=between, filters=asked(_SCORE_FILTERS, filters))
+            latest = _LATEST.format(
+                columns=columns, entity="e.entity_id", between=between, filters=asked(_SCORE_FILTERS, filters)
+            )
             for row in rows(
                 connection,
                 f"SELECT latest.* FROM unnest(%(names)s::text[]) AS e (entity_id) CROSS JOIN LATERAL ({latest}) latest",
@@ -215,11 +247,16 @@ def latest_scores_page(
                 },
             ):
                 found[row["entity_id"]] = row
-    return [found[name] for name in names if name in found], names[-1] if len(names) == limit else None
+    return [found[name] for name in entity_ids if name in found]
 
 
 def latest_score(
-    connection: Connection[Row], entity_id: str, filters: Mapping[str, Any], as_of: datetime, known_as_of: datetime
+    connection: Connection[Row],
+    entity_id: str,
+    filters: Mapping[str, Any],
+    as_of: datetime,
+    known_as_of: datetime,
+    columns: str = "*",
 ) -> Row | None:
     """Return the entity's latest score at or before `as_of`, never a later one."""
     values = {
@@ -230,7 +267,12 @@ def latest_score(
         "recent": max(as_of, _BEGINNING) - _RECENT,
     }
     for between in _BETWEEN:
-        latest = _LATEST.format(entity="%(entity_id)s", between=between, filters=asked(_SCORE_FILTERS, filters))
+        latest = _LATEST.format(
+            columns=columns,
+            entity="%(entity_id)s",
+            between=between,
+            filters=asked(_SCORE_FILTERS, filters),
+        )
         found = one(connection, latest, values)
         if found is not None:
             return found
@@ -246,6 +288,7 @@ def score_history_page(
     after: tuple[Any, ...] | None,
     descending: bool,
     limit: int,
+    columns: str = "*",
 ) -> list[Row]:
     """Return the entity's scores at or before `as_of`, by (at, model hashes)."""
     condition, order, key = keyset(SCORE_KEY, after, descending)
@@ -257,7 +300,7 @@ def score_history_page(
     def page(given: Mapping[str, Any]) -> list[Row]:
         return rows(
             connection,
-            f"""SELECT * FROM score_samples
+            f"""SELECT {columns} FROM score_samples
                 WHERE entity_id = %(entity_id)s AND at <= %(as_of)s AND ingest_time <= %(known)s
                 {asked(_SCORE_FILTERS, given)} {condition} ORDER BY {order} LIMIT %(limit)s""",
             given,
@@ -270,3 +313,25 @@ def score_history_page(
         if len(found) == limit:
             return found
     return page(values)
+
+
+def scores_page(
+    connection: Connection[Row],
+    filters: Mapping[str, Any],
+    as_of: datetime,
+    known_as_of: datetime,
+    after: tuple[Any, ...] | None,
+    limit: int,
+) -> list[Row]:
+    """Return scores at or before `as_of`, of the entity of the filters or of all, by (entity, at, model hashes)."""
+    condition, order, key = keyset(("entity_id", *SCORE_KEY), after, False)
+    if after is not None and filters.get("entity_id") is not None:
+        # As above: the comparison of rows leaves no partition out.
+        condition += " AND at >= %(after_at)s"
+    return rows(
+        connection,
+        f"""SELECT {SCORE_COLUMNS} FROM score_samples WHERE at <= %(as_of)s AND ingest_time <= %(known)s
+            {asked({"entity_id": "entity_id = %(entity_id)s", **_SCORE_FILTERS}, filters)} {condition}
+            ORDER BY {order} LIMIT %(limit)s""",
+        {**filters, **key, "as_of": as_of, "known": known_as_of, "limit": limit},
+    )

@@ -6,18 +6,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import FileResponse, Response
 from psycopg import Connection
 
 from .. import paging, queries
 from ..auth import require_feature, require_tier
 from ..caching import answer, answer_bytes
-from ..dependencies import Hash, Reading, ReportsOf, StoreOf, Viewing, reads
-from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, REPORT_RESPONSES, send
+from ..dependencies import End, EntityId, Hash, KnownAsOf, Reading, ReportsOf, Start, StoreOf, Viewing, reads
+from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, REPORT_RESPONSES, send, stream_rows
+from ..formats import BULK_RESPONSES, FormatOf, Origin, StreamFormatOf, answer_rows, forms
+from ..grids import Cut
 from ..names import FileName, RunName
 from ..paging import pinned_moment
+from ..pointintime import known_by
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import Meta
 from ..schemas.results import (
     Alert,
@@ -31,8 +35,10 @@ from ..schemas.results import (
     RunSummary,
 )
 
-router = APIRouter(prefix="/backtests", tags=["backtests"], dependencies=[require_tier("free")])
+router = Router(prefix="/backtests", tags=["backtests"], dependencies=[require_tier("free")])
 _READS = reads("backtest_runs", "backtest_artifacts")
+# What a run's rows are a function of, told with them.
+_NAMED = ("run_hash", "scoring_model_hash", "latency_model_hash", "protocol_hash", "definitions_hash", "snapshot_id")
 Family = Annotated[str | None, Query(max_length=200, examples=["insider-buys"])]
 Evidence = Annotated[
     str | None, Query(max_length=200, description="Which evidence counted.", examples=["all_evidence"])
@@ -56,14 +62,15 @@ def list_runs(
     hypothesis_family: Family = None,
     snapshot_id: Annotated[str | None, Query(max_length=200, examples=["01HZFNS0V0QJ5Y8T1J3M8Z6K4D"])] = None,
     status: Annotated[Literal["complete", "insufficient"] | None, Query(examples=["complete"])] = None,
+    known_as_of: KnownAsOf = None,
     limit: paging.Limit = 100,
     cursor: paging.CursorText = None,
 ) -> Response:
-    """Runs without their documents, newest first."""
+    """Runs without their documents, newest first: those that were kept by `known_as_of`."""
     filters = {"hypothesis_family": hypothesis_family, "snapshot_id": snapshot_id, "status": status}
-    asked = paging.question("backtests", filters)
+    asked = paging.question("backtests", filters | {"known_as_of": known_as_of})
     after, pins = paging.decode(asked, cursor, (datetime, str))
-    known = pinned_moment(pins, "known_as_of", None) or view.settled
+    known = known_by(pinned_moment(pins, "known_as_of", known_as_of), view.settled)
     rows = queries.runs_page(view.connection, filters, known, after, limit + 1)
     page, following = paging.cut(rows, limit, asked, ("ingest_time", "run_id"), {"known_as_of": known})
     body = RunPage(data=[RunSummary.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following))
@@ -122,13 +129,14 @@ def get_run(request: Request, connection: Reading, run: RunName) -> Response:
 @router.get(
     "/{run}/metrics",
     response_model=FigureList,
-    responses=responses(404),
+    responses=forms(404),
     openapi_extra=reads("backtest_metrics"),
     summary="Figures of a run",
 )
 def list_metrics(
     request: Request,
     connection: Reading,
+    form: FormatOf,
     run: RunName,
     evidence: Evidence = None,
     slice_kind: Slice = None,
@@ -136,28 +144,36 @@ def list_metrics(
 ) -> Response:
     """Every figure of the run with its interval and null; one that does not exist is null with its reason."""
     filters = {"evidence": evidence, "slice_kind": slice_kind, "metric": metric}
-    rows = queries.metrics(connection, _run(connection, run)["run_id"], filters)
-    return answer(request, FigureList(data=[Figure.model_validate(row) for row in rows]), immutable=True)
+    found = _run(connection, run)
+    rows = queries.metrics(connection, found["run_id"], filters)
+    origin = Origin(f"metrics_{found['run_id']}", {name: found[name] for name in _NAMED} | filters)
+    return answer_rows(request, form, Figure, rows, None, origin, immutable=True)
 
 
 @router.get(
     "/{run}/alerts",
     response_model=AlertPage,
-    responses=responses(404),
+    responses=forms(404),
     openapi_extra=reads("backtest_alerts"),
     summary="Alerts of a run",
 )
 def list_alerts(
-    request: Request, connection: Reading, run: RunName, limit: paging.Limit = 100, cursor: paging.CursorText = None
+    request: Request,
+    connection: Reading,
+    form: FormatOf,
+    run: RunName,
+    limit: paging.Limit = 100,
+    cursor: paging.CursorText = None,
 ) -> Response:
     """Alert episodes by time, each with the event it matched."""
-    run_id = _run(connection, run)["run_id"]
+    found = _run(connection, run)
+    run_id = found["run_id"]
     asked = paging.question(f"backtests/{run_id}/alerts", {})
     after, _ = paging.decode(asked, cursor, (datetime, str))
     rows = queries.alerts_page(connection, run_id, after, limit + 1)
     page, following = paging.cut(rows, limit, asked, ("alert_at", "entity_id"))
-    body = AlertPage(data=[Alert.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following))
-    return answer(request, body, immutable=True)
+    origin = Origin(f"alerts_{run_id}", {name: found[name] for name in _NAMED})
+    return answer_rows(request, form, Alert, page, Meta(limit=limit, next_cursor=following), origin, immutable=True)
 
 
 @router.get(
@@ -189,6 +205,38 @@ def get_run_report(request: Request, connection: Reading, reports: ReportsOf, ru
     if path is None or not path.is_file():
         raise not_found("report of the run", run)
     return answer_bytes(request, path.read_bytes(), immutable=False, media_type="text/html; charset=utf-8")
+
+
+@router.get(
+    "/{run}/grid",
+    dependencies=[require_feature("bulk_export")],
+    response_class=Response,
+    responses=BULK_RESPONSES,
+    openapi_extra=_READS,
+    summary="Score grid of a run, streamed",
+)
+def stream_grid(
+    request: Request,
+    connection: Reading,
+    store: StoreOf,
+    form: StreamFormatOf,
+    run: str,
+    entity_id: EntityId = None,
+    start: Start = None,
+    end: End = None,
+) -> Response:
+    """The scores the run was evaluated by, by entity and time: all of them, or of one entity, or of a stretch of time.
+
+    A run never changes, so the same question has the same bytes. Read from the run's file as the caller takes them.
+    """
+    row = _run(connection, run)
+    artifacts = queries.artifacts(connection, row["run_id"])
+    found = next((one for one in artifacts if Path(one["name"]).stem == "scores"), None)
+    if found is None:
+        raise not_found("score grid of the run", run)
+    facts = {name: row[name] for name in _NAMED}
+    name = f"grid_{row['run_id']}"
+    return stream_rows(request, store, form, found["file_hash"], Cut(entity_id, start, end), name, facts)
 
 
 @router.get(

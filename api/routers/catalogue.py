@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from signaldelta_assets.catalogue import DefinitionsError, SignalDefinitions, catalogue, describe, load_definitions
@@ -15,9 +15,10 @@ from ..caching import answer
 from ..dependencies import reads
 from ..names import SignalName
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.evidence import Catalogue, CatalogueAnswer, CatalogueMeta, CatalogueSignal
 
-router = APIRouter(prefix="/signals/catalogue", tags=["signals"], dependencies=[require_tier("free")])
+router = Router(prefix="/signals/catalogue", tags=["signals"], dependencies=[require_tier("free")])
 # The package's own document: no table is read.
 _READS = reads()
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 from psycopg import Connection
 
 from .. import paging, queries
 from ..auth import require_tier
 from ..caching import answer
-from ..dependencies import Reading, Viewing, reads
+from ..dependencies import KnownAsOf, Reading, Viewing, reads
+from ..formats import FormatOf, Origin, answer_rows, forms
 from ..names import DatasetName
 from ..paging import pinned_moment
+from ..pointintime import known_by
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import Meta
 from ..schemas.evidence import (
     Dataset,
@@ -28,7 +31,7 @@ from ..schemas.evidence import (
     LabelChange,
 )
 
-router = APIRouter(prefix="/labels/datasets", tags=["labels"], dependencies=[require_tier("free")])
+router = Router(prefix="/labels/datasets", tags=["labels"], dependencies=[require_tier("free")])
 
 
 def _dataset(connection: Connection[dict[str, Any]], dataset: str) -> dict[str, Any]:
@@ -46,12 +49,16 @@ def _dataset(connection: Connection[dict[str, Any]], dataset: str) -> dict[str, 
     summary="List datasets",
 )
 def list_datasets(
-    request: Request, view: Viewing, limit: paging.Limit = 100, cursor: paging.CursorText = None
+    request: Request,
+    view: Viewing,
+    known_as_of: KnownAsOf = None,
+    limit: paging.Limit = 100,
+    cursor: paging.CursorText = None,
 ) -> Response:
-    """Frozen versions of the ground truth, newest first."""
-    asked = paging.question("datasets", {})
+    """Frozen versions of the ground truth, newest first: those that were frozen by `known_as_of`."""
+    asked = paging.question("datasets", {"known_as_of": known_as_of})
     after, pins = paging.decode(asked, cursor, (datetime, str))
-    known = pinned_moment(pins, "known_as_of", None) or view.settled
+    known = known_by(pinned_moment(pins, "known_as_of", known_as_of), view.settled)
     rows = queries.datasets_page(view.connection, known, after, limit + 1)
     page, following = paging.cut(rows, limit, asked, ("ingest_time", "dataset_id"), {"known_as_of": known})
     body = DatasetPage(
@@ -76,13 +83,14 @@ def get_dataset(request: Request, connection: Reading, dataset: DatasetName) -> 
 @router.get(
     "/{dataset}/members",
     response_model=DatasetMemberPage,
-    responses=responses(404),
+    responses=forms(404),
     openapi_extra=reads("labeled_event_dataset_members", "labeled_events"),
     summary="Members of a dataset",
 )
 def list_dataset_members(
     request: Request,
     connection: Reading,
+    form: FormatOf,
     dataset: DatasetName,
     limit: paging.Limit = 100,
     cursor: paging.CursorText = None,
@@ -93,10 +101,9 @@ def list_dataset_members(
     after, _ = paging.decode(asked, cursor, (str,))
     rows = queries.dataset_members_page(connection, row["dataset_id"], after[0] if after else None, limit + 1)
     page, following = paging.cut(rows, limit, asked, ("label_id",))
-    body = DatasetMemberPage(
-        data=[DatasetMember.model_validate(row) for row in page], meta=Meta(limit=limit, next_cursor=following)
-    )
-    return answer(request, body, immutable=True)
+    facts = {name: row[name] for name in ("dataset_hash", "definitions_hash", "as_of")}
+    origin, meta = Origin(f"dataset_{row['dataset_id']}", facts), Meta(limit=limit, next_cursor=following)
+    return answer_rows(request, form, DatasetMember, page, meta, origin, immutable=True)
 
 
 @router.get(

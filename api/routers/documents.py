@@ -5,20 +5,23 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from .. import paging, queries
 from ..auth import require_tier
 from ..caching import answer, answer_bytes
-from ..dependencies import Reading, reads
+from ..dependencies import KnownAsOf, Reading, Viewing, reads
 from ..files import MANIFEST_RESPONSES
 from ..names import DocumentHash
+from ..paging import pinned_moment
+from ..pointintime import known_by
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import Meta
 from ..schemas.results import DocumentPage, DocumentSummary
 
-router = APIRouter(prefix="/backtests/documents", tags=["backtests"], dependencies=[require_tier("free")])
+router = Router(prefix="/backtests/documents", tags=["backtests"], dependencies=[require_tier("free")])
 _READS = reads("documents")
 Kind = Literal[
     "signal_definitions", "scoring_model", "latency_model", "evaluation_protocol", "environment", "backtest_spec"
@@ -28,16 +31,18 @@ Kind = Literal[
 @router.get("", response_model=DocumentPage, responses=responses(), openapi_extra=_READS, summary="List documents")
 def list_documents(
     request: Request,
-    connection: Reading,
+    view: Viewing,
     kind: Annotated[Kind | None, Query(examples=["latency_model"])] = None,
+    known_as_of: KnownAsOf = None,
     limit: paging.Limit = 100,
     cursor: paging.CursorText = None,
 ) -> Response:
-    """Documents without their content, newest first."""
-    asked = paging.question("documents", {"kind": kind})
-    after, _ = paging.decode(asked, cursor, (datetime, str))
-    rows = queries.documents_page(connection, kind, after, limit + 1)
-    page, following = paging.cut(rows, limit, asked, ("ingest_time", "document_hash"))
+    """Documents without their content, newest first: those that were stored by `known_as_of`."""
+    asked = paging.question("documents", {"kind": kind, "known_as_of": known_as_of})
+    after, pins = paging.decode(asked, cursor, (datetime, str))
+    known = known_by(pinned_moment(pins, "known_as_of", known_as_of), view.settled)
+    rows = queries.documents_page(view.connection, kind, known, after, limit + 1)
+    page, following = paging.cut(rows, limit, asked, ("ingest_time", "document_hash"), {"known_as_of": known})
     body = DocumentPage(
         data=[DocumentSummary.model_validate(row) for row in page],
         meta=Meta(limit=limit, next_cursor=following),

@@ -7,7 +7,7 @@ from contextlib import closing
 from threading import BoundedSemaphore
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -16,23 +16,24 @@ from signaldelta_assets.llm import Asker, ExplanationStream, Gateway, UnknownTer
 
 from .. import queries
 from ..auth import PrincipalOf, require_tier
-from ..dependencies import AsOf, WarehouseOf, get_view, reads
+from ..dependencies import AsOf, WarehouseOf, glancing, reads
 from ..names import EntityName, Term
 from ..pointintime import Clocks
 from ..problems import ProblemError, not_found, responses
+from ..reading import Router
 from ..schemas.explaining import Explanation, ExplanationAnswer, Fact
 
-router = APIRouter(prefix="/platform/explain", tags=["platform"], dependencies=[require_tier("free")])
+router = Router(prefix="/platform/explain", tags=["platform"], dependencies=[require_tier("free")])
 _MODELS = ("llm_model_routing", "llm_fallback_chain", "llm_usage_log", "tier_entitlements")
 _NO_MODELS = {"scoring_model": None, "latency_model": None, "definitions": None}
 
 
-def get_asker(principal: PrincipalOf) -> Asker:
+async def get_asker(principal: PrincipalOf) -> Asker:
     """Who asks, and by whose budget."""
     return Asker(user_id=principal.user_id, tier=principal.tier)
 
 
-def get_gateway(request: Request) -> Gateway | None:
+async def get_gateway(request: Request) -> Gateway | None:
     """The gateway the app was made with, None where it was made without."""
     gateway: Gateway | None = request.app.state.gateway
     return gateway
@@ -174,7 +175,7 @@ def _events(told: ExplanationStream) -> Iterator[ServerSentEvent]:
 
 def _stored(warehouse: WarehouseOf, entity_id: str, as_of: AsOf) -> dict[str, Any]:
     # Given back before a model is asked: an answer takes seconds, and connections are few.
-    for view in get_view(warehouse):
+    with glancing(warehouse) as view:
         clocks = Clocks.of(as_of, None, view.settled)
         row = queries.latest_score(view.connection, entity_id, _NO_MODELS, clocks.as_of, clocks.known_as_of)
     if row is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import Depends, Header, Request
 from fastapi.responses import Response
 
 from signaldelta_assets.jobs import Kind
@@ -16,6 +16,7 @@ from ..auth import PrincipalOf, require_admin, require_feature, require_tier
 from ..dependencies import Reading, WarehouseOf, reads
 from ..jobs import filing
 from ..problems import FieldError, ProblemError, responses
+from ..reading import Router
 from ..schemas.jobs import (
     AnswerRequest,
     BackfillRequest,
@@ -27,7 +28,7 @@ from ..schemas.jobs import (
 )
 from .jobs import answered, refused, taken
 
-router = APIRouter(dependencies=[require_tier("free")])
+router = Router(dependencies=[require_tier("free")])
 _READS = reads("jobs", "users", "tier_entitlements", "api_keys")
 _SPEC = reads("documents", "backtest_snapshots", "labeled_event_datasets", "backtest_runs", "hypothesis_trials")
 _TAKEN = responses(409) | {200: {"model": Job, "description": "The job that was filed before."}}

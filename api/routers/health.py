@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from ..auth import admit_scraper, public, require_tier
@@ -12,10 +12,11 @@ from ..dependencies import WarehouseOf, reads
 from ..metrics.platform import folders_used
 from ..page import listing
 from ..problems import responses
+from ..reading import Router
 from ..schemas.results import Health, PlatformStatus
 from ..status import platform_status
 
-router = APIRouter(tags=["platform"])
+router = Router(tags=["platform"])
 _METRICS = {"schema": {"type": "string"}, "example": "signaldelta_up 1.0"}
 METRICS_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The metrics.", "content": {"text/plain": _METRICS, "application/openmetrics-text": _METRICS}}

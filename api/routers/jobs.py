@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import Depends, Header, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -25,12 +25,13 @@ from ..jobs.filing import limits_of
 from ..jobs.retrying import NotRetriedError, retry
 from ..live import Feed, State
 from ..problems import ProblemError, not_found, responses
+from ..reading import Router
 from ..schemas.base import Meta
 from ..schemas.jobs import DeadLetter, DeadLetterPage, Job, JobPage, KindName
 from ..schemas.jobs import State as StateName
 
 PATH = "/api/v2/platform/jobs"
-router = APIRouter(prefix="/platform/jobs", tags=["platform"], dependencies=[require_tier("free")])
+router = Router(prefix="/platform/jobs", tags=["platform"], dependencies=[require_tier("free")])
 _READS = reads("jobs", "users", "tier_entitlements", "api_keys")
 _LETTERS = reads("dead_letters", "jobs", "users", "tier_entitlements", "api_keys")
 # Whose jobs are which belongs into no cache.

@@ -5,17 +5,33 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
-from .. import paging, queries
-from ..auth import require_tier
+from .. import bulk, paging, queries
+from ..auth import require_feature, require_tier
 from ..caching import answer
-from ..dependencies import AsOf, End, EntityId, Hash, KnownAsOf, Order, Reading, Start, Viewing, reads
+from ..dependencies import (
+    AsOf,
+    End,
+    EntityId,
+    Hash,
+    KnownAsOf,
+    Order,
+    Reading,
+    Start,
+    View,
+    Viewing,
+    WarehouseOf,
+    glancing,
+    reads,
+)
+from ..formats import BULK_RESPONSES, FormatOf, Origin, StreamFormatOf, answer_rows, answer_stream, arrow_schema, forms
 from ..names import LabelId
 from ..paging import pinned_moment
 from ..pointintime import Clocks, choose_definitions
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import ClockMeta, Meta
 from ..schemas.evidence import (
     CoverageCell,
@@ -30,15 +46,19 @@ from ..schemas.evidence import (
     LabelPage,
 )
 
-router = APIRouter(prefix="/labels", tags=["labels"], dependencies=[require_tier("free")])
+router = Router(prefix="/labels", tags=["labels"], dependencies=[require_tier("free")])
 _READS = reads("labeled_events", "documents")
 EventType = Annotated[str | None, Query(max_length=200, examples=["EARNINGS_SURPRISE"])]
 
 
-@router.get("", response_model=LabelPage, responses=responses(), openapi_extra=_READS, summary="List labels")
+_FACTS = ("event_type", "entity_id", "start", "end")
+
+
+@router.get("", response_model=LabelPage, responses=forms(), openapi_extra=_READS, summary="List labels")
 def list_labels(
     request: Request,
     view: Viewing,
+    form: FormatOf,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
     event_type: EventType = None,
@@ -82,7 +102,46 @@ def list_labels(
         known_as_of=clocks.known_as_of,
         definitions_hash=chosen,
     )
-    return answer(request, LabelPage(data=[Label.model_validate(row) for row in page], meta=meta))
+    origin = Origin(f"labels_{event_type or 'all'}", dict(meta) | {name: filters[name] for name in _FACTS})
+    return answer_rows(request, form, Label, page, meta, origin)
+
+
+@router.get(
+    "/export",
+    dependencies=[require_feature("bulk_export")],
+    response_class=Response,
+    responses=BULK_RESPONSES,
+    openapi_extra=_READS,
+    summary="All labels, streamed",
+)
+def export_labels(
+    request: Request,
+    warehouse: WarehouseOf,
+    form: StreamFormatOf,
+    as_of: AsOf = None,
+    known_as_of: KnownAsOf = None,
+    event_type: EventType = None,
+    entity_id: EntityId = None,
+    start: Start = None,
+    end: End = None,
+    definitions: Hash = None,
+) -> Response:
+    """What the list of labels shows, by event_time and label_id, without pages: read as the caller takes it."""
+    filters = {"event_type": event_type, "entity_id": entity_id, "start": start, "end": end}
+    with glancing(warehouse) as view:
+        clocks = Clocks.of(as_of, known_as_of, view.settled)
+        chosen = choose_definitions(view.connection, "labeled_events", definitions, clocks)
+        rules = None if chosen is None else queries.rules_of(view.connection, "labeled_events", chosen)
+
+    def page(view: View, after: bulk.Key | None, limit: int) -> list[bulk.Row]:
+        asked = filters | {"rules": rules}
+        return queries.labels_page(view.connection, asked, clocks.as_of, clocks.known_as_of, after, False, limit)
+
+    def rows() -> Any:
+        return bulk.batches(Label, bulk.pages(warehouse, page, ("event_time", "label_id")))
+
+    facts = {"as_of": clocks.as_of, "known_as_of": clocks.known_as_of, "definitions_hash": chosen} | filters
+    return answer_stream(request, form, arrow_schema(Label), rows, Origin(f"labels_{event_type or 'all'}", facts))
 
 
 @router.get(

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
-from .. import paging, queries
-from ..auth import require_tier
+from .. import bulk, paging, queries
+from ..auth import require_feature, require_tier
 from ..caching import answer
-from ..dependencies import AsOf, End, EntityId, Hash, KnownAsOf, Order, Start, Viewing, reads
+from ..dependencies import (
+    AsOf,
+    End,
+    EntityId,
+    Hash,
+    KnownAsOf,
+    Order,
+    Start,
+    Viewing,
+    WarehouseOf,
+    glancing,
+    reads,
+)
+from ..formats import BULK_RESPONSES, FormatOf, Origin, StreamFormatOf, answer_rows, answer_stream, arrow_schema, forms
 from ..names import EventId
 from ..paging import pinned_moment
 from ..pointintime import Basis, Clocks, choose_basis, choose_definitions, revisions_available, signals_page
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import LatencyModelName
 from ..schemas.evidence import SignalEvent, SignalMeta, SignalPage, SignalRevisions
 
-router = APIRouter(prefix="/signals", tags=["signals"], dependencies=[require_tier("free")])
+router = Router(prefix="/signals", tags=["signals"], dependencies=[require_tier("free")])
 _READS = reads("iald_signals", "documents")
 
 LatencyModelParameter = Annotated[
@@ -47,12 +62,20 @@ def _meta(
     )
 
 
+def _origin(meta: SignalMeta, filters: Mapping[str, Any]) -> Origin:
+    facts = {"as_of": meta.as_of, "known_as_of": meta.known_as_of, "definitions_hash": meta.definitions_hash}
+    model = meta.latency_model.hash if meta.latency_model else None
+    asked = {name: value for name, value in filters.items() if name != "definitions"}
+    return Origin(f"signals_{filters.get('entity_id') or 'all'}", facts | {"latency_model_hash": model} | asked)
+
+
 @router.get(
-    "", response_model=SignalPage, responses=responses(404, 409), openapi_extra=_READS, summary="List signal events"
+    "", response_model=SignalPage, responses=forms(404, 409), openapi_extra=_READS, summary="List signal events"
 )
 def list_signals(
     request: Request,
     view: Viewing,
+    form: FormatOf,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
     entity_id: EntityId = None,
@@ -102,10 +125,62 @@ def list_signals(
     )
     pinned = {"as_of": clocks.as_of, "known_as_of": clocks.known_as_of, "definitions": chosen}
     following = paging.encode(asked, key, pinned) if key else None
-    body = SignalPage(
-        data=[SignalEvent.model_validate(row) for row in rows], meta=_meta(limit, following, clocks, basis, chosen)
-    )
-    return answer(request, body)
+    meta = _meta(limit, following, clocks, basis, chosen)
+    # A frontier's times are text in its JSON: the schema makes them all of one form.
+    shown = [SignalEvent.model_validate(row).model_dump() for row in rows]
+    return answer_rows(request, form, SignalEvent, shown, meta, _origin(meta, filters))
+
+
+@router.get(
+    "/export",
+    dependencies=[require_feature("bulk_export")],
+    response_class=Response,
+    responses=BULK_RESPONSES,
+    openapi_extra=_READS,
+    summary="All signal events, streamed",
+)
+def export_signals(
+    request: Request,
+    warehouse: WarehouseOf,
+    form: StreamFormatOf,
+    as_of: AsOf = None,
+    known_as_of: KnownAsOf = None,
+    entity_id: EntityId = None,
+    signal_id: Annotated[str | None, Query(examples=["S001"])] = None,
+    family: Annotated[str | None, Query(examples=["F01"])] = None,
+    start: Start = None,
+    end: End = None,
+    latency_model: LatencyModelParameter = None,
+    definitions: Hash = None,
+) -> Response:
+    """What the list of signal events shows, by event_time and event_id, without pages: read as the caller takes it."""
+    filters = {"entity_id": entity_id, "signal_id": signal_id, "family": family, "start": start, "end": end}
+    with glancing(warehouse) as view:
+        clocks = Clocks.of(as_of, known_as_of, view.settled)
+        chosen = choose_definitions(view.connection, "iald_signals", definitions, clocks)
+        basis = choose_basis(view.connection, latency_model, chosen, clocks)
+        rules = None if chosen is None else queries.rules_of(view.connection, "iald_signals", chosen)
+
+    def pages() -> Iterator[list[dict[str, Any]]]:
+        after: tuple[Any, ...] | None = None
+        while True:
+            with glancing(warehouse) as view:
+                found, after = signals_page(
+                    view.connection,
+                    filters | {"rules": rules},
+                    clocks,
+                    basis,
+                    after=after,
+                    descending=False,
+                    limit=bulk.ROWS,
+                )
+            yield [SignalEvent.model_validate(row).model_dump() for row in found]
+            if after is None:
+                return
+
+    meta = _meta(bulk.ROWS, None, clocks, basis, chosen)
+    schema = arrow_schema(SignalEvent)
+    return answer_stream(request, form, schema, lambda: bulk.batches(SignalEvent, pages()), _origin(meta, filters))
 
 
 @router.get(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
@@ -16,9 +16,10 @@ from ..auth import KeyText, PrincipalOf, make_key, require_tier
 from ..changing import NO_STORE, actor_of, changing, user_of
 from ..dependencies import WarehouseOf, reads
 from ..problems import FieldError, ProblemError, not_found, responses
+from ..reading import Router
 from ..schemas.users import Key, KeyList, KeyRequest, Me, NewKey, RotationRequest
 
-router = APIRouter(prefix="/users", tags=["users"], dependencies=[require_tier("free")])
+router = Router(prefix="/users", tags=["users"], dependencies=[require_tier("free")])
 _ME = reads("users", "tier_entitlements", "api_keys", cached=False)
 _KEYS = reads("users", "tier_entitlements", "api_keys", "user_activity", cached=False)
 KeyId = Annotated[str, PathParameter(pattern="^[0-9A-Z]{26}$", examples=["01HZFNS0V0QJ5Y8T1J3M8Z6K4D"])]

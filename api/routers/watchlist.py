@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from signaldelta_assets.warehouse.stores import watchlists
@@ -10,13 +10,14 @@ from signaldelta_assets.warehouse.stores import watchlists
 from .. import paging, queries
 from ..auth import PrincipalOf, require_tier
 from ..changing import NO_STORE, actor_of, changing, user_of
-from ..dependencies import WarehouseOf, get_connection, reads
+from ..dependencies import WarehouseOf, lent_connection, reads
 from ..names import EntityName
 from ..problems import not_found, responses
+from ..reading import Router
 from ..schemas.base import Meta
 from ..schemas.users import WatchlistItem, WatchlistPage, WatchRequest
 
-router = APIRouter(prefix="/users/me/watchlist", tags=["users"], dependencies=[require_tier("free")])
+router = Router(prefix="/users/me/watchlist", tags=["users"], dependencies=[require_tier("free")])
 _READS = reads("watchlist_items", "users", "tier_entitlements", cached=False)
 
 
@@ -54,7 +55,7 @@ def put_watchlist_item(
 ) -> Response:
     """Follow a security, or change its note; 404 for one nobody knows, 403 where the tier has no more places."""
     user_id = user_of(principal)
-    for connection in get_connection(warehouse):
+    with lent_connection(warehouse) as connection:
         known = queries.security(connection, entity_id)
     if known is None:
         raise not_found("security", entity_id)

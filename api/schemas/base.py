@@ -27,8 +27,8 @@ def _no_text(value: Any) -> Any:
     return value
 
 
-# As JSON writes it: 3 or 3.0, and neither "3" nor true.
-Whole = Annotated[int, BeforeValidator(_no_text)]
+# Beside the bounds of a whole number, as JSON writes one: 3 or 3.0, and neither "3" nor true.
+WHOLE = BeforeValidator(_no_text)
 Document = Annotated[dict[str, Any], Field(examples=[{"schema": "signaldelta.example/1"}])]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, ConfigDict, Field, StrictBool, field_validator, model_validator
 
-from .base import Count, Document, Meta, Schema, Sha256, Text, Time, Ulid, Whole
+from .base import WHOLE, Count, Document, Meta, Schema, Sha256, Text, Time, Ulid
 
 _HASH = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of a stored one.", examples=["3f" * 32])
 LONGEST_BACKFILL = timedelta(days=3660)
@@ -68,7 +68,9 @@ class SnapshotRequest(_Request):
     """A quarter (its first day) with the quarters before it, or any days; one of both."""
 
     quarter: date | None = Field(None, description="First day of a quarter.", examples=["2025-04-01"])
-    quarters: Whole = Field(4, ge=1, le=80, description="Quarters in it, the named one the last.", examples=[4])
+    quarters: Annotated[int, Field(ge=1, le=80), WHOLE] = Field(
+        4, description="Quarters in it, the named one the last.", examples=[4]
+    )
     first: date | None = Field(None, description="First day, where no quarter is named.", examples=[None])
     last: date | None = Field(None, description="Last day, included.", examples=[None])
     include_interpolated: StrictBool = Field(False, description="Labels of interpolated time too.", examples=[False])
@@ -141,7 +143,7 @@ class AnswerRequest(_Request):
     use_case: str = Field(pattern="^[a-z0-9_]{1,60}$", examples=["deep_research"])
     system: str = Field("", max_length=50_000, examples=["Answer from the text alone."])
     messages: list[Turn] = Field(min_length=1, max_length=100)
-    max_tokens: Whole = Field(1024, ge=1, le=32_000, examples=[1024])
+    max_tokens: Annotated[int, Field(ge=1, le=32_000), WHOLE] = Field(1024, examples=[1024])
 
     @field_validator("messages")
     @classmethod

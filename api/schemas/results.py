@@ -205,6 +205,13 @@ class CollectorRun(Schema):
     error: str | None = Field(examples=["503 after 6 attempts"])
 
 
+class CollectorRunPage(Schema):
+    """Runs of a collector that have ended, newest first."""
+
+    data: list[CollectorRun]
+    meta: Meta
+
+
 class CollectorFreshness(Schema):
     """What a collector last did, what it does now, and what it refused."""
 

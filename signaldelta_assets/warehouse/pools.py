@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
@@ -247,11 +247,8 @@ class Warehouse:
                     lent.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_WRITERS_LOCK,))
                     yield lent
                 else:
-                    lent.autocommit = True
-                    try:
+                    with _by_itself(lent):
                         yield lent
-                    finally:
-                        lent.autocommit = False
         finally:
             # After the rollback, and through a connection that work cannot use up.
             if lent is not None and lent.refused is not None:
@@ -329,19 +326,45 @@ class Warehouse:
         That is now, or the start of the oldest write under way: what is asked as of it gives the same rows later.
         Open the transaction that reads them after this call.
         """
-        with self._connection(self._local) as connection:
-            # The clock first: a writer that takes the lock after this line stamps its rows later than `now`.
-            now = connection.execute("SELECT clock_timestamp() AS now").fetchone()
-            oldest = connection.execute(
-                "SELECT min(xact_start) AS began FROM pg_locks JOIN pg_stat_activity USING (pid)"
-                " WHERE locktype = 'advisory' AND classid = 0 AND objid = %s AND objsubid = 1 AND granted"
-                " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-                (_WRITERS_LOCK,),
-            ).fetchone()
-        assert now is not None and oldest is not None
-        began = oldest["began"]
-        moment: datetime = now["now"]
-        return moment if began is None else min(moment, began - timedelta(microseconds=1))
+        with self._connection(self._local) as connection, _by_itself(connection):
+            return _settled(connection)
+
+    @contextmanager
+    def statements(self) -> Iterator[RoutedConnection]:
+        """A connection for single statements, each with a view of its own: one way to the server and back for each.
+
+        For rows that are only ever added, asked for as of a moment that was `settled` before: those of that moment are
+        in every view.
+        """
+        with self._connection(self._local) as connection, _by_itself(connection):
+            yield connection
+
+
+# `statement_timestamp()` is when the statement came in, before any lock is looked at: a writer that takes the lock
+# later stamps its rows later.
+_SETTLED = (
+    "SELECT least(statement_timestamp(), (SELECT min(xact_start) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+    f" WHERE locktype = 'advisory' AND classid = 0 AND objid = {_WRITERS_LOCK} AND objsubid = 1 AND granted"
+    " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    " - interval '1 microsecond') AS settled"
+)
+
+
+def _settled(connection: Rows) -> datetime:
+    row = connection.execute(_SETTLED).fetchone()
+    assert row is not None
+    moment: datetime = row["settled"]
+    return moment
+
+
+@contextmanager
+def _by_itself(connection: Rows) -> Iterator[None]:
+    """Each statement a transaction of its own."""
+    connection.autocommit = True
+    try:
+        yield
+    finally:
+        connection.autocommit = False
 
 
 def identifier(name: str) -> sql.Composable:

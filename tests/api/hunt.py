@@ -96,7 +96,7 @@ def world(postgres_url: str, folder: Path) -> Iterator[tuple[FastAPI, str, dict[
         access = required_access(warehouse, tokens, Limits(address_per_hour=0, refused=10**9))
         app = create_app(warehouse, store, access=access, reports=folder / "reports")
         # What is followed here never ends by itself.
-        app.state.jobs_feed.longest_seconds = 0.2
+        app.state.jobs_feed.longest_seconds = app.state.scores.longest_seconds = 0.2
         # A token: a key could be revoked by what is found in the list of keys.
         token = provider.token(sub="hunter", exp=int(time.time()) + 86_400)
         with serving(app) as url:

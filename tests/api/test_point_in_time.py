@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
 from signaldelta_assets.timeline import LatencyModel
-from signaldelta_assets.versioning import hash_document
+from signaldelta_assets.versioning import content_ulid, hash_document
 from signaldelta_assets.warehouse import Warehouse
 from tests.readside import (
     ENTITIES,
@@ -37,6 +40,13 @@ from tests.readside import (
 
 pytestmark = [pytest.mark.postgres, pytest.mark.platform]
 MOMENTS = st.datetimes(datetime(2024, 2, 28), datetime(2024, 10, 15)).map(lambda t: t.replace(tzinfo=UTC))
+
+
+def read(form: str, content: bytes) -> list[dict[str, Any]]:
+    """Rows of an Arrow stream or a Parquet file, instants as text."""
+    table = pa.ipc.open_stream(content).read_all() if form == "arrow" else pq.read_table(io.BytesIO(content))
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return [{k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()} for row in rows]
 
 
 def pages(client: httpx.Client, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
@@ -247,3 +257,108 @@ def test_a_write_under_way_is_not_half_shown(client: httpx.Client, filled: Wareh
     assert known < stamped["ingest_time"], "or the same question would have another answer now"
     assert everything(client, "signals", signal_id="S002", known_as_of=known) == []
     assert len(everything(client, "signals", signal_id="S002")) == 1
+
+
+# What each row says of when it could have been known, and until when it must have been written.
+_FORMS = {
+    "signals": ("available_time", "ingest_time"), "signals/export": ("available_time", "ingest_time"),
+    "labels": ("known_at", "ingest_time"), "labels/export": ("known_at", "ingest_time"),
+    "signals/scores/latest": ("at", "ingest_time"), "signals/scores/export": ("at", "ingest_time"),
+    f"signals/scores/{ENTITIES[0]}/history": ("at", "ingest_time"),
+}  # fmt: skip
+
+
+@settings(max_examples=12, deadline=None)
+@given(as_of=MOMENTS, known=MOMENTS, form=st.sampled_from(["arrow", "parquet"]), path=st.sampled_from(sorted(_FORMS)))
+def test_no_form_of_an_answer_holds_a_later_fact(
+    client: httpx.Client, as_of: datetime, known: datetime, form: str, path: str
+) -> None:
+    asked = {"as_of": as_of.isoformat(), "known_as_of": known.isoformat(), "format": form}
+    answer = client.get(f"/api/v2/{path}", params=asked)
+    assert answer.status_code == 200, answer.text
+    public, written = _FORMS[path]
+    for row in read(form, answer.content):
+        assert datetime.fromisoformat(row[public]) <= as_of
+        assert datetime.fromisoformat(row[written]) <= known
+
+
+@settings(max_examples=8, deadline=None)
+@given(minutes=st.integers(-5, 5))
+def test_lists_of_what_is_kept_show_what_was_kept_then(client: httpx.Client, filled: Warehouse, minutes: int) -> None:
+    known = INGESTED + timedelta(minutes=minutes)
+    for path, table, identity in (
+        ("backtests", "backtest_runs", "run_id"),
+        ("backtests/documents", "documents", "document_hash"),
+        ("backtests/snapshots", "backtest_snapshots", "snapshot_id"),
+        ("labels/datasets", "labeled_event_datasets", "dataset_id"),
+        ("platform/collectors/edgar/ownership/quarantine", "quarantined_records", "quarantine_id"),
+    ):
+        rows = everything(client, path, known_as_of=known, limit=2)
+        with filled.read_pool().connection() as connection:
+            kept = connection.execute(
+                f"SELECT {identity} AS id FROM {table} WHERE ingest_time <= %s",
+                (known,),  # type: ignore[arg-type]
+            ).fetchall()
+        assert sorted(row[identity] for row in rows) == sorted(row["id"] for row in kept), path
+
+
+def test_a_refusal_was_open_until_it_was_read(client: httpx.Client, filled: Warehouse) -> None:
+    path = "platform/collectors/edgar/ownership/quarantine"
+    now = {row["quarantine_id"]: row["open"] for row in everything(client, path)}
+    then = {
+        row["quarantine_id"]: row["open"] for row in everything(client, path, known_as_of=INGESTED + timedelta(days=1))
+    }
+    assert sorted(now.values()) == [False, True] and then == dict.fromkeys(now, True)
+
+
+def test_runs_of_a_collector_as_they_had_ended(client: httpx.Client, filled: Warehouse) -> None:
+    names = [content_ulid(T0, b"ended%d" % number) for number in range(3)]
+    rows = [
+        {"collector_run_id": name, "collector": "edgar/ownership", "collector_version": "v",
+         "collection_mode": "live", "window_start": T0.date(), "window_end": T0.date(), "status": "complete",
+         "started_at": T0, "finished_at": T0 + timedelta(hours=number), "documents_read": number}
+        for number, name in enumerate(names)
+    ]  # fmt: skip
+    insert(filled, "collector_runs", rows)
+    path = "platform/collectors/edgar/ownership/runs"
+    shown = everything(client, path, known_as_of=T0 + timedelta(hours=1), limit=1)
+    assert [row["collector_run_id"] for row in shown] == [names[1], names[0]]
+    assert [row["documents_read"] for row in shown] == [1, 0]
+    assert client.get("/api/v2/platform/collectors/edgar/nothing/runs").status_code == 404
+
+
+def test_a_security_is_shown_as_of_the_day(client: httpx.Client, filled: Warehouse) -> None:
+    entity = "0000000077"
+    insert(filled, "securities", [
+        {"entity_id": entity, "asset_class": "equity", "cik": entity, "name": "New Name", "sic": "1", "currency": "USD",
+         "fiscal_year_end": None, "primary_ticker": "NEW", "listed_on": date(2010, 1, 4), "first_seen_at": INGESTED,
+         "delisted_on": date(2024, 5, 6)},
+    ])  # fmt: skip
+    old = {"entity_id": entity, "source": "t", "valid_from": date(2010, 1, 4), "valid_to": date(2020, 3, 2)}
+    new = old | {"valid_from": date(2020, 3, 2), "valid_to": date(2024, 5, 7)}
+    insert(filled, "security_identifiers", [
+        {**span, "kind": kind, "value": value, "ingest_time": INGESTED + timedelta(days=late), "superseded_at": gone,
+         "is_primary": True}
+        for span, kind, value, late, gone in (
+            (old, "name", "Old Name", 0, None), (new, "name", "New Name", 0, None), (old, "ticker", "OLD", 0, None),
+            (new, "ticker", "WRONG", 0, INGESTED + timedelta(days=3)), (new, "ticker", "NEW", 3, None),
+        )
+    ])  # fmt: skip
+
+    def shown(**asked: str) -> list[tuple[Any, ...]]:
+        one = client.get(f"/api/v2/market/securities/{entity}", params=asked)
+        rows = client.get("/api/v2/market/securities", params={"cik": entity, **asked}).json()["data"]
+        if one.status_code == 404:
+            assert rows == []
+            return []
+        assert {name: one.json()[name] for name in rows[0]} == rows[0]
+        return [(row["name"], row["primary_ticker"], row["delisted_on"]) for row in rows]
+
+    assert shown(as_of="2015-01-05") == [("Old Name", "OLD", None)], "its later name and end were not known"
+    assert shown(as_of="2024-05-03") == [("New Name", "NEW", None)]
+    assert shown(as_of="2024-05-06") == [("New Name", "NEW", "2024-05-06")]
+    before = (INGESTED + timedelta(days=1)).isoformat()
+    assert shown(as_of="2024-05-03", known_as_of=before) == [("New Name", "WRONG", None)], "what was said then"
+    assert shown(known_as_of=(INGESTED - timedelta(days=1)).isoformat()) == []
+    held = client.get(f"/api/v2/market/securities/{entity}", params={"as_of": "2024-05-03"}).json()["identifiers"]
+    assert {one["valid_to"] for one in held} == {None}, "an end that is still to come"

@@ -17,12 +17,13 @@ from ..pools import Warehouse
 GROUP = "collection"
 
 # The last word on a refusal `q`, as `s`; no row where nothing was ever said.
-LAST_WORD = """
+_LAST_WORD = """
 LEFT JOIN LATERAL (
   SELECT state, reason, collector_run_id AS run_id, ingest_time AS at FROM quarantine_resolutions r
-  WHERE r.quarantine_id = q.quarantine_id ORDER BY r.ingest_time DESC LIMIT 1
+  WHERE r.quarantine_id = q.quarantine_id {until} ORDER BY r.ingest_time DESC LIMIT 1
 ) s ON true
 """
+LAST_WORD = _LAST_WORD.format(until="")
 IS_OPEN = "s.state IS DISTINCT FROM 'resolved'"
 
 
@@ -124,8 +125,13 @@ def page(
     open_only: bool,
     after: tuple[datetime, str] | None = None,
     limit: int = 100,
+    known_as_of: datetime | None = None,
 ) -> list[dict[str, Any]]:
-    """Return refusals, newest first: the quarantine row with `open`, `resolved_at`, `resolved_by_run`, `reason`."""
+    """Return refusals, newest first: the quarantine row with `open`, `resolved_at`, `resolved_by_run`, `reason`.
+
+    known_as_of: as they stood then; None for now.
+    """
+    until = "" if known_as_of is None else "AND r.ingest_time <= %(known)s"
     return connection.execute(
         f"""
         SELECT q.quarantine_id, q.collector_run_id, q.collector, q.source_type, q.record, q.field, q.expected, q.found,
@@ -133,8 +139,9 @@ def page(
                CASE WHEN s.state = 'resolved' THEN s.at END AS resolved_at,
                CASE WHEN s.state = 'resolved' THEN s.run_id END AS resolved_by_run,
                s.reason
-        FROM quarantined_records q {LAST_WORD}
+        FROM quarantined_records q {_LAST_WORD.format(until=until)}
         WHERE (%(collector)s::text IS NULL OR q.collector = %(collector)s)
+          AND (%(known)s::timestamptz IS NULL OR q.ingest_time <= %(known)s)
           AND (NOT %(open_only)s OR {IS_OPEN})
           AND (%(at)s::timestamptz IS NULL OR (q.ingest_time, q.quarantine_id) < (%(at)s, %(id)s))
         ORDER BY q.ingest_time DESC, q.quarantine_id DESC LIMIT %(limit)s
@@ -142,6 +149,7 @@ def page(
         {
             "collector": collector,
             "open_only": open_only,
+            "known": known_as_of,
             "at": after[0] if after else None,
             "id": after[1] if after else None,
             "limit": limit,

@@ -7,9 +7,13 @@ One row per subject, changed in place: the row's lock is what makes concurrent p
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
+
+from psycopg import Connection
 
 from ..pools import Warehouse
 
@@ -37,13 +41,16 @@ class Counted:
     within: bool
 
 
+# What is counted of a request, and what only bars it.
+Asked = tuple[Sequence[Allowance], Allowance | None]
+
 # The rows are locked, in one order everywhere, looked at, and changed where none is used up. A row that is not there
 # yet cannot be locked: two who make it at once are told apart by what `used` came back. Not durable at once: after a
 # crash of the server the last half second may be forgotten, and nobody waits for a disk.
 _COUNT = """
 WITH asked AS (
   SELECT * FROM unnest(%(scopes)s::text[], %(subjects)s::text[], %(allowed)s::int[], %(seconds)s::int[],
-                       %(counted)s::bool[]) AS a (scope, subject, allowed, seconds, counted)
+                       %(times)s::int[]) AS a (scope, subject, allowed, seconds, times)
 ), locked AS MATERIALIZED (
   SELECT scope, subject, used, window_end FROM request_counts JOIN asked USING (scope, subject)
   ORDER BY scope, subject FOR UPDATE OF request_counts
@@ -53,11 +60,11 @@ WITH asked AS (
   FROM asked LEFT JOIN (SELECT * FROM locked WHERE window_end > clock_timestamp()) open USING (scope, subject)
 ), changed AS (
   INSERT INTO request_counts AS c (scope, subject, window_end, used)
-  SELECT scope, subject, clock_timestamp() + make_interval(secs => seconds), 1
+  SELECT scope, subject, clock_timestamp() + make_interval(secs => seconds), times
   FROM standing, set_config('synchronous_commit', 'off', true)
-  WHERE counted AND (SELECT bool_and(used < allowed) FROM standing) ORDER BY scope, subject
+  WHERE times > 0 AND (SELECT bool_and(used + greatest(times, 1) <= allowed) FROM standing) ORDER BY scope, subject
   ON CONFLICT (scope, subject) DO UPDATE SET
-    used = CASE WHEN c.window_end > clock_timestamp() THEN c.used + 1 ELSE 1 END,
+    used = CASE WHEN c.window_end > clock_timestamp() THEN c.used + excluded.used ELSE excluded.used END,
     window_end = CASE WHEN c.window_end > clock_timestamp() THEN c.window_end ELSE excluded.window_end END
   RETURNING scope, subject, used
 )
@@ -72,27 +79,70 @@ def count(warehouse: Warehouse, allowances: Sequence[Allowance], barred: Allowan
     The list ends with the one that refused. `barred`: an allowance that is not counted, but refuses where it is used
     up already. One statement: its locks last no longer than it takes.
     """
-    asked = [*allowances, *([] if barred is None else [barred])]
-    if not asked:
-        return []
-    values = {
-        "scopes": [one.scope for one in asked],
-        "subjects": [one.subject for one in asked],
-        "allowed": [one.allowed for one in asked],
-        "seconds": [one.seconds for one in asked],
-        "counted": [one is not barred for one in asked],
-    }
+    return count_all(warehouse, [(allowances, barred)])[0]
+
+
+def count_all(warehouse: Warehouse, asked: Sequence[Asked]) -> list[list[Counted]]:
+    """`count` several requests, to the result of one after the other, in some order.
+
+    One statement where all of them pass. Where they do not, those that share no subject with a refusing allowance are
+    one statement again, and each of the others its own.
+    """
     with warehouse.state_pool(GROUP).connection() as connection:
-        rows = {(row["scope"], row["subject"]): row for row in connection.execute(_COUNT, values)}
-    found = []
-    for allowance in asked:
-        row = rows[allowance.scope, allowance.subject]
-        used = row["before"] if row["used"] is None else row["used"]
-        over = row["before"] >= allowance.allowed or (row["used"] or 0) > allowance.allowed
-        if allowance is not barred or over:
-            shown = min(used, allowance.allowed)
-            found.append(Counted(allowance, shown, _whole(row["reset"], allowance), not over))
-    return sorted(found, key=lambda one: not one.within)
+        return _count_all(connection, asked)
+
+
+def _count_all(connection: Connection[dict[str, Any]], asked: Sequence[Asked]) -> list[list[Counted]]:
+    times: Counter[Allowance] = Counter()
+    for allowances, barred in asked:
+        times.update(allowances)
+        if barred is not None:
+            times[barred] += 0
+    if not times:
+        return [[] for _ in asked]
+    subjects = {(one.scope, one.subject) for one in times}
+    if len(subjects) < len(times):
+        # A limit that was changed between two of them.
+        return [_count_all(connection, [one])[0] for one in asked]
+    values = {
+        "scopes": [one.scope for one in times],
+        "subjects": [one.subject for one in times],
+        "allowed": [one.allowed for one in times],
+        "seconds": [one.seconds for one in times],
+        "times": list(times.values()),
+    }
+    rows = {(row["scope"], row["subject"]): row for row in connection.execute(_COUNT, values)}
+    over = {one for one in times if rows[one.scope, one.subject]["before"] + max(times[one], 1) > one.allowed}
+    if not over or len(asked) == 1:
+        return _told(asked, times, rows)
+    found: list[list[Counted] | None] = [None] * len(asked)
+    free = [place for place, (given, barred) in enumerate(asked) if not over.intersection([*given, barred])]
+    for place, one in zip(free, _count_all(connection, [asked[place] for place in free]) if free else [], strict=True):
+        found[place] = one
+    return [_count_all(connection, [asked[place]])[0] if one is None else one for place, one in enumerate(found)]
+
+
+def _told(
+    asked: Sequence[Asked], times: Mapping[Allowance, int], rows: Mapping[tuple[str, str], dict[str, Any]]
+) -> list[list[Counted]]:
+    """Return where each request stands after one statement for all: each has its own place in what was counted."""
+    met: Counter[Allowance] = Counter()
+    told = []
+    for allowances, barred in asked:
+        found = []
+        for allowance in [*allowances, *([] if barred is None else [barred])]:
+            row = rows[allowance.scope, allowance.subject]
+            counted = row["used"] is not None
+            if allowance is not barred:
+                met[allowance] += 1
+            used = row["used"] - times[allowance] + met[allowance] if counted else row["before"]
+            # Counted beyond what is allowed: a window that two began at once.
+            over = row["before"] >= allowance.allowed or (counted and used > allowance.allowed)
+            if allowance is not barred or over:
+                shown = min(used, allowance.allowed)
+                found.append(Counted(allowance, shown, _whole(row["reset"], allowance), not over))
+        told.append(sorted(found, key=lambda one: not one.within))
+    return told
 
 
 def standing(warehouse: Warehouse, allowance: Allowance) -> Counted:

@@ -66,15 +66,16 @@ class NewKey:
     requests_per_hour: int | None = None
 
 
-def keys_of_prefix(warehouse: Warehouse, prefix: str) -> list[Row]:
-    """Return the keys with a prefix, revoked and expired ones too, each with its user and the tier's entitlements.
+def keys_of_prefixes(warehouse: Warehouse, prefixes: Sequence[str]) -> list[Row]:
+    """Return the keys with these prefixes, revoked and expired ones too, each with its user and what the tier gives.
 
     Asked at the home where keys are revoked, so that a revocation is seen at the next request, wherever that comes in.
     """
     with warehouse.state_pool(GROUP).connection() as connection:
         return connection.execute(
-            f"SELECT {_KEY}, k.key_hash, {_USER} FROM api_keys k JOIN users u USING (user_id) WHERE k.prefix = %s",
-            (prefix,),
+            f"SELECT {_KEY}, k.key_hash, {_USER} FROM api_keys k JOIN users u USING (user_id)"
+            " WHERE k.prefix = ANY(%s::text[])",
+            (list(prefixes),),
         ).fetchall()
 
 

@@ -1,0 +1,44 @@
+"""Two servers over one database: the whole API with all that it asks of a caller, and bare routes with its queries.
+
+Bare is: FastAPI, the same functions that hold the queries, the same pool, the rows as JSON by orjson. No caller is
+asked for, nothing is counted, no parameter but the entity, no moment is agreed on, no correlation id, no ETag.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+import orjson
+from fastapi import FastAPI
+from fastapi.responses import Response
+
+from api import queries
+from signaldelta_assets.warehouse import PoolLimits, Warehouse
+
+PAGE = 100
+
+
+def bare() -> FastAPI:
+    """The bare routes: ``uvicorn --factory tests.benchmarks.served:bare``."""
+    limits = PoolLimits(int(os.environ["SIGNALDELTA_API_CONNECTIONS"]), wait_seconds=10)
+    warehouse = Warehouse(os.environ["SIGNALDELTA_DATABASE_URL"], limits=limits)
+    app = FastAPI(docs_url=None, redoc_url=None)
+
+    @app.get("/latest/{entity_id}")
+    def latest(entity_id: str) -> Response:
+        now = datetime.now(UTC)
+        with warehouse.read_pool().connection() as connection:
+            row = queries.latest_score(connection, entity_id, {}, now, now, queries.SCORE_COLUMNS)
+        return Response(orjson.dumps({"data": row}), media_type="application/json")
+
+    @app.get("/history/{entity_id}")
+    def history(entity_id: str) -> Response:
+        now = datetime.now(UTC)
+        with warehouse.read_pool().connection() as connection:
+            rows = queries.score_history_page(
+                connection, entity_id, {}, now, now, None, True, PAGE + 1, queries.SCORE_COLUMNS
+            )
+        return Response(orjson.dumps({"data": rows[:PAGE]}), media_type="application/json")
+
+    return app
