@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request
 from psycopg import Connection
-from pydantic import AfterValidator, AwareDatetime
 
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+
+from .moments import Moment
 
 
 def get_warehouse(request: Request) -> Warehouse:
@@ -48,11 +49,6 @@ def get_connection(warehouse: WarehouseOf) -> Iterator[Connection[dict[str, Any]
 Reading = Annotated[Connection[dict[str, Any]], Depends(get_connection, scope="function")]
 
 
-def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
 _EXAMPLE = "2024-06-03T14:30:00Z"
 AsOf = Annotated[
     Moment | None,
@@ -69,15 +65,20 @@ KnownAsOf = Annotated[
 Start = Annotated[Moment | None, Query(description="From this moment on (inclusive).", examples=[_EXAMPLE])]
 End = Annotated[Moment | None, Query(description="Before this moment (exclusive).", examples=["2025-01-01T00:00:00Z"])]
 EntityId = Annotated[
-    str | None, Query(description="Issuer CIK with 10 digits, or chain and contract address.", examples=["0000320193"])
+    str | None,
+    Query(
+        max_length=200,
+        description="Issuer CIK with 10 digits, or chain and contract address.",
+        examples=["0000320193"],
+    ),
 ]
 Hash = Annotated[str | None, Query(pattern="^[0-9a-f]{64}$", description="A SHA-256.", examples=["3f" * 32])]
 Order = Annotated[Literal["asc", "desc"], Query(description="By time; ties by id.", examples=["desc"])]
 
 
-def reads(*tables: str) -> dict[str, Any]:
-    """Return the route declaration that says which tables a route reads."""
-    return {"x-signaldelta": {"reads": list(tables)}}
+def reads(*tables: str, cached: bool = True) -> dict[str, Any]:
+    """Return the route declaration that says which tables a route reads, and that its answers have no ETag."""
+    return {"x-signaldelta": {"reads": list(tables)} | ({} if cached else {"cached": False})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,41 +53,52 @@ class Feed:
         most: int = 256,
         longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
-        self._read, self._every, self._most, self._longest = read, every_seconds, most, longest_seconds
+        self._read, self._every, self._most = read, every_seconds, most
+        self.longest_seconds = longest_seconds
         self._followed: Counter[str] = Counter()
         self._states: Mapping[str, State] = {}
         self._turned = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def require_room(self) -> None:
-        """Raise the problem (503) where as many follow as may: before the stream begins, or it could not be told."""
+    @contextmanager
+    def room(self, key: str) -> Iterator[None]:
+        """Hold a place among those who follow. Raises the problem (503) where as many follow as may.
+
+        For an `async` dependency of the route: entered before the stream begins, where a refusal can still be told, and
+        left when the request ends. A generator whose reader has left may wait long for the garbage collector.
+        """
         if self._followed.total() >= self._most:
             words = f"{self._most} streams are open, as many as may be: ask again, or poll"
             raise ProblemError(503, "too-many-streams", words, headers={"Retry-After": "10"})
-
-    async def follow(self, key: str, seen: str | None = None) -> AsyncIterator[ServerSentEvent]:
-        """Yield the state of `key` now, unless it is the one `seen` (Last-Event-ID), and then each new one."""
         self._followed[key] += 1
-        if self._task is None or self._task.done():
-            self._states = {}
-            self._task = asyncio.create_task(self._turn())
-        yield ServerSentEvent(retry=_AGAIN_MILLISECONDS)
         try:
-            until = asyncio.get_running_loop().time() + self._longest
-            while True:
-                turned, state = self._turned, self._states.get(key)
-                if state is not None and state.version != seen:
-                    seen = state.version
-                    yield ServerSentEvent(data=dict(state.document), event=state.event, id=seen)
-                if state is not None and state.final:
-                    return
-                await asyncio.wait_for(turned.wait(), until - asyncio.get_running_loop().time())
-        except TimeoutError:
-            return
+            yield
         finally:
             self._followed[key] -= 1
             if self._followed[key] <= 0:
                 del self._followed[key]
+
+    async def follow(self, key: str, seen: str | None = None) -> AsyncIterator[ServerSentEvent]:
+        """Yield the state of `key` now, unless it is the one `seen` (Last-Event-ID), and then each new one.
+
+        Within `room(key)`: outside of any, nobody reads for it.
+        """
+        if self._task is None or self._task.done():
+            self._states = {}
+            self._task = asyncio.create_task(self._turn())
+        yield ServerSentEvent(retry=_AGAIN_MILLISECONDS)
+        until = asyncio.get_running_loop().time() + self.longest_seconds
+        while True:
+            turned, state = self._turned, self._states.get(key)
+            if state is not None and state.version != seen:
+                seen = state.version
+                yield ServerSentEvent(data=dict(state.document), event=state.event, id=seen)
+            if state is not None and state.final:
+                return
+            try:
+                await asyncio.wait_for(turned.wait(), until - asyncio.get_running_loop().time())
+            except TimeoutError:
+                return
 
     async def _turn(self) -> None:
         while self._followed:

@@ -154,6 +154,25 @@ REVOKE ALL ON FUNCTION signaldelta.make_partition(text, text), signaldelta.attac
   signaldelta.ensure_partitions(text, date, date) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION signaldelta.ensure_partitions(text, date, date) TO signaldelta_app;
 
+CREATE TABLE signaldelta.alert_deliveries (
+	alert_id TEXT NOT NULL,
+	event TEXT NOT NULL CONSTRAINT ck_alert_deliveries_event CHECK (event in ('opened','worsened','closed')),
+	channel TEXT NOT NULL,
+	severity TEXT NOT NULL,
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	attempts INTEGER DEFAULT '0' NOT NULL,
+	next_attempt_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	claimed_until TIMESTAMP WITH TIME ZONE,
+	delivered_at TIMESTAMP WITH TIME ZONE,
+	given_up_at TIMESTAMP WITH TIME ZONE,
+	last_error TEXT,
+	CONSTRAINT pk_alert_deliveries PRIMARY KEY (alert_id, event, channel)
+);
+
+COMMENT ON TABLE signaldelta.alert_deliveries IS 'Which messages of alerts each webhook has taken, is still to take, or did not take within a day.';
+
+CREATE INDEX ix_alert_deliveries_channel_next_attempt_at ON signaldelta.alert_deliveries (channel, next_attempt_at) WHERE delivered_at IS NULL AND given_up_at IS NULL;
+
 CREATE TABLE signaldelta.cascade_classifications (
 	classification_id TEXT NOT NULL,
 	entity_id TEXT NOT NULL,
@@ -1379,6 +1398,7 @@ CREATE TRIGGER backtest_metrics_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON si
 REVOKE ALL ON ALL TABLES IN SCHEMA signaldelta FROM signaldelta_app, signaldelta_replication;
 GRANT USAGE ON SCHEMA signaldelta TO signaldelta_app, signaldelta_replication;
 GRANT SELECT ON ALL TABLES IN SCHEMA signaldelta TO signaldelta_app, signaldelta_replication;
+GRANT INSERT, UPDATE, DELETE ON signaldelta.alert_deliveries TO signaldelta_app;
 GRANT INSERT ON signaldelta.cascade_classifications TO signaldelta_app;
 GRANT INSERT ON signaldelta.cascade_events TO signaldelta_app;
 GRANT INSERT ON signaldelta.cascade_outcomes TO signaldelta_app;
@@ -1470,4 +1490,4 @@ $$;
 CREATE TABLE public.alembic_version (
 	version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO public.alembic_version VALUES ('0015');
+INSERT INTO public.alembic_version VALUES ('0016');

@@ -18,6 +18,7 @@ from . import (
     signals,
     snapshots,
     users,
+    watchlist,
 )
 
 # By domain; within one, paths that take any name come last.
@@ -36,6 +37,7 @@ V2 = (
     collectors.router,
     explain.router,
     users.router,
+    watchlist.router,
 )
 ROOT = (health.router,)
 

@@ -12,6 +12,7 @@ from .. import paging, queries
 from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import Reading, reads
+from ..names import FeedName, Upstream
 from ..problems import not_found, responses
 from ..schemas.base import Meta
 from ..schemas.results import CollectorFreshness, CollectorList, Refusal, RefusalPage
@@ -43,8 +44,8 @@ def list_collectors(request: Request, connection: Reading) -> Response:
 def list_refusals(
     request: Request,
     connection: Reading,
-    upstream: str,
-    feed: str,
+    upstream: Upstream,
+    feed: FeedName,
     open_only: Annotated[bool, Query(alias="open", description="Only what still stands refused.", examples=[True])] = (
         False
     ),

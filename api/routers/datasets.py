@@ -13,6 +13,7 @@ from .. import paging, queries
 from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import Reading, Viewing, reads
+from ..names import DatasetName
 from ..paging import pinned_moment
 from ..problems import not_found, responses
 from ..schemas.base import Meta
@@ -66,7 +67,7 @@ def list_datasets(
     openapi_extra=reads("labeled_event_datasets"),
     summary="One dataset",
 )
-def get_dataset(request: Request, connection: Reading, dataset: str) -> Response:
+def get_dataset(request: Request, connection: Reading, dataset: DatasetName) -> Response:
     """One dataset by id or hash; it never changes."""
     row = _dataset(connection, dataset)
     return answer(request, Dataset.model_validate(row), immutable=True)
@@ -82,7 +83,7 @@ def get_dataset(request: Request, connection: Reading, dataset: str) -> Response
 def list_dataset_members(
     request: Request,
     connection: Reading,
-    dataset: str,
+    dataset: DatasetName,
     limit: paging.Limit = 100,
     cursor: paging.CursorText = None,
 ) -> Response:
@@ -108,8 +109,8 @@ def list_dataset_members(
 def diff_datasets(
     request: Request,
     connection: Reading,
-    first: str,
-    second: str,
+    first: DatasetName,
+    second: DatasetName,
     limit: paging.Limit = 100,
     cursor: paging.CursorText = None,
 ) -> Response:

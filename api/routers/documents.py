@@ -13,6 +13,7 @@ from ..auth import require_tier
 from ..caching import answer, answer_bytes
 from ..dependencies import Reading, reads
 from ..files import MANIFEST_RESPONSES
+from ..names import DocumentHash
 from ..problems import not_found, responses
 from ..schemas.base import Meta
 from ..schemas.results import DocumentPage, DocumentSummary
@@ -51,7 +52,7 @@ def list_documents(
     openapi_extra=_READS,
     summary="One document",
 )
-def get_document(request: Request, connection: Reading, document_hash: str) -> Response:
+def get_document(request: Request, connection: Reading, document_hash: DocumentHash) -> Response:
     """The canonical JSON (RFC 8785) whose SHA-256 is the document's name."""
     row = queries.document(connection, document_hash)
     if row is None:

@@ -30,6 +30,7 @@ from .jobs import answered, refused, taken
 router = APIRouter(dependencies=[require_tier("free")])
 _READS = reads("jobs", "users", "tier_entitlements", "api_keys")
 _SPEC = reads("documents", "backtest_snapshots", "labeled_event_datasets", "backtest_runs", "hypothesis_trials")
+_TAKEN = responses(409) | {200: {"model": Job, "description": "The job that was filed before."}}
 _FILED = "Location names the job; 200 with the job that is there for an Idempotency-Key that was used with this input, "
 _FILED += "and, without a key, for equal input of one's own that is under way."
 Key = Annotated[
@@ -70,7 +71,7 @@ def _invalid(errors: list[FieldError]) -> ProblemError:
     "/backtests",
     response_model=Job,
     status_code=202,
-    responses=responses(409),
+    responses=_TAKEN,
     openapi_extra=_SPEC,
     tags=["backtests"],
     summary="File a backtest",
@@ -105,7 +106,7 @@ def check_backtest(connection: Reading, spec: BacktestRequest) -> Response:
     "/backtests/snapshots",
     response_model=Job,
     status_code=202,
-    responses=responses(409),
+    responses=_TAKEN,
     openapi_extra=_READS,
     tags=["backtests"],
     summary="File a snapshot",
@@ -122,7 +123,7 @@ def file_snapshot(filed: FilingOf, wanted: SnapshotRequest) -> Response:
     dependencies=[require_feature("rescores")],
     response_model=Job,
     status_code=202,
-    responses=responses(409),
+    responses=_TAKEN,
     openapi_extra=_READS,
     tags=["signals"],
     summary="File a re-score",
@@ -138,7 +139,7 @@ def file_rescore(filed: FilingOf, wanted: RescoreRequest) -> Response:
     dependencies=[require_admin()],
     response_model=Job,
     status_code=202,
-    responses=responses(409),
+    responses=_TAKEN,
     openapi_extra=_READS,
     tags=["platform"],
     summary="File a backfill",
@@ -153,7 +154,7 @@ def file_backfill(filed: FilingOf, wanted: BackfillRequest) -> Response:
     "/platform/jobs/llm-answers",
     response_model=Job,
     status_code=202,
-    responses=responses(409),
+    responses=_TAKEN,
     openapi_extra=reads("jobs", "llm_fallback_chain", "users", "tier_entitlements", "api_keys"),
     tags=["platform"],
     summary="File a question for an offsite model",

@@ -186,12 +186,14 @@ def _feed(request: Request) -> Feed:
     return feed
 
 
-async def _followed(request: Request, principal: PrincipalOf, warehouse: WarehouseOf, job_id: JobId) -> str:
+async def _followed(
+    request: Request, principal: PrincipalOf, warehouse: WarehouseOf, job_id: JobId
+) -> AsyncIterator[str]:
     """The id of a job that may be followed: told before the stream begins, for then no status can be told any more."""
     row = await run_in_threadpool(store.get, warehouse, job_id)
     _seen(row, principal, "job", job_id)
-    _feed(request).require_room()
-    return job_id
+    with _feed(request).room(job_id):
+        yield job_id
 
 
 @router.get(

@@ -12,6 +12,7 @@ from .. import paging, queries
 from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import AsOf, End, Hash, KnownAsOf, Order, Start, Viewing, reads
+from ..names import EntityName
 from ..paging import pinned_moment
 from ..pointintime import Clocks
 from ..problems import not_found, responses
@@ -76,7 +77,7 @@ def get_score(
     request: Request,
     view: Viewing,
     models: Models,
-    entity_id: str,
+    entity_id: EntityName,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
 ) -> Response:
@@ -99,7 +100,7 @@ def list_score_history(
     request: Request,
     view: Viewing,
     models: Models,
-    entity_id: str,
+    entity_id: EntityName,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
     start: Start = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -12,12 +11,14 @@ from .. import paging, queries
 from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import Reading, reads
+from ..moments import CalendarDay
+from ..names import EntityName
 from ..problems import not_found, responses
 from ..schemas.base import Meta
 from ..schemas.evidence import Security, SecurityPage, SecuritySummary
 
 AsOf = Annotated[
-    date | None,
+    CalendarDay | None,
     Query(
         description="A day in New York: identifiers as they held on it. Without it, all of them.",
         examples=["2022-01-31"],
@@ -40,9 +41,11 @@ def list_securities(
     q: Annotated[
         str | None, Query(max_length=100, description="Part of a present or former name or ticker.", examples=["apple"])
     ] = None,
-    ticker: Annotated[str | None, Query(description="A present or former ticker, exactly.", examples=["AAPL"])] = None,
+    ticker: Annotated[
+        str | None, Query(max_length=200, description="A present or former ticker, exactly.", examples=["AAPL"])
+    ] = None,
     cik: Annotated[str | None, Query(pattern="^[0-9]{10}$", examples=["0000320193"])] = None,
-    asset_class: Annotated[str | None, Query(examples=["equity"])] = None,
+    asset_class: Annotated[str | None, Query(max_length=200, examples=["equity"])] = None,
     as_of: AsOf = None,
     limit: paging.Limit = 100,
     cursor: paging.CursorText = None,
@@ -69,7 +72,7 @@ def list_securities(
     openapi_extra=reads("securities", "security_identifiers"),
     summary="One security",
 )
-def get_security(request: Request, connection: Reading, entity_id: str, as_of: AsOf = None) -> Response:
+def get_security(request: Request, connection: Reading, entity_id: EntityName, as_of: AsOf = None) -> Response:
     """One security with its dated identifiers, former ones included; with `as_of`, those that held on that day."""
     row = queries.security(connection, entity_id)
     if row is None:

@@ -12,6 +12,7 @@ from .. import paging, queries
 from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import AsOf, End, EntityId, Hash, KnownAsOf, Order, Start, Viewing, reads
+from ..names import EventId
 from ..paging import pinned_moment
 from ..pointintime import Basis, Clocks, choose_basis, choose_definitions, revisions_available, signals_page
 from ..problems import not_found, responses
@@ -55,8 +56,8 @@ def list_signals(
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
     entity_id: EntityId = None,
-    signal_id: Annotated[str | None, Query(examples=["S001"])] = None,
-    family: Annotated[str | None, Query(examples=["F01"])] = None,
+    signal_id: Annotated[str | None, Query(max_length=200, examples=["S001"])] = None,
+    family: Annotated[str | None, Query(max_length=200, examples=["F01"])] = None,
     start: Start = None,
     end: End = None,
     latency_model: LatencyModelParameter = None,
@@ -117,7 +118,7 @@ def list_signals(
 def get_signal(
     request: Request,
     view: Viewing,
-    event_id: str,
+    event_id: EventId,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
     latency_model: LatencyModelParameter = None,

@@ -14,6 +14,7 @@ from ..auth import require_feature, require_tier
 from ..caching import answer, answer_bytes
 from ..dependencies import Reading, StoreOf, Viewing, reads
 from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, names, send
+from ..names import FileHash, SnapshotName
 from ..paging import pinned_moment
 from ..problems import not_found, responses
 from ..schemas.base import Meta
@@ -49,7 +50,7 @@ def list_snapshots(
 @router.get(
     "/{snapshot}", response_model=Snapshot, responses=responses(404), openapi_extra=_READS, summary="One snapshot"
 )
-def get_snapshot(request: Request, connection: Reading, snapshot: str) -> Response:
+def get_snapshot(request: Request, connection: Reading, snapshot: SnapshotName) -> Response:
     """One snapshot with its manifest, by id or hash."""
     row = _snapshot(connection, snapshot)
     return answer(request, Snapshot.model_validate(row), immutable=True)
@@ -62,7 +63,7 @@ def get_snapshot(request: Request, connection: Reading, snapshot: str) -> Respon
     openapi_extra=_READS,
     summary="Manifest of a snapshot",
 )
-def get_snapshot_manifest(request: Request, connection: Reading, snapshot: str) -> Response:
+def get_snapshot_manifest(request: Request, connection: Reading, snapshot: SnapshotName) -> Response:
     """The manifest, byte for byte as it was hashed (RFC 8785 canonical JSON)."""
     row = _snapshot(connection, snapshot)
     return answer_bytes(request, bytes(row["manifest_canonical"]), immutable=True)
@@ -77,7 +78,7 @@ def get_snapshot_manifest(request: Request, connection: Reading, snapshot: str) 
     summary="Download a part",
 )
 def download_snapshot_part(
-    request: Request, connection: Reading, store: StoreOf, snapshot: str, file_hash: str
+    request: Request, connection: Reading, store: StoreOf, snapshot: SnapshotName, file_hash: FileHash
 ) -> Response:
     """A part of the snapshot by the SHA-256 of its bytes, checked before it is sent; Range is honoured."""
     row = queries.snapshot(connection, snapshot)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,45 +12,20 @@ from pydantic import BaseModel
 
 from signaldelta_assets.warehouse.stores import users
 
-from ..auth import KeyText, Principal, PrincipalOf, client_address, make_key, require_tier
-from ..auth.access import seen_of
+from ..auth import KeyText, PrincipalOf, make_key, require_tier
+from ..changing import NO_STORE, actor_of, changing, user_of
 from ..dependencies import WarehouseOf, reads
 from ..problems import FieldError, ProblemError, not_found, responses
 from ..schemas.users import Key, KeyList, KeyRequest, Me, NewKey, RotationRequest
 
 router = APIRouter(prefix="/users", tags=["users"], dependencies=[require_tier("free")])
-_ME = reads("users", "tier_entitlements", "api_keys")
-_KEYS = reads("users", "tier_entitlements", "api_keys", "user_activity")
-# Neither a key nor who has which belongs into any cache.
-_NO_STORE = {"Cache-Control": "no-store"}
+_ME = reads("users", "tier_entitlements", "api_keys", cached=False)
+_KEYS = reads("users", "tier_entitlements", "api_keys", "user_activity", cached=False)
 KeyId = Annotated[str, PathParameter(pattern="^[0-9A-Z]{26}$", examples=["01HZFNS0V0QJ5Y8T1J3M8Z6K4D"])]
-_STATUS = {"key-limit": 403, "no-user": 403, "key-scopes": 403}
-
-
-def _user_of(principal: Principal) -> str:
-    if principal.user_id is None:
-        raise ProblemError(409, "open-access", "There are no users where access is open: keys belong to users.")
-    return principal.user_id
-
-
-def _actor(request: Request, principal: Principal) -> users.Actor:
-    detail = {"by": principal.by, "address": client_address(request.scope), "outcome": "done"}
-    return users.Actor(principal.user_id, detail | ({"key": principal.key_id} if principal.key_id else {}))
-
-
-@contextmanager
-def _changing(request: Request) -> Iterator[None]:
-    """Where the change is made its note is in the log with it; where it is refused the middleware notes it."""
-    try:
-        yield
-    except users.RefusedChangeError as error:
-        seen_of(request.scope).reason = error.reason
-        raise ProblemError(_STATUS.get(error.reason, 409), error.reason, str(error)) from error
-    seen_of(request.scope).noted = True
 
 
 def _answer(model: BaseModel, status: int = 200) -> Response:
-    return JSONResponse(model.model_dump(mode="json"), status, headers=_NO_STORE)
+    return JSONResponse(model.model_dump(mode="json"), status, headers=NO_STORE)
 
 
 def _new(row: dict[str, Any], made: KeyText) -> Response:
@@ -84,7 +57,7 @@ def list_keys(
     ] = None,
 ) -> Response:
     """Own keys, revoked and expired ones too, newest first; never their secrets, which nobody has."""
-    rows = users.list_keys(warehouse, _user_of(principal), prefix)
+    rows = users.list_keys(warehouse, user_of(principal), prefix)
     return _answer(KeyList(data=[Key.model_validate(row) for row in rows]))
 
 
@@ -109,8 +82,8 @@ def create_key(request: Request, principal: PrincipalOf, warehouse: WarehouseOf,
         raise ProblemError(422, "invalid-request", f"body.expires_at: expected {words}", [error])
     made = make_key()
     key = users.NewKey(made.prefix, made.key_hash, wanted.name, scopes, wanted.expires_at, wanted.requests_per_hour)
-    with _changing(request):
-        row = users.create_key(warehouse, _user_of(principal), key, _actor(request, principal))
+    with changing(request):
+        row = users.create_key(warehouse, user_of(principal), key, actor_of(request, principal))
     return _new(row, made)
 
 
@@ -130,12 +103,14 @@ def rotate_key(
     wanted: RotationRequest | None = None,
 ) -> Response:
     """A new key in the place of this one, with its name, scopes and expiry; the old one works for the overlap."""
-    made, user_id = make_key(), _user_of(principal)
+    made, user_id = make_key(), user_of(principal)
     overlap = (wanted or RotationRequest()).overlap_seconds
-    with _changing(request):
+    with changing(request):
         key = users.NewKey(made.prefix, made.key_hash, "", ())
         allowed = sorted(principal.scopes - (set() if principal.is_admin else {"admin"}))
-        row = users.rotate_key(warehouse, user_id, api_key_id, key, overlap, _actor(request, principal), scopes=allowed)
+        row = users.rotate_key(
+            warehouse, user_id, api_key_id, key, overlap, actor_of(request, principal), scopes=allowed
+        )
         if row is None:
             raise not_found("API key", api_key_id)
     return _new(row, made)
@@ -151,8 +126,8 @@ def rotate_key(
 )
 def revoke_key(request: Request, principal: PrincipalOf, warehouse: WarehouseOf, api_key_id: KeyId) -> Response:
     """Ends the key at once, in every process: the next request with it is refused."""
-    with _changing(request):
-        actor = _actor(request, principal)
-        if not users.revoke_key(warehouse, api_key_id, actor, user_id=_user_of(principal)):
+    with changing(request):
+        actor = actor_of(request, principal)
+        if not users.revoke_key(warehouse, api_key_id, actor, user_id=user_of(principal)):
             raise not_found("API key", api_key_id)
     return Response(status_code=204)

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, field_validator, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, StrictBool, field_validator, model_validator
 
-from .base import Count, Document, Meta, Schema, Sha256, Text, Time, Ulid
+from .base import Count, Document, Meta, Schema, Sha256, Text, Time, Ulid, Whole
 
 _HASH = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of a stored one.", examples=["3f" * 32])
 LONGEST_BACKFILL = timedelta(days=3660)
 LONGEST_RESCORE = timedelta(days=92)
 State = Literal["queued", "launched", "running", "complete", "failed", "canceled"]
 KindName = Literal["backtest", "snapshot", "backfill", "rescore", "llm_answer"]
+
+
+def _texts(given: Any) -> Iterator[str]:
+    """Yield every text within what was sent, names of fields too."""
+    if isinstance(given, str):
+        yield given
+    elif isinstance(given, dict):
+        for name, value in given.items():
+            yield from _texts(name)
+            yield from _texts(value)
+    elif isinstance(given, list):
+        for value in given:
+            yield from _texts(value)
 
 
 class _Request(Schema):
@@ -24,7 +38,7 @@ class _Request(Schema):
     @model_validator(mode="before")
     @classmethod
     def _storable(cls, given: Any) -> Any:
-        if "\x00" in str(given) or "\\x00" in repr(given):
+        if any("\x00" in text for text in _texts(given)):
             raise ValueError("no text may hold the character U+0000")
         return given
 
@@ -54,10 +68,10 @@ class SnapshotRequest(_Request):
     """A quarter (its first day) with the quarters before it, or any days; one of both."""
 
     quarter: date | None = Field(None, description="First day of a quarter.", examples=["2025-04-01"])
-    quarters: int = Field(4, ge=1, le=80, description="Quarters in it, the named one the last.", examples=[4])
+    quarters: Whole = Field(4, ge=1, le=80, description="Quarters in it, the named one the last.", examples=[4])
     first: date | None = Field(None, description="First day, where no quarter is named.", examples=[None])
     last: date | None = Field(None, description="Last day, included.", examples=[None])
-    include_interpolated: bool = Field(False, description="Labels of interpolated time too.", examples=[False])
+    include_interpolated: StrictBool = Field(False, description="Labels of interpolated time too.", examples=[False])
 
     @field_validator("quarter")
     @classmethod
@@ -127,7 +141,7 @@ class AnswerRequest(_Request):
     use_case: str = Field(pattern="^[a-z0-9_]{1,60}$", examples=["deep_research"])
     system: str = Field("", max_length=50_000, examples=["Answer from the text alone."])
     messages: list[Turn] = Field(min_length=1, max_length=100)
-    max_tokens: int = Field(1024, ge=1, le=32_000, examples=[1024])
+    max_tokens: Whole = Field(1024, ge=1, le=32_000, examples=[1024])
 
     @field_validator("messages")
     @classmethod

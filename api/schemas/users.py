@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from .base import Schema, Text, Time, Ulid
+from ..moments import Moment
+from .base import Entity, Meta, Schema, Text, Time, Ulid, Whole
 
 Scope = Literal["read", "write", "admin"]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=3, examples=[["read"]])]
@@ -67,10 +68,10 @@ class KeyRequest(Schema):
     name: Printable
     scopes: Scopes = Field(default=["read"])
     expires_at: Annotated[
-        AwareDatetime | None, Field(description="None: until revoked.", examples=["2030-01-01T00:00:00Z"])
+        Moment | None, Field(description="None: until revoked.", examples=["2030-01-01T00:00:00Z"])
     ] = None
     requests_per_hour: Annotated[
-        int | None, Field(ge=1, le=1_000_000, description="Less than the tier gives.", examples=[50])
+        Whole | None, Field(ge=1, le=1_000_000, description="Less than the tier gives.", examples=[50])
     ] = None
 
 
@@ -79,4 +80,27 @@ class RotationRequest(Schema):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds()), examples=[3600])] = 86_400
+    overlap_seconds: Annotated[Whole, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds()), examples=[3600])] = 86_400
+
+
+class WatchlistItem(Schema):
+    """An entity that the user follows."""
+
+    entity_id: Entity
+    note: Annotated[str | None, Field(examples=["after the split"])]
+    added_at: Time
+
+
+class WatchlistPage(Schema):
+    """What the user follows, by entity_id."""
+
+    data: list[WatchlistItem]
+    meta: Meta
+
+
+class WatchRequest(Schema):
+    """What to remember with it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: Annotated[str | None, Field(max_length=500, pattern=r"^[^\x00]*$", examples=["after the split"])] = None

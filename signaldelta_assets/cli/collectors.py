@@ -34,7 +34,7 @@ def _opened() -> Iterator[tuple[Settings, Warehouse]]:
     from signaldelta_assets.settings import load_settings
     from signaldelta_assets.warehouse import open_warehouse
 
-    from .main import refusals
+    from .refusing import refusals
 
     settings = load_settings()
     with refusals(), open_warehouse(settings) as warehouse:

@@ -27,7 +27,7 @@ def _opened() -> Iterator[Warehouse]:
     from signaldelta_assets.settings import load_settings
     from signaldelta_assets.warehouse import open_warehouse
 
-    from .main import refusals
+    from .refusing import refusals
 
     with refusals(), open_warehouse(load_settings()) as warehouse:
         yield warehouse

@@ -5,7 +5,15 @@ room within with a face of its own, is the one thing whose answers are kept to b
 decides a signal, a label, a score or a run. Those rooms may not import this one, nor the vendors' clients.
 """
 
-from .explain import Asker, Explanation, explain_score, explain_term
+from .explain import (
+    Asker,
+    Explanation,
+    ExplanationStream,
+    explain_score,
+    explain_term,
+    stream_score,
+    stream_term,
+)
 from .facts import Fact, Facts, UnknownTermError, known_terms
 from .gateway import FAILURES, Gateway, LLMStream, open_gateway
 from .types import (
@@ -29,6 +37,7 @@ __all__ = [
     "BecomesJobError",
     "BudgetExceededError",
     "Explanation",
+    "ExplanationStream",
     "Fact",
     "Facts",
     "Gateway",
@@ -46,4 +55,6 @@ __all__ = [
     "explain_term",
     "known_terms",
     "open_gateway",
+    "stream_score",
+    "stream_term",
 ]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from .facts import Facts, score_facts, term_facts
-from .gateway import Gateway
+from .gateway import Gateway, LLMStream
 from .grounding import ungrounded
-from .types import LlmError, LLMRequest, Message
+from .types import LlmError, LLMRequest, LLMResponse, Message
 
 USE_CASE = "explain"
 _SYSTEM = (
@@ -22,6 +23,10 @@ _SYSTEM = (
 _MOST_TOKENS = 300
 # A reader waits, and no handler of the API may block for more than 5 s: after this the plain sentence is shown.
 _DEADLINE_SECONDS = 4.0
+# Who is told sentence by sentence waits for the next one, not for all.
+_STREAM_SECONDS = 30.0
+# Where a sentence has certainly ended: what follows it has begun.
+_SENTENCE = re.compile(r"[.!?][\"”’)]*\s")
 
 log = logging.getLogger(__name__)
 
@@ -63,26 +68,113 @@ def explain_score(stored: Mapping[str, Any], gateway: Gateway | None = None, ask
     return _told(score_facts(stored), gateway, asker or Asker())
 
 
-def _told(facts: Facts, gateway: Gateway | None, asker: Asker) -> Explanation:
-    if gateway is None:
-        return Explanation(facts, facts.sentence, "template", None, "off", "no gateway")
-    request = LLMRequest(
+def stream_term(term: str, gateway: Gateway | None = None, asker: Asker | None = None) -> ExplanationStream:
+    """Explain a term sentence by sentence. Raises `UnknownTermError`, before any model is asked."""
+    return ExplanationStream(term_facts(term), gateway, asker or Asker())
+
+
+def stream_score(
+    stored: Mapping[str, Any], gateway: Gateway | None = None, asker: Asker | None = None
+) -> ExplanationStream:
+    """Explain a stored score, as `explain_score` takes it, sentence by sentence."""
+    return ExplanationStream(score_facts(stored), gateway, asker or Asker())
+
+
+class ExplanationStream:
+    """Sentences of a model as they come, each held against the facts before it is given; then `explanation`.
+
+    Between them None, whenever the model has said something and no sentence is whole yet: there one may leave.
+
+    A sentence with a figure of its own ends the asking, and so does a model that fails: `explanation` is the template
+    then, to be shown instead of what came. Iterate it once; close it where it is left early, and what was not said is
+    not paid for.
+    """
+
+    def __init__(self, facts: Facts, gateway: Gateway | None, asker: Asker) -> None:
+        self.facts = facts
+        self.explanation: Explanation | None = None
+        self._sentences = self._spoken(gateway, asker)
+
+    def __iter__(self) -> Iterator[str | None]:
+        return self._sentences
+
+    def close(self) -> None:
+        """End the asking."""
+        self._sentences.close()
+
+    def _spoken(self, gateway: Gateway | None, asker: Asker) -> Generator[str | None, None, None]:
+        if gateway is None:
+            self.explanation = _without(self.facts)
+            return
+        try:
+            with gateway.stream(_request(self.facts, asker, _STREAM_SECONDS)) as stream:
+                said = ""
+                for sentence in _whole_sentences(stream):
+                    if sentence is None:
+                        yield None
+                        continue
+                    if ungrounded(said + sentence, self.facts.text):
+                        self.explanation = _made_up(self.facts, said + sentence, stream)
+                        return
+                    said += sentence
+                    yield sentence
+        except LlmError as error:
+            self.explanation = Explanation(self.facts, self.facts.sentence, "template", None, error.code, str(error))
+            return
+        answered = stream.response
+        assert answered is not None
+        if answered.declined:
+            self.explanation = Explanation(
+                self.facts, self.facts.sentence, "template", answered.model, "failed", f"{answered.route_id}: declined"
+            )
+            return
+        self.explanation = Explanation(self.facts, said.strip(), "model", answered.model)
+
+
+def _whole_sentences(pieces: Iterable[str]) -> Iterator[str | None]:
+    """Return the sentences of a text that comes in pieces, the last as it is, and None after each piece."""
+    waiting = ""
+    for piece in pieces:
+        waiting += piece
+        while (end := _SENTENCE.search(waiting)) is not None:
+            yield waiting[: end.end()]
+            waiting = waiting[end.end() :]
+        yield None
+    if waiting:
+        yield waiting
+
+
+def _request(facts: Facts, asker: Asker, seconds: float) -> LLMRequest:
+    return LLMRequest(
         USE_CASE,
         _SYSTEM,
         (Message("user", facts.text),),
         _MOST_TOKENS,
         user_id=asker.user_id,
         tier=asker.tier,
-        deadline_seconds=_DEADLINE_SECONDS,
+        deadline_seconds=seconds,
     )
+
+
+def _without(facts: Facts) -> Explanation:
+    return Explanation(facts, facts.sentence, "template", None, "off", "no gateway")
+
+
+def _made_up(facts: Facts, text: str, answer: LLMResponse | LLMStream) -> Explanation:
+    """The template, and a line in the log: how many figures, not which, for an answer may repeat what was asked."""
+    found = ungrounded(text, facts.text)
+    detail = f"{answer.route_id}: {len(found)} figures of the answer are not in the facts"
+    log.warning("explanation by %s refused (usage %s)", detail, answer.usage_id)
+    return Explanation(facts, facts.sentence, "template", answer.model, "figures", detail)
+
+
+def _told(facts: Facts, gateway: Gateway | None, asker: Asker) -> Explanation:
+    if gateway is None:
+        return _without(facts)
     try:
-        answer = gateway.complete(request)
+        answer = gateway.complete(_request(facts, asker, _DEADLINE_SECONDS))
     except LlmError as error:
         return Explanation(facts, facts.sentence, "template", None, error.code, str(error))
-    made_up = ungrounded(answer.text, facts.text)
-    if made_up:
-        # How many, not which: an answer may repeat a prompt, and prompts are not logged.
-        detail = f"{answer.route_id}: {len(made_up)} figures of the answer are not in the facts"
-        log.warning("explanation by %s refused (usage %s)", detail, answer.usage_id)
-        return Explanation(facts, facts.sentence, "template", answer.model, "figures", detail)
+    if ungrounded(answer.text, facts.text):
+        return _made_up(facts, answer.text, answer)
     return Explanation(facts, answer.text.strip(), "model", answer.model)

@@ -25,6 +25,7 @@ from signaldelta_assets.warehouse.stores.routing import Usage
 
 from .clients import CallFailed, Client, Clients, Spoken
 from .types import (
+    DECLINES,
     Answer,
     BecomesJobError,
     LLMRequest,
@@ -51,7 +52,6 @@ FAILURES: Mapping[str, Literal["again", "next", "end"]] = {
     "refused": "end",  # any other status of 400 and up: the question itself is refused
     "declined": "end",  # the model answered that it will not
 }
-_DECLINES = frozenset({"refusal", "content_filter"})
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 8.0
 # Who asks for more than this is not waited for: the next route is asked.
 _LONGEST_RETRY_AFTER_SECONDS = 30.0
@@ -259,7 +259,7 @@ class Gateway:
             len(answer.text.encode()) if told[1] is None else told[1],
         )
         # Of a stream it is known at its end only, when it has been said.
-        outcome = "declined" if answer.stop_reason in _DECLINES else "ok"
+        outcome = "declined" if answer.stop_reason in DECLINES else "ok"
         error = "tokens not told: charged at their most" if None in told else None
         row = self._log(call, told, call.route.cost(*used), outcome, error)
         return LLMResponse(
@@ -322,6 +322,21 @@ class LLMStream:
         self._over = False
         self.response: LLMResponse | None = None
 
+    @property
+    def route_id(self) -> str:
+        """The route that answers."""
+        return self._call.route.route_id
+
+    @property
+    def model(self) -> str:
+        """The model that says it answers, that of the route until it says so."""
+        return self._spoken.told.model or self._call.route.model
+
+    @property
+    def usage_id(self) -> str:
+        """The row of `llm_usage_log`, written at the end."""
+        return self._call.row.usage_id
+
     def __iter__(self) -> Iterator[str]:
         return self
 
@@ -369,7 +384,7 @@ class LLMStream:
 
 
 def _unless_declined(answer: Answer) -> None:
-    if answer.stop_reason in _DECLINES:
+    if answer.stop_reason in DECLINES:
         raise CallFailed(
             "declined", f"it declined ({answer.stop_reason})", sent=True,
             input_tokens=answer.input_tokens, output_tokens=answer.output_tokens,

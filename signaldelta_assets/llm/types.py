@@ -11,6 +11,8 @@ from signaldelta_assets.errors import DocumentError, SignalDeltaError
 
 Protocol = Literal["openai", "anthropic"]
 PROTOCOLS: tuple[Protocol, ...] = ("openai", "anthropic")
+# Why an answer ended where the model, or its vendor, will not give one.
+DECLINES = frozenset({"refusal", "content_filter"})
 _MILLION = Decimal(1_000_000)
 # What a chat template puts around a message, generously.
 _TOKENS_AROUND = 32
@@ -147,6 +149,11 @@ class LLMResponse:
     usage_id: str
     skipped: tuple[Skipped, ...] = ()
     failed: tuple[str, ...] = ()
+
+    @property
+    def declined(self) -> bool:
+        """Whether a stream ended because the model will not answer; of a whole answer that is an error."""
+        return self.stop_reason in DECLINES
 
 
 class LlmError(SignalDeltaError):

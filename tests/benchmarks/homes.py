@@ -21,7 +21,15 @@ import httpx
 import psycopg
 
 from signaldelta_assets.versioning import new_ulid
-from signaldelta_assets.warehouse import Warehouse, embedded_server, migrate, migrate_homes, replication, stop_embedded
+from signaldelta_assets.warehouse import (
+    Warehouse,
+    embedded_server,
+    migrate,
+    migrate_homes,
+    receiving,
+    replication,
+    stop_embedded,
+)
 from signaldelta_assets.warehouse.bulk import copy_new
 from signaldelta_assets.warehouse.stores import collection, documents, scores, signals
 from signaldelta_assets.warehouse.stores.collection import ArchivedDocument, BatchRows
@@ -101,7 +109,7 @@ def paired(folder: Path) -> Iterator[dict[Place, str]]:
         urls = replication.embedded_homes(folders)
         migrate_homes(urls)
         replication.pair(urls)
-        replication.wait_until_received(urls)
+        receiving.wait_until_received(urls)
         yield urls
     finally:
         for data in folders.values():
@@ -189,19 +197,19 @@ def bench_day() -> Iterator[Row]:
             worst: dict[str, tuple[float, int]] = {}
 
             def sample() -> None:
-                for lag in replication.lag(urls):
+                for lag in receiving.lag(urls):
                     known = worst.get(lag.group, (0.0, 0))
                     worst[lag.group] = (max(known[0], lag.seconds or 0.0), max(known[1], lag.bytes or 0))
 
             with Warehouse(urls["offsite"], place="offsite") as warehouse:
                 yesterday = [replace(row, at=row.at - timedelta(days=1)) for row in day.passes[0]]
                 scores.write_score_samples(warehouse, yesterday, **LIMITS)
-                replication.wait_until_received(urls)
+                receiving.wait_until_received(urls)
                 with meanwhile(before.read, 0.0):
                     time.sleep(3)
                 with meanwhile(during.read, 0.0), meanwhile(sample, 0.25):
                     took = _written(day, warehouse)
-                    rest = seconds(lambda: replication.wait_until_received(urls, 300))
+                    rest = seconds(lambda: receiving.wait_until_received(urls, 300))
             told = {group: f"{group} {worst[group][0]:.1f} s and {worst[group][1] / 1e6:.1f} MB" for group in worst}
             note = f"{told['signals']}, {told['collection']}"
             yield Row(

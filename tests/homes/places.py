@@ -28,10 +28,12 @@ from signaldelta_assets.warehouse import (
     embedded_server,
     migrate,
     migrate_homes,
+    receiving,
     replication,
     stop_embedded,
     watch,
 )
+from signaldelta_assets.warehouse.copying import ReplicationError
 from signaldelta_assets.warehouse.postgres import plain_url, restart_embedded
 from tests.homes import comparing
 from tests.homes.comparing import Prints
@@ -173,9 +175,9 @@ class Homes:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                replication.wait_until_received(self.urls, seconds)
+                receiving.wait_until_received(self.urls, seconds)
                 break
-            except (psycopg.Error, replication.ReplicationError):
+            except (psycopg.Error, ReplicationError):
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from signaldelta_assets.warehouse import GROUPS, Warehouse, migrate, migrate_homes, replication
-from signaldelta_assets.warehouse.replication import ReplicationError, name_of, tables_of
+from signaldelta_assets.warehouse import GROUPS, Warehouse, migrate, migrate_homes, receiving, replication
+from signaldelta_assets.warehouse.copying import ReplicationError
+from signaldelta_assets.warehouse.replication import name_of, tables_of
 from signaldelta_assets.warehouse.roles import REPLICATION
 from signaldelta_assets.warehouse.tables import metadata, replicated_groups
 from tests.homes import comparing
@@ -87,8 +88,8 @@ def test_the_replication_may_write_copies_and_nothing_else(homes: Homes) -> None
 
 
 def test_lag_is_told_in_bytes_and_seconds_and_falls_to_nothing(homes: Homes) -> None:
-    def signals() -> replication.Lag:
-        return next(lag for lag in replication.lag(homes.urls) if lag.group == "signals")
+    def signals() -> receiving.Lag:
+        return next(lag for lag in receiving.lag(homes.urls) if lag.group == "signals")
 
     name = sql.Identifier(name_of("signals"))
     with psycopg.connect(homes.urls["aws"], autocommit=True) as reader:
@@ -104,7 +105,7 @@ def test_lag_is_told_in_bytes_and_seconds_and_falls_to_nothing(homes: Homes) -> 
             second = signals()
             assert second.seconds is not None and 1.5 <= second.seconds < 60
             assert second.trouble is not None and "not connected" in second.trouble
-            others = [lag for lag in replication.lag(homes.urls) if lag.group != "signals"]
+            others = [lag for lag in receiving.lag(homes.urls) if lag.group != "signals"]
             assert all(lag.trouble is None for lag in others)
             # Beyond what is allowed it is told in these words.
             homes.rows("offsite", "UPDATE replication_positions SET at = at - interval '40 seconds'")
@@ -177,7 +178,7 @@ def test_a_table_that_a_migration_made_anew_is_received_again(homes: Homes) -> N
     for state in ("DISABLE", "ENABLE"):
         homes.rows("aws", f"ALTER SUBSCRIPTION signaldelta_reference {state}")
     homes.rows("offsite", "UPDATE pools SET token0 = 'c'")
-    replication.wait_until_received(homes.urls)
+    receiving.wait_until_received(homes.urls)
     assert homes.rows("aws", "SELECT token0 FROM pools") == [{"token0": "a"}]
     assert any("does not receive pools of reference" in trouble.words for trouble in homes.look().troubles)
     assert replication.pair(homes.urls) == ["aws copied reference anew: 1 rows differed"]
@@ -214,7 +215,7 @@ def test_one_database_becomes_two_and_loses_nothing(homes: Homes) -> None:
         assert replication.adopt(urls, "users")["users"] == 2
         assert replication.adopt(urls, "users")["users"] == 0
         replication.pair(urls)
-        replication.wait_until_received(urls)
+        receiving.wait_until_received(urls)
         of = {place: comparing.of_home(url) for place, url in urls.items()}
         assert of["aws"]["users"][0] == 2 and comparing.differences(of["aws"], of["offsite"]) == []
     finally:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
@@ -20,6 +23,7 @@ from signaldelta_assets.llm.grounding import ungrounded
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from signaldelta_assets.warehouse.stores.scores import ScoreRow, write_score_samples
 from tests.llm.conftest import SECRET, Bench
+from tests.serving import serving
 from tests.warehouse.examples import DEFINITIONS
 
 ENTITY = "0000000007"
@@ -179,3 +183,80 @@ def test_the_commands(explained: Bench, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert SECRET not in routes and "US $" in said("usage")
     assert any(row["route_id"] == "explainer" for row in json.loads(said("usage", "--json"))["usage"])
     assert CliRunner().invoke(commands, ["llm", "explain", "nonsense"]).exit_code == 2
+
+
+def _events(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the events of a stream, by name."""
+    found = []
+    for block in text.strip().split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":") and ": " in line)
+        if lines:
+            found.append((lines["event"], json.loads(lines["data"])))
+    return found
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("scored", "nothing_told")
+def test_sentences_are_held_against_the_facts_before_they_are_told(
+    explained: Bench, gateway: Gateway, postgres_url: str, tmp_path: Path
+) -> None:
+    app = create_app(Warehouse(postgres_url), ArtifactStore(tmp_path), gateway=gateway)
+    score = f"/api/v2/platform/explain/score/{ENTITY}/events"
+    with TestClient(app) as client:
+
+        def told(*orders: Any) -> tuple[list[str], dict[str, Any]]:
+            explained.order(*orders)
+            answer = client.get(score, params={"as_of": "2025-02-01T00:00:00Z"})
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            *sentences, (last, explanation) = _events(answer.text)
+            assert last == "explanation" and {name for name, _ in sentences} <= {"sentence"}
+            return [data["text"] for _, data in sentences], explanation
+
+        sentences, explanation = told("It leans down, at -0.250. The magnitude is 0.412! No more is known.")
+        assert sentences == ["It leans down, at -0.250. ", "The magnitude is 0.412! ", "No more is known."]
+        assert (explanation["text"], explanation["made_by"]) == ("".join(sentences), "model")
+        assert explanation["model"] == "model-explainer-replay" and explanation["facts"]
+        sentences, explanation = told("It leans down, at -0.250. It rose by 41.2 %. That is all.")
+        assert sentences == ["It leans down, at -0.250. "]
+        assert (explanation["made_by"], explanation["why_template"]) == ("template", "figures")
+        assert "41.2 %" not in explanation["text"] and "0.412" in explanation["text"]
+        for kind in (
+            {"kind": "mid", "text": "It leans down. It leans so."},
+            {"kind": "refusal", "text": "I will not."},
+        ):
+            assert told(kind)[1]["why_template"] == "failed"
+        assert client.get("/api/v2/platform/explain/term/nonsense/events").status_code == 404
+        early = client.get(score, params={"as_of": "2025-01-01T00:00:00Z"})
+        assert early.status_code == 404 and "problem+json" in early.headers["content-type"]
+        explained.order("It points up.")
+        [(_, sentence), (_, explanation)] = _events(client.get("/api/v2/platform/explain/term/S001/events").text)
+        assert sentence["text"] == explanation["text"] == "It points up."
+    with TestClient(create_app(Warehouse(postgres_url), ArtifactStore(tmp_path))) as client:
+        [(_, explanation)] = _events(client.get("/api/v2/platform/explain/term/S001/events").text)
+        assert explanation["why_template"] == "off"
+
+
+@pytest.mark.postgres
+def test_who_leaves_a_stream_does_not_pay_for_its_rest_and_gives_his_place_back(
+    explained: Bench, gateway: Gateway, postgres_url: str, tmp_path: Path
+) -> None:
+    app = create_app(Warehouse(postgres_url), ArtifactStore(tmp_path), gateway=gateway)
+    before = explained.outcomes("explain").count("cancelled")
+    path, most = "/api/v2/platform/explain/term/S001/events", 8
+    with serving(app) as url, httpx.Client(base_url=url) as client:
+        explained.order(*[{"kind": "drip", "text": "It points up. " + "And so on " * 40}] * most)
+        with ExitStack() as readers:
+            # Kept: an iterator that is dropped closes its connection.
+            parts = [readers.enter_context(client.stream("GET", path)).iter_text() for _ in range(most)]
+            for read in parts:
+                while "It points up" not in next(read):
+                    pass
+            full = client.get(path)
+            assert full.status_code == 503 and full.json()["type"].endswith("too-many-streams")
+            assert explained.outcomes("explain").count("cancelled") == before
+        until = time.monotonic() + 10
+        while explained.outcomes("explain").count("cancelled") < before + most:
+            assert time.monotonic() < until, explained.outcomes("explain")
+            time.sleep(0.05)
+        explained.order("It points up.")
+        assert client.get(path).status_code == 200

@@ -15,7 +15,8 @@ import pytest
 from signaldelta_assets.settings import Settings
 from signaldelta_assets.warehouse import Place, Warehouse, migrate_homes
 from signaldelta_assets.warehouse.partitions import ensure, owner, partitions, settle
-from signaldelta_assets.warehouse.replication import configure, pair, wait_until_received
+from signaldelta_assets.warehouse.receiving import wait_until_received
+from signaldelta_assets.warehouse.replication import configure, pair
 from signaldelta_assets.warehouse.retention import keeps, prune
 from tests.readside import entry, insert, signal_event, signal_row
 from tests.warehouse.examples import put_raw, raw_record

@@ -93,7 +93,7 @@ def first_sight(warehouse: Warehouse, subject: str, email: str | None) -> Row:
             (new_ulid(), subject, email),
         ).fetchone()
         if made is not None:
-            _note(
+            noted(
                 connection, Actor(made["user_id"], {"by": "token"}), "user.created", made["user_id"], {"tier": "free"}
             )
         row = connection.execute(f"SELECT {_USER} FROM users u WHERE u.subject = %s", (subject,)).fetchone()
@@ -125,7 +125,7 @@ def list_keys(warehouse: Warehouse, user_id: str | None = None, prefix: str | No
 def create_key(warehouse: Warehouse, user_id: str, key: NewKey, actor: Actor) -> Row:
     """Store a key and return its row. `RefusedChangeError`: no such user, disabled, or all keys of the tier in use."""
     with warehouse.write_pool(GROUP).connection() as connection:
-        user = _locked(connection, user_id)
+        user = locked(connection, user_id)
         # A key that has been replaced and still works for a while takes no place of its own.
         used = connection.execute(
             f"SELECT count(*) AS n FROM api_keys k WHERE k.user_id = %s AND {_LIVE.format('k')} AND NOT EXISTS"
@@ -156,7 +156,7 @@ def rotate_key(
     that is not among `scopes`, those of whoever asks.
     """
     with warehouse.write_pool(GROUP).connection() as connection:
-        _locked(connection, user_id)
+        locked(connection, user_id)
         old = connection.execute(
             f"SELECT {_KEY}, {_LIVE.format('k')} AS live, EXISTS (SELECT FROM api_keys o WHERE {_LIVE.format('o')} AND"
             " (o.replaces = k.api_key_id OR o.api_key_id = k.replaces)) AS overlapping"
@@ -189,7 +189,7 @@ def revoke_key(warehouse: Warehouse, key_id: str, actor: Actor, user_id: str | N
             {"key": key_id, "user": user_id},
         ).fetchone()
         if row is not None:
-            _note(connection, actor, "key.revoked", key_id, {"owner": row["user_id"]})
+            noted(connection, actor, "key.revoked", key_id, {"owner": row["user_id"]})
     return row is not None
 
 
@@ -214,7 +214,7 @@ def create_user(
         )
         if not made.rowcount:
             raise RefusedChangeError("subject-taken", "there is a user with this subject already")
-        _note(connection, actor, "user.created", user_id, {"tier": tier, "is_admin": admin})
+        noted(connection, actor, "user.created", user_id, {"tier": tier, "is_admin": admin})
     return user_id
 
 
@@ -230,7 +230,7 @@ def first_admin(warehouse: Warehouse, key: NewKey) -> str | None:
             "INSERT INTO users (user_id, display_name, tier, is_admin) VALUES (%s, 'administrator', 'research', true)",
             (user_id,),
         )
-        _note(connection, OPERATOR, "user.created", user_id, {"tier": "research", "is_admin": True})
+        noted(connection, OPERATOR, "user.created", user_id, {"tier": "research", "is_admin": True})
         _store(connection, user_id, key, None, OPERATOR)
     return user_id
 
@@ -260,7 +260,7 @@ def disable_user(warehouse: Warehouse, user_id: str, actor: Actor) -> None:
 def note(warehouse: Warehouse, user_id: str | None, kind: str, subject: str | None, detail: Mapping[str, Any]) -> None:
     """Add a line to the audit log, under the id of the request or run it belongs to."""
     with warehouse.write_pool(GROUP).connection() as connection:
-        _note(connection, Actor(user_id), kind, subject, detail)
+        noted(connection, Actor(user_id), kind, subject, detail)
 
 
 def activity(warehouse: Warehouse, user_id: str | None = None, limit: int = 100) -> list[Row]:
@@ -278,7 +278,7 @@ def _known(tier: str) -> None:
         raise RefusedChangeError("unknown-tier", f"tier: expected one of {', '.join(TIERS)}, found {tier!r}")
 
 
-def _locked(connection: Connection[Row], user_id: str) -> Row:
+def locked(connection: Connection[Row], user_id: str) -> Row:
     """The user, so that what else changes their keys waits: the number of keys is exact."""
     row = connection.execute(f"SELECT {_USER} FROM users u WHERE u.user_id = %s FOR UPDATE", (user_id,)).fetchone()
     if row is None or row["disabled_at"] is not None:
@@ -298,7 +298,7 @@ def _store(connection: Connection[Row], user_id: str, key: NewKey, replaces: str
     assert row is not None
     detail = {"owner": user_id, "prefix": key.prefix, "name": key.name, "scopes": list(key.scopes)}
     kind = "key.created" if replaces is None else "key.rotated"
-    _note(connection, actor, kind, key_id, detail | ({} if replaces is None else {"replaces": replaces}))
+    noted(connection, actor, kind, key_id, detail | ({} if replaces is None else {"replaces": replaces}))
     return row
 
 
@@ -310,10 +310,11 @@ def _change_user(
         changed = connection.execute(statement, {"user": user_id, **values})
         if not changed.rowcount:
             raise RefusedChangeError("no-user", f"user {user_id}: there is none")
-        _note(connection, actor, kind, user_id, values)
+        noted(connection, actor, kind, user_id, values)
 
 
-def _note(connection: Connection[Row], actor: Actor, kind: str, subject: str | None, detail: Mapping[str, Any]) -> None:
+def noted(connection: Connection[Row], actor: Actor, kind: str, subject: str | None, detail: Mapping[str, Any]) -> None:
+    """Add a line to the audit log, in the transaction of what it is about."""
     connection.execute(
         "INSERT INTO user_activity (activity_id, user_id, event_time, kind, subject, detail, correlation_id)"
         " VALUES (%s, %s, clock_timestamp(), %s, %s, %s, %s)",
