@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from signaldelta_assets.cli import app
@@ -20,7 +21,8 @@ def settings(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("SIGNALDELTA_HOME", str(tmp_path))
     monkeypatch.setenv("SIGNALDELTA_DATABASE_URL", postgres_url)
     monkeypatch.setenv("SIGNALDELTA_WEBSERVER_PORT", "9")
-    monkeypatch.setenv("COLUMNS", "250")
+    # A console reads the width of its terminal once, when it is made; a narrow one cuts names short.
+    monkeypatch.setattr("signaldelta_assets.cli.jobs.console", Console(width=250))
 
 
 def run(*arguments: str, code: int = 0) -> str:
