@@ -89,6 +89,23 @@ class TestTakingIn:
         # Nobody else's count: another user, another queue.
         assert ask(warehouse, a_user(warehouse), 1, limits=Limits(per_day=1, queued=1))["state"] == "queued"
 
+    def test_who_is_taken_in_waits_for_who_is_being_taken_in(self, warehouse: Warehouse) -> None:
+        """The count is taken when nobody else's job of this user is on its way into the table."""
+        user = a_user(warehouse)
+        with ThreadPoolExecutor(1) as thread, warehouse.write_pool("users").connection() as first:
+            first.execute("SELECT pg_advisory_xact_lock(hashtextextended('signaldelta jobs of ' || %s, 0))", (user,))
+            second = thread.submit(ask, warehouse, user, 2, limits=Limits(queued=1))
+            with pytest.raises(TimeoutError):
+                second.result(0.3)
+            first.execute(
+                "INSERT INTO jobs (job_id, user_id, tier, kind, input, input_hash, priority)"
+                " VALUES (%s, %s, 'research', 'rescore', '{}', %s, 0)",
+                (new_ulid(), user, "0" * 64),
+            )
+            first.commit()
+            with pytest.raises(RefusedJobError, match="1 jobs wait"):
+                second.result(10)
+
     def test_one_key_sent_at_once_from_everywhere_is_one_job(self, warehouse: Warehouse) -> None:
         user = a_user(warehouse)
         with ThreadPoolExecutor(4) as threads:
