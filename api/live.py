@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from signaldelta_assets.versioning import hash_document
 
-from .problems import ProblemError, responses
+from .problems import ProblemError
 
 log = logging.getLogger("signaldelta.api.live")
 
@@ -25,15 +25,6 @@ LONGEST_SECONDS = 60.0
 _AGAIN_MILLISECONDS = 1000
 _DIGITS = 16
 _NOTHING = "-" * _DIGITS
-
-
-STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Server-sent events; a comment where nothing happens for a while.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": "event: score\ndata: {}\n\n"}},
-    },
-    **responses(),
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,7 @@ def test_a_stream_that_broke_off_is_not_whole(service: Service) -> None:
     path = f"/backtests/{service.run}/grid"
     metadata = pq.read_metadata(service.grid)
     place = metadata.row_group(9).column(2).data_page_offset
+    assert service.client.head(path).status_code == 200  # whole, and known to be
     found = service.grid.stat()
     whole = service.grid.read_bytes()
     service.grid.chmod(0o644)
