@@ -6,7 +6,7 @@ at a time. What columns there are, of which types and units, is read from the sc
 
 from .answers import BULK_RESPONSES, PAGE_RESPONSES, Origin, answer_rows, answer_shown, answer_stream, forms
 from .columns import arrow_schema, record_batch
-from .negotiation import BULK, JSON, Format, FormatOf, StreamFormatOf
+from .negotiation import BULK, JSON, Format, FormatOf, PageName, StreamFormatOf, page_format
 from .writing import encoded
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Format",
     "FormatOf",
     "Origin",
+    "PageName",
     "StreamFormatOf",
     "answer_rows",
     "answer_shown",
@@ -24,5 +25,6 @@ __all__ = [
     "arrow_schema",
     "encoded",
     "forms",
+    "page_format",
     "record_batch",
 ]

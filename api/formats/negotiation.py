@@ -28,7 +28,7 @@ PARQUET = Format("parquet", "application/vnd.apache.parquet", ".parquet")
 PAGE = (JSON, CSV, ARROW, PARQUET)
 BULK = (ARROW, PARQUET, CSV)
 
-_PageName = Annotated[
+PageName = Annotated[
     Literal["json", "csv", "arrow", "parquet"] | None,
     Query(description="The form of the answer, before the header `Accept`. Default: JSON.", examples=["arrow"]),
 ]
@@ -79,8 +79,13 @@ def _choose(request: Request, name: str | None, offered: tuple[Format, ...]) -> 
     return form
 
 
-async def _page(request: Request, format: _PageName = None) -> Format:
-    return _choose(request, format, PAGE)
+def page_format(request: Request, name: str | None) -> Format:
+    """Return what `FormatOf` gives, to a route that has `format` as a parameter of its own."""
+    return _choose(request, name, PAGE)
+
+
+async def _page(request: Request, format: PageName = None) -> Format:
+    return page_format(request, format)
 
 
 async def _bulk(request: Request, format: _BulkName = None) -> Format:

@@ -31,12 +31,14 @@ from ..formats import (
     JSON,
     FormatOf,
     Origin,
+    PageName,
     StreamFormatOf,
     answer_rows,
     answer_shown,
     answer_stream,
     arrow_schema,
     forms,
+    page_format,
 )
 from ..live import Feed
 from ..livescores import MOST_ENTITIES, Found, Question
@@ -54,8 +56,13 @@ _READS = reads("score_samples")
 _COLUMNS = queries.SCORE_COLUMNS
 
 
-async def _models(scoring_model: Hash = None, latency_model: Hash = None, definitions: Hash = None) -> dict[str, Any]:
+def _named(scoring_model: str | None, latency_model: str | None, definitions: str | None) -> dict[str, Any]:
     return {"scoring_model": scoring_model, "latency_model": latency_model, "definitions": definitions}
+
+
+# The two routes that are asked most have these parameters as their own: a dependency takes longer than a parameter.
+async def _models(scoring_model: Hash = None, latency_model: Hash = None, definitions: Hash = None) -> dict[str, Any]:
+    return _named(scoring_model, latency_model, definitions)
 
 
 Models = Annotated[dict[str, Any], Depends(_models)]
@@ -152,14 +159,6 @@ LastEventId = Annotated[
 ]
 
 
-async def _latest(request: Request) -> Together[Question, Found]:
-    latest: Together[Question, Found] = request.app.state.latest_scores
-    return latest
-
-
-LatestOf = Annotated[Together[Question, Found], Depends(_latest)]
-
-
 async def _feed_of_one(request: Request, entity_id: EntityName) -> AsyncIterator[Feed]:
     with _feed(request).room(entity_id):
         yield _feed(request)
@@ -169,6 +168,7 @@ async def _entities(
     entities: Annotated[
         str,
         Query(
+            pattern=r"[^,\s]",
             description=f"Whom to follow: entity ids with commas between, at most {MOST_ENTITIES}.",
             examples=["0000320193,0000789019"],
         ),
@@ -232,14 +232,17 @@ async def follow_score(
 )
 async def get_score(
     request: Request,
-    latest: LatestOf,
-    form: FormatOf,
-    models: Models,
     entity_id: EntityName,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
+    scoring_model: Hash = None,
+    latency_model: Hash = None,
+    definitions: Hash = None,
+    format: PageName = None,
 ) -> Response:
     """The entity's latest score at or before `as_of` with its explanation; 404 where there was none yet."""
+    form, models = page_format(request, format), _named(scoring_model, latency_model, definitions)
+    latest: Together[Question, Found] = request.app.state.latest_scores
     found = await latest.ask(Question(entity_id, as_of, known_as_of, tuple(models.items())))
     if found.shown is None:
         raise not_found(f"score as of {found.clocks.as_of.isoformat()}", entity_id)
@@ -261,18 +264,21 @@ def list_score_history(
     request: Request,
     connection: Asking,
     settled: SettledOf,
-    form: FormatOf,
-    models: Models,
     entity_id: EntityName,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
+    scoring_model: Hash = None,
+    latency_model: Hash = None,
+    definitions: Hash = None,
     start: Start = None,
     end: End = None,
     order: Order = "desc",
     limit: paging.Limit = 100,
     cursor: paging.CursorText = None,
+    format: PageName = None,
 ) -> Response:
     """Every score of the entity at or before `as_of`, by time and model hashes."""
+    form, models = page_format(request, format), _named(scoring_model, latency_model, definitions)
     filters = models | {"start": start, "end": end}
     asked = paging.question(
         f"scores/{entity_id}/history", filters | {"as_of": as_of, "known_as_of": known_as_of, "order": order}

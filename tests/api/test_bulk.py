@@ -336,3 +336,20 @@ def test_threads_are_not_held_by_streams(service: Service) -> None:
     assert service.client.get("/labels").status_code == 200
     for reader in readers:
         reader.close()
+
+
+def test_two_thousand_requests_leave_nothing_behind(service: Service) -> None:
+    """What a leak of a kilobyte for each would be is seen; `make soak` is the long form of this."""
+    paths = [
+        f"/signals/scores/{ENTITIES[0]}", f"/signals/scores/{ENTITIES[0]}/history?format=arrow", "/labels?format=csv",
+        "/signals/scores/export", "/backtests/none", "/labels?limit=0", "/market/securities",
+    ]  # fmt: skip
+
+    def ask(times: int) -> int:
+        for number in range(times):
+            service.client.get(paths[number % len(paths)])
+        return service.process.memory_info().rss
+
+    ask(600)
+    before = ask(200)
+    assert ask(2_000) - before < 4 * 2**20

@@ -53,7 +53,15 @@ def records(filled: Warehouse) -> list[dict[str, Any]]:
     found = [bar(day, 100.0 + n, seen[day]) for n, day in enumerate(days)]
     # The vendor corrected a bar, twelve days later; and our own reading of another was corrected by a new version.
     found.append(bar(days[2], 999.0, seen[days[2]] + timedelta(days=12)))
-    found.append(bar(days[3], 103.5, seen[days[3]], collector_version="v2", ingest_time=INGESTED + timedelta(days=1)))
+    found.append(
+        bar(
+            days[3],
+            103.5,
+            seen[days[3]] + timedelta(hours=1),
+            collector_version="v2",
+            ingest_time=INGESTED + timedelta(days=1),
+        )
+    )
     # Collected years after: available from its event all the same.
     found.append(bar(date(2024, 2, 28), 99.0, INGESTED, collection_mode="backfill"))
     found.append(

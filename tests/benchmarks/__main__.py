@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tests.paths import ROOT
 
-from . import collection, evaluation, foundations, homes, joins, run, scores_at_scale, scoring, snapshot
+from . import collection, evaluation, foundations, homes, joins, run, scores_at_scale, scoring, service, snapshot
 from .machine import described
 from .timing import Row
 
@@ -28,6 +28,7 @@ _BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     "Foundations": foundations.measure,
     "Collection": collection.measure,
     "Two homes": homes.measure,
+    "Service": service.measure,
 }
 
 

@@ -10,11 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 
 from api.auth import make_key
@@ -28,7 +30,7 @@ from .timing import Row
 
 ENTITIES, HOURS = 200, 1_000
 CONNECTIONS = (1, 16, 64)
-ROUNDS, SECONDS = int(os.environ.get("R", "3")), float(os.environ.get("S", "1.5"))
+ROUNDS, SECONDS = 5, 2.0
 
 _FILL = """
 INSERT INTO signaldelta.score_samples (entity_id, at, scoring_model_hash, latency_model_hash, definitions_hash,
@@ -98,26 +100,45 @@ def serving(factory: str, url: str, home: Path, **more: str) -> Iterator[int]:
         process.wait(20)
 
 
-def rounds(whole: int, bare: int, key: str, name: str, connections: int) -> tuple[list[Load], list[Load]]:
-    """Ask both servers by turns; return what came of each round."""
-    paths = {
-        "latest": ("/api/v2/signals/scores/{}", "/latest/{}"),
-        "history": ("/api/v2/signals/scores/{}/history", "/history/{}"),
-    }[name]
-    entities = [entity(number) for number in range(ENTITIES)]
-    ours = [request(paths[0].format(one), {"X-API-Key": key}) for one in entities]
-    theirs = [request(paths[1].format(one)) for one in entities]
-    found: tuple[list[Load], list[Load]] = ([], [])
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server that is asked: how it is called, its port, the requests, and what came of each round."""
+
+    name: str
+    port: int
+    requests: dict[str, list[str]]
+    loads: list[Load]
+    busy: list[float]
+
+    def middle(self, name: str) -> float:
+        """The median over rounds of one figure."""
+        return statistics.median(getattr(one, name) for one in self.loads)
+
+
+def _busy(port: int, postmaster: psutil.Process) -> float:
+    """Processor seconds that the server of a port and the database have taken so far."""
+    server = next(one for one in psutil.Process().children() if str(port) in one.cmdline())
+    total = 0.0
+    for process in (server, postmaster, *postmaster.children()):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def rounds(servers: list[Served], name: str, connections: int, postmaster: psutil.Process) -> None:
+    """Ask all servers by turns, and keep what came of each round."""
+    for one in servers:
+        one.loads.clear()
+        one.busy.clear()
+        load(one.port, connections, 0.5, one.requests[name])
     for number in range(ROUNDS):
-        turns = [(whole, ours, 0), (bare, theirs, 1)]
-        for port, asked, into in turns if number % 2 else reversed(turns):
-            found[into].append(load(port, connections, SECONDS, asked))
-    return found
-
-
-def middle(loads: list[Load], name: str) -> float:
-    """The median over rounds of one figure."""
-    return statistics.median(getattr(one, name) for one in loads)
+        for one in servers if number % 2 else reversed(servers):
+            before = _busy(one.port, postmaster)
+            found = load(one.port, connections, SECONDS, one.requests[name])
+            one.loads.append(found)
+            one.busy.append((_busy(one.port, postmaster) - before) / found.answers)
+            assert not found.failed, f"{one.name}: an answer was not 200"
 
 
 @contextmanager
@@ -137,29 +158,47 @@ def database() -> Iterator[str]:
 
 
 def measure() -> Iterator[Row]:
-    """Yield the rows."""
-    with database() as url, tempfile.TemporaryDirectory() as home:
-        key = fill(url)
+    """Yield a row for each question and number of connections; the ratio is that of answers a second to the bare's."""
+    names = [entity(number) for number in range(ENTITIES)]
+    paths = {"latest score": "/api/v2/signals/scores/{}", "history, 100 rows": "/api/v2/signals/scores/{}/history"}
+    plain = {"latest score": "/latest/{}", "history, 100 rows": "/history/{}"}
+    with database() as url, tempfile.TemporaryDirectory() as raw:
+        home = Path(raw)
+        key = {"X-API-Key": fill(url)}
+        with psycopg.connect(plain_url(url)) as connection:
+            postmaster = psutil.Process(psutil.Process(connection.info.backend_pid).ppid())
         with (
-            serving("api.app:create", url, Path(home)) as whole,
-            serving("tests.benchmarks.served:bare", url, Path(home)) as bare,
+            serving("api.app:create", url, home) as whole,
+            serving("api.app:create", url, home, SIGNALDELTA_AUTH="open") as opened,
+            serving("tests.benchmarks.served:bare", url, home) as bare,
         ):
-            for name in ("latest", "history"):
+
+            def served(name: str, port: int, of: dict[str, str], headers: dict[str, str]) -> Served:
+                asked = {what: [request(path.format(one), headers) for one in names] for what, path in of.items()}
+                return Served(name, port, asked, [], [])
+
+            ours, free, theirs = servers = [
+                served("whole", whole, paths, key), served("without auth", opened, paths, {}),
+                served("bare", bare, plain, {}),
+            ]  # fmt: skip
+            for what in paths:
                 for connections in CONNECTIONS:
-                    ours, theirs = rounds(whole, bare, key, name, connections)
-                    assert not sum(one.failed for one in (*ours, *theirs)), "an answer was not 200"
-                    ratio = middle(ours, "per_second") / middle(theirs, "per_second")
+                    rounds(servers, what, connections, postmaster)
+                    each = [
+                        f"{one.name} {one.middle('per_second'):,.0f}/s, p50 {one.middle('p50') * 1e3:.1f},"
+                        f" p99 {one.middle('p99') * 1e3:.1f} ms, {statistics.median(one.busy) * 1e3:.2f} ms busy"
+                        for one in servers
+                    ]
+                    shares = [one.middle("per_second") / theirs.middle("per_second") for one in (ours, free)]
                     yield Row(
-                        f"{name}, {connections} connections",
-                        1 / middle(ours, "per_second"),
-                        1 / middle(theirs, "per_second"),
+                        f"{what}, {connections} connections",
+                        1 / ours.middle("per_second"),
+                        1 / theirs.middle("per_second"),
                         1,
-                        f"{middle(ours, 'per_second'):,.0f} a second beside {middle(theirs, 'per_second'):,.0f} bare,"
-                        f" {ratio:.2f}; p50 {middle(ours, 'p50') * 1e3:.1f} ({middle(theirs, 'p50') * 1e3:.1f}) ms,"
-                        f" p99 {middle(ours, 'p99') * 1e3:.1f} ({middle(theirs, 'p99') * 1e3:.1f}) ms",
+                        f"{'; '.join(each)}; {shares[0]:.2f} of bare, {shares[1]:.2f} without auth",
                     )
 
 
 if __name__ == "__main__":
     for row in measure():
-        print(row.what, row.note, flush=True)
+        print(row.what, row.note, sep=": ", flush=True)
