@@ -220,7 +220,7 @@ def stream_grid(
     connection: Reading,
     store: StoreOf,
     form: StreamFormatOf,
-    run: str,
+    run: RunName,
     entity_id: EntityId = None,
     start: Start = None,
     end: End = None,

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
-from fastapi import Path as PathParameter
 from fastapi.responses import Response
 from pydantic import BaseModel
 
@@ -16,6 +15,7 @@ from .. import market, paging
 from ..auth import require_tier
 from ..dependencies import AsOf, End, Hash, KnownAsOf, Order, Start, View, Viewing, reads
 from ..formats import Format, FormatOf, Origin, answer_rows, forms
+from ..names import EntityName
 from ..paging import pinned_moment
 from ..pointintime import Basis, Clocks, choose_basis, choose_definitions
 from ..reading import Router
@@ -25,9 +25,6 @@ from .signals import LatencyModelParameter
 
 router = Router(prefix="/market/entities", tags=["market"], dependencies=[require_tier("free")])
 _READS = reads("raw_records", "documents", "iald_signals")
-Entity = Annotated[
-    str, PathParameter(description="Issuer CIK with 10 digits, or chain and contract address.", examples=["0000320193"])
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,7 @@ def list_bars(
     view: Viewing,
     form: FormatOf,
     asked: AskedOf,
-    entity_id: Entity,
+    entity_id: EntityName,
     interval: Annotated[market.Interval, Query(description="The length of a bar.", examples=["day"])] = "day",
 ) -> Response:
     """Bars that were available at `as_of`, as traded: unadjusted, with a split stated at the session it begins with.
@@ -143,7 +140,7 @@ def list_bars(
     openapi_extra=_READS,
     summary="Insiders' trades in an entity",
 )
-def list_insiders(request: Request, view: Viewing, form: FormatOf, asked: AskedOf, entity_id: Entity) -> Response:
+def list_insiders(request: Request, view: Viewing, form: FormatOf, asked: AskedOf, entity_id: EntityName) -> Response:
     """Lines of Forms 3, 4 and 5 that were available at `as_of`, by acceptance; `limit` counts documents."""
     return _page(request, view, form, asked, entity_id, "ownership", InsiderLine,
                  lambda records, *_: market.insider_lines(records))  # fmt: skip
@@ -156,7 +153,7 @@ def list_insiders(request: Request, view: Viewing, form: FormatOf, asked: AskedO
     openapi_extra=_READS,
     summary="Filings of an entity",
 )
-def list_filings(request: Request, view: Viewing, form: FormatOf, asked: AskedOf, entity_id: Entity) -> Response:
+def list_filings(request: Request, view: Viewing, form: FormatOf, asked: AskedOf, entity_id: EntityName) -> Response:
     """Rows of the filer's list of submissions that were disseminated by `as_of`, by acceptance."""
     return _page(request, view, form, asked, entity_id, "filing_index", Filing,
                  lambda records, *_: market.filings(records))  # fmt: skip
