@@ -11,7 +11,7 @@ ENVIRONMENT := SIGNALDELTA_HOME=$${SIGNALDELTA_HOME:-$(STATE)}
 # Where byte code is not kept, as in many containers, each process compiles over a thousand modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo up down test test-fast lint format lock bench soak determinism faults study golden schema routes clean
+.PHONY: setup demo up down test test-fast lint format lock bench soak determinism faults study golden schema routes openapi check-api publish-api fuzz clean
 
 setup: $(VENV)/.ready
 
@@ -86,9 +86,24 @@ schema: setup
 	$(BIN)/python -m signaldelta_assets.warehouse.pages
 	$(BIN)/python -m signaldelta_assets.warehouse.dbt > dbt_project/models/sources.yml
 
-# After a change of the API's routes.
-routes: setup
+# After a change of the API's routes, parameters, schemas or metrics; review the diff.
+routes: setup openapi
 	$(BIN)/signaldelta routes --markdown > docs/routes.md
+	$(BIN)/python -m api.metrics.page
+
+openapi: setup
+	$(BIN)/python -m api.specification current
+
+# What changed since the description was published, and whether it breaks a client; publishing refuses what does.
+check-api: setup
+	$(BIN)/python -m api.specification check
+
+publish-api: setup
+	$(BIN)/python -m api.specification publish
+
+# A long hunt by schemathesis for what the API does otherwise than it says: writes docs/api-checks.md; minutes.
+fuzz: setup
+	$(BIN)/python -W ignore -m tests.api.hunt
 
 clean:
 	rm -rf .signaldelta build dist

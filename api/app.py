@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
+from fastapi import FastAPI, Request
 from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Scope
 
 from signaldelta_assets.llm import Gateway, open_gateway
+from signaldelta_assets.observability import Configured, begin_logging
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.warehouse import (
     ArtifactStore,
@@ -28,14 +28,28 @@ from signaldelta_assets.warehouse import (
 from . import problems
 from .accounts import access_of, open_access
 from .auth import Access, AccessMiddleware
+from .auth.dependencies import admit
 from .correlation import CorrelationMiddleware
+from .description import document
 from .grids import Verified
 from .head import HeadMiddleware
+from .jobs import DagsterClient, Dispatcher, Pace
 from .livescores import latest_scores, score_feed
+from .metrics import Metrics, Reading
 from .reading import settling
 from .routers import ROOT, V2
-from .routes import path_finder, route_table
+from .routers.jobs import make_feed
+from .routes import asks_finder, methods_finder, path_finder, route_table
 from .status import Watching
+from .walls import (
+    BodyLimits,
+    BodyWall,
+    CompressionMiddleware,
+    CorsMiddleware,
+    SecurityHeaders,
+    TextWall,
+    UnexpectedErrors,
+)
 
 PREFIX = "/api/v2"
 _DESCRIPTION = """What was collected, extracted, labeled, scored and tested, to read; and one's own API keys.
@@ -47,10 +61,6 @@ _DESCRIPTION = """What was collected, extracted, labeled, scored and tested, to 
 * Immutable things carry a strong ETag and may be cached for ever; everything else can be revalidated.
 * A change that would break a reader of `/api/v2` gets a new prefix; fields may be added.
 """
-_SCHEMES = {
-    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-}
 
 
 def create_app(
@@ -61,23 +71,38 @@ def create_app(
     reports: Path | None = None,
     dagster_url: str | None = None,
     gateway: Gateway | None = None,
+    dispatcher: Dispatcher | None = None,
     questions: Sequence[watch.Question] = (),
+    origins: Collection[str] = (),
+    bodies: BodyLimits | None = None,
+    folders: Mapping[str, Path] | None = None,
+    scrape_token: str | None = None,
+    logging: Configured | None = None,
 ) -> FastAPI:
     """Return the API over `warehouse` and `store`. Opens nothing; the warehouse is closed with the server.
 
     `access`: who is let in; None lets in everybody on this machine, and nobody from elsewhere. `reports`: the folder
     of written reports; `dagster_url`: the webserver whose reachability `/status` tells; `gateway`: the way to language
-    models, closed with the server. None for none. `questions`: what `/status` asks beside all that the watch does.
+    models, closed with the server; `dispatcher`: what launches jobs, started and stopped with it. None for none; jobs
+    then wait for another process. `questions`: what `/status` asks beside all that the watch does. `folders`: whose
+    disks it tells, by name. `scrape_token`: what `/metrics` asks for; without one it answers this machine. `logging`:
+    undone with the server.
 
     Raises `routes.UndeclaredRouteError` where a route does not say what it asks of its caller.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if dispatcher is not None:
+            dispatcher.start()
         yield
+        if dispatcher is not None:
+            await run_in_threadpool(dispatcher.stop)
         if gateway is not None:
             await run_in_threadpool(gateway.close)
         await run_in_threadpool(warehouse.close)
+        if logging is not None:
+            logging.close()
 
     app = FastAPI(
         title="SignalDelta API",
@@ -86,44 +111,57 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        # Another path is not there. A redirect would lead to whatever host the caller named.
+        redirect_slashes=False,
+        # The function's own name: readable, and the same when a path moves.
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
     app.state.reports, app.state.gateway = reports, gateway
+    app.state.dispatcher, app.state.jobs_feed = dispatcher, make_feed(warehouse, dagster_url)
     app.state.verified, app.state.scores = Verified(), score_feed(warehouse)
     app.state.latest_scores, app.state.settling = latest_scores(warehouse), settling(warehouse)
-    app.state.watching = Watching(warehouse, questions)
+    app.state.watching, app.state.reading = Watching(warehouse, questions), Reading(warehouse)
+    app.state.folders, app.state.scrape_token = dict(folders or {}), scrape_token
+    app.state.metrics = Metrics(warehouse, app.state.watching, app.state.reading, folders)
     app.state.access = access if access is not None else open_access(warehouse)
     for router in ROOT:
         app.include_router(router)
     for router in V2:
         app.include_router(router, prefix=PREFIX)
     route_table(app)
+    app.state.methods_of = methods_finder(app)
     problems.install(app)
-    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
+    requests, path_of = app.state.metrics.requests, path_finder(app)
+    # From the inside out.
+    app.add_middleware(UnexpectedErrors)
+    app.add_middleware(BodyWall, limits=bodies, admit=_admission(app))
+    app.add_middleware(TextWall)
+    app.add_middleware(AccessMiddleware, access=app.state.access, path_of=path_of)
+    app.add_middleware(CompressionMiddleware)
     app.add_middleware(HeadMiddleware)
-    app.add_middleware(AccessMiddleware, access=app.state.access, path_of=path_finder(app))
-    app.add_middleware(CorrelationMiddleware)
+    app.add_middleware(CorsMiddleware, origins=origins)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(CorrelationMiddleware, path_of=path_of, began=requests.began, ended=requests.ended)
     return app
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document with the schema of problems, which routes name but none returns as its model."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"]["schemas"] |= schema.pop("$defs") | {"Problem": schema}
-        document["components"]["securitySchemes"] = _SCHEMES
-        open_to_all = {(row.path, row.method.lower()) for row in route_table(app) if row.auth == "public"}
-        for path, operations in document["paths"].items():
-            for method, operation in operations.items():
-                operation["security"] = [] if (path, method) in open_to_all else [{name: []} for name in _SCHEMES]
-        app.openapi_schema = document
-    return app.openapi_schema
+def _admission(app: FastAPI) -> Callable[[Scope], Awaitable[None]]:
+    """Return what lets a request in before its body is read, where the route it has come to asks who is there."""
+    asks = asks_finder(app)
+
+    async def let_in(scope: Scope) -> None:
+        if asks(scope.get("route")):
+            await admit(Request(scope))
+
+    return let_in
 
 
 def create() -> FastAPI:
     """Return the API by the settings: ``uvicorn --factory api.app:create``. Starts the embedded database if need be."""
     settings = load_settings()
+    logging = begin_logging("api", settings, stderr=True)
     url, peer = database_url(settings), peer_database_url(settings)
     # A database that does not answer may yet do so, and `/status` tells; one of another version is refused.
     with suppress(OperationalError):
@@ -142,7 +180,12 @@ def create() -> FastAPI:
         ArtifactStore(settings.artifacts_dir),
         access=access_of(settings, warehouse),
         reports=settings.reports_dir,
-        dagster_url=f"http://127.0.0.1:{settings.webserver_port}",
+        dagster_url=settings.webserver_address,
+        dispatcher=Dispatcher(
+            warehouse,
+            DagsterClient(settings.webserver_address),
+            Pace(at_once=settings.jobs_at_once, attempts=settings.jobs_attempts),
+        ),
         questions=[
             watch.disks(
                 [settings.home_dir, settings.archive_dir, settings.artifacts_dir],
@@ -151,4 +194,9 @@ def create() -> FastAPI:
             )
         ],
         gateway=open_gateway(settings, warehouse),
+        origins=settings.cors_origins,
+        bodies=BodyLimits(settings.api_body_bytes, settings.api_body_seconds),
+        folders={"home": settings.home_dir, "archive": settings.archive_dir, "artifacts": settings.artifacts_dir},
+        scrape_token=settings.metrics_token.get_secret_value() if settings.metrics_token is not None else None,
+        logging=logging,
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request
-from pydantic import AfterValidator, AwareDatetime
 
 from signaldelta_assets.warehouse import ArtifactStore
 
+from .moments import Moment
 from .reading import Asking, Reading, SettledOf, View, Viewing, WarehouseOf, glancing, lent_connection
 
 
@@ -52,11 +51,6 @@ StoreOf = Annotated[ArtifactStore, Depends(get_store)]
 ReportsOf = Annotated[Path | None, Depends(get_reports)]
 
 
-def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
 _EXAMPLE = "2024-06-03T14:30:00Z"
 AsOf = Annotated[
     Moment | None,
@@ -73,12 +67,17 @@ KnownAsOf = Annotated[
 Start = Annotated[Moment | None, Query(description="From this moment on (inclusive).", examples=[_EXAMPLE])]
 End = Annotated[Moment | None, Query(description="Before this moment (exclusive).", examples=["2025-01-01T00:00:00Z"])]
 EntityId = Annotated[
-    str | None, Query(description="Issuer CIK with 10 digits, or chain and contract address.", examples=["0000320193"])
+    str | None,
+    Query(
+        max_length=200,
+        description="Issuer CIK with 10 digits, or chain and contract address.",
+        examples=["0000320193"],
+    ),
 ]
 Hash = Annotated[str | None, Query(pattern="^[0-9a-f]{64}$", description="A SHA-256.", examples=["3f" * 32])]
 Order = Annotated[Literal["asc", "desc"], Query(description="By time; ties by id.", examples=["desc"])]
 
 
-def reads(*tables: str) -> dict[str, Any]:
-    """Return the route declaration that says which tables a route reads."""
-    return {"x-signaldelta": {"reads": list(tables)}}
+def reads(*tables: str, cached: bool = True) -> dict[str, Any]:
+    """Return the route declaration that says which tables a route reads, and that its answers have no ETag."""
+    return {"x-signaldelta": {"reads": list(tables)} | ({} if cached else {"cached": False})}

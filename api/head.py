@@ -11,7 +11,7 @@ class _EnoughError(OSError):
 
 
 class HeadMiddleware:
-    """Pure ASGI, inside of who asks and of the correlation id: both see the HEAD that came in."""
+    """Pure ASGI, around what packs answers, whose headers are those of GET too; metrics and log see the HEAD."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from signaldelta_assets.versioning import hash_document
 
-from .problems import ProblemError, responses
+from .problems import ProblemError
 
 log = logging.getLogger("signaldelta.api.live")
 
@@ -25,15 +25,6 @@ LONGEST_SECONDS = 60.0
 _AGAIN_MILLISECONDS = 1000
 _DIGITS = 16
 _NOTHING = "-" * _DIGITS
-
-
-STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Server-sent events; a comment where nothing happens for a while.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": "event: score\ndata: {}\n\n"}},
-    },
-    **responses(),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +55,8 @@ class Feed:
         most: int = 256,
         longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
-        self._read, self._every, self._most, self._longest = read, every_seconds, most, longest_seconds
+        self._read, self._every, self._most = read, every_seconds, most
+        self.longest_seconds = longest_seconds
         self._followed: Counter[str] = Counter()
         self._streams = 0
         self._states: Mapping[str, State] = {}
@@ -109,7 +101,7 @@ class Feed:
             self._states = {}
             self._task = asyncio.create_task(self._turn())
         yield ServerSentEvent(retry=_AGAIN_MILLISECONDS)
-        until = asyncio.get_running_loop().time() + self._longest
+        until = asyncio.get_running_loop().time() + self.longest_seconds
         while True:
             turned, states = self._turned, self._states
             for place, key in enumerate(keys):

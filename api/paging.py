@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
@@ -16,10 +17,12 @@ from signaldelta_assets.versioning import canonical_json, hash_document
 
 from .problems import bad_parameter
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows of a page.", examples=[100])]
 CursorText = Annotated[
     str | None,
     Query(
+        max_length=2000,
         description="`meta.next_cursor` of the page before, with the same filters; the clocks stay pinned.",
         examples=["eyJrIjpbXX0"],
     ),
@@ -67,6 +70,8 @@ def decode(asked: str, cursor: str | None, kinds: tuple[type, ...]) -> tuple[tup
         parts, pins, of = body["k"], body["p"], body["q"]
         if len(parts) != len(kinds) or not isinstance(pins, dict):
             raise ValueError("wrong shape")
+        for pin in pins.values():
+            _ = None if pin is None else _checked(pin, str)
         key = tuple(
             datetime.fromisoformat(part) if kind is datetime else _checked(part, kind)
             for part, kind in zip(parts, kinds, strict=True)
@@ -74,7 +79,9 @@ def decode(asked: str, cursor: str | None, kinds: tuple[type, ...]) -> tuple[tup
         # A cursor made by hand must not smuggle in other bytes than ours.
         if encode(of, key, pins) != cursor.rstrip("="):
             raise ValueError("not canonical")
-    except (ValueError, KeyError, TypeError, binascii.Error, rfc8785.CanonicalizationError) as error:
+    except (
+        ValueError, KeyError, TypeError, OverflowError, RecursionError, binascii.Error, rfc8785.CanonicalizationError,
+    ) as error:  # fmt: skip
         raise bad_parameter("cursor", "a next_cursor this API gave out", cursor) from error
     if of != asked:
         raise bad_parameter("cursor", "the cursor of a page with the same filters", cursor)
@@ -82,8 +89,11 @@ def decode(asked: str, cursor: str | None, kinds: tuple[type, ...]) -> tuple[tup
 
 
 def _checked(value: Any, kind: type) -> Any:
-    if not isinstance(value, kind):
+    """The value, where it could be one of ours. Exactly of its kind: to Python, True is a number."""
+    if type(value) is not kind or (isinstance(value, int) and not 0 <= value < 2**31):
         raise ValueError(f"expected {kind.__name__}")
+    if isinstance(value, str) and (len(value) > 500 or _CONTROL.search(value)):
+        raise ValueError("expected text without control characters")
     return value
 
 
@@ -93,5 +103,5 @@ def pinned_moment(pins: Mapping[str, Any], name: str, asked: datetime | None) ->
         return asked
     try:
         return datetime.fromisoformat(pins[name]).astimezone(UTC)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise bad_parameter("cursor", "a next_cursor this API gave out", pins[name]) from error

@@ -57,8 +57,11 @@ class Problem(BaseModel):
     errors: list[FieldError] = Field(default=[], description="The parameters that are wrong, where that is the cause.")
 
 
-class ProblemError(Exception):
-    """Raised by the rooms of the API; becomes a problem document."""
+class ProblemError(HTTPException):
+    """Raised by the rooms of the API; becomes a problem document.
+
+    An HTTPException, because FastAPI hands on no other that comes up while a body is read.
+    """
 
     def __init__(
         self,
@@ -68,9 +71,19 @@ class ProblemError(Exception):
         errors: list[FieldError] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.status, self.kind, self.detail, self.errors = status, kind, detail, errors or []
-        self.headers = headers or {}
+        super().__init__(status, detail, headers or {})
+        self.status, self.kind, self.errors = status, kind, errors or []
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class CarriedError(HTTPException):
+    """Another error that came up while a body was read: FastAPI would take it for a fault of the body."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(500)
+        self.error = error
 
 
 def not_found(what: str, key: str) -> ProblemError:
@@ -85,17 +98,22 @@ def bad_parameter(field: str, expected: str, found: object) -> ProblemError:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI declarations of the problems a route may answer with; 401, 403, 422, 429 and 503 always."""
+    """Return the OpenAPI declarations of the problems that are this route's own: 404, 409.
+
+    What follows from facts about a route, such as 401, 422 or 429, is added to all of them by `api.description`.
+    """
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        code: {"description": HTTPStatus(code).phrase, "content": content}
-        for code in (*statuses, 401, 403, 422, 429, 503)
-    }
+    return {code: {"description": HTTPStatus(code).phrase, "content": content} for code in statuses}
 
 
 def request_id(request: Request) -> str:
     """Return the correlation id of `request`."""
     return str(getattr(request.state, "request_id", None) or new_ulid())
+
+
+def answer(request: Request, error: ProblemError) -> Response:
+    """Return the problem document of `error`, for who answers outside of the routes."""
+    return _answer(request, error.status, error.kind, error.detail, error.errors, dict(error.headers or {}))
 
 
 def _answer(
@@ -117,13 +135,27 @@ def _answer(
 
 def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    return _answer(request, error.status, error.kind, error.detail, error.errors, error.headers)
+    return answer(request, error)
+
+
+async def _carried(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CarriedError)
+    handlers = request.app.exception_handlers
+    found: Response = next(handlers[kind] for kind in type(error.error).__mro__ if kind in handlers)(
+        request, error.error
+    )
+    return found
 
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-    return _answer(request, error.status_code, kind, str(error.detail), [], dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    methods_of = getattr(request.app.state, "methods_of", None)
+    if error.status_code == 405 and methods_of is not None:
+        # What matched first knows its own method alone.
+        headers["Allow"] = ", ".join(methods_of(request.url.path))
+    return _answer(request, error.status_code, kind, str(error.detail), [], headers)
 
 
 def _validation(request: Request, error: Exception) -> Response:
@@ -156,7 +188,8 @@ def _own(request: Request, error: Exception) -> Response:
     return _answer(request, 500, "stored-data", str(error), [], {})
 
 
-def _unexpected(request: Request, error: Exception) -> Response:
+def unexpected(request: Request, error: Exception) -> Response:
+    """Return the problem document of an error that nobody expected; the log has the error."""
     log.error("request %s failed", request_id(request), exc_info=error)
     return _answer(request, 500, "internal", "Unexpected error; the log has it under this request id.", [], {})
 
@@ -164,10 +197,11 @@ def _unexpected(request: Request, error: Exception) -> Response:
 def install(app: FastAPI) -> None:
     """Make every error of `app` a problem document."""
     app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(CarriedError, _carried)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(psycopg.OperationalError, _database)
     app.add_exception_handler(psycopg.errors.UndefinedTable, _missing_table)
     app.add_exception_handler(PoolTimeout, _database)
     app.add_exception_handler(SignalDeltaError, _own)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, unexpected)

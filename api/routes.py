@@ -8,12 +8,17 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from starlette.routing import compile_path
 
 from .auth import Requirement, requirements_of
 
 # Served by FastAPI itself, so that no dependency can say it.
 _PUBLIC = {"/openapi.json": "Describes the interface and holds no data: made once, from the code."}
 _USER_LIMIT = "user, key, address"
+
+
+# Answered before any route, where origins are allowed (`api.walls.cors`).
+PREFLIGHT_WHY = "A preflight can hold no credential; it is told which methods and headers may be sent, nothing else."
 
 
 class UndeclaredRouteError(Exception):
@@ -61,6 +66,37 @@ def _row(method: str, path: str, asked: list[Requirement]) -> RouteAccess:
     return RouteAccess(method, path, auth, _USER_LIMIT, ", ".join(needs), "")
 
 
+PREFLIGHT = RouteAccess("OPTIONS", "*", "public", "none", "", PREFLIGHT_WHY)
+
+
+def asks_finder(app: FastAPI) -> Callable[[Any], bool]:
+    """Return what tells whether a matched route asks who its caller is."""
+    asking = {
+        id(context.original_route)
+        for context in iter_route_contexts(app.routes)
+        if any(one.public is None for one in requirements_of(getattr(context, "dependant", None)))
+    }
+    return lambda route: id(route) in asking
+
+
+def methods_finder(app: FastAPI) -> Callable[[str], list[str]]:
+    """Return what tells the methods of a path, by all routes that match it: each route knows its own alone.
+
+    A path that stands in the table as it is has those methods, whatever would take its last part for a name.
+    """
+    found: dict[str, set[str]] = {}
+    for context in iter_route_contexts(app.routes):
+        found.setdefault(context.path or "", set()).update(context.methods or ())
+    patterns = [(compile_path(path)[0], methods) for path, methods in found.items()]
+
+    def methods_of(path: str) -> list[str]:
+        if path in found:
+            return sorted(found[path])
+        return sorted({one for pattern, methods in patterns if pattern.match(path) for one in methods})
+
+    return methods_of
+
+
 def path_finder(app: FastAPI) -> Callable[[Any], str | None]:
     """Return what tells a matched route's whole path: the route itself knows its own part of it alone."""
     # The routes live as long as the app, so that their identity is a name.
@@ -72,7 +108,7 @@ def routes_page(app: FastAPI) -> str:
     """Return docs/routes.md."""
     rows = [
         f"| {row.method} | `{row.path}` | {row.auth} | {row.limit} | {row.entitlement} | {row.why} |"
-        for row in route_table(app)
+        for row in [PREFLIGHT, *route_table(app)]
     ]
     return "\n".join([_HEAD, *rows, ""])
 

@@ -154,6 +154,25 @@ REVOKE ALL ON FUNCTION signaldelta.make_partition(text, text), signaldelta.attac
   signaldelta.ensure_partitions(text, date, date) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION signaldelta.ensure_partitions(text, date, date) TO signaldelta_app;
 
+CREATE TABLE signaldelta.alert_deliveries (
+	alert_id TEXT NOT NULL,
+	event TEXT NOT NULL CONSTRAINT ck_alert_deliveries_event CHECK (event in ('opened','worsened','closed')),
+	channel TEXT NOT NULL,
+	severity TEXT NOT NULL,
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	attempts INTEGER DEFAULT '0' NOT NULL,
+	next_attempt_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	claimed_until TIMESTAMP WITH TIME ZONE,
+	delivered_at TIMESTAMP WITH TIME ZONE,
+	given_up_at TIMESTAMP WITH TIME ZONE,
+	last_error TEXT,
+	CONSTRAINT pk_alert_deliveries PRIMARY KEY (alert_id, event, channel)
+);
+
+COMMENT ON TABLE signaldelta.alert_deliveries IS 'Which messages of alerts each webhook has taken, is still to take, or did not take within a day.';
+
+CREATE INDEX ix_alert_deliveries_channel_next_attempt_at ON signaldelta.alert_deliveries (channel, next_attempt_at) WHERE delivered_at IS NULL AND given_up_at IS NULL;
+
 CREATE TABLE signaldelta.cascade_classifications (
 	classification_id TEXT NOT NULL,
 	entity_id TEXT NOT NULL,
@@ -357,6 +376,28 @@ COMMENT ON TABLE signaldelta.conductor_strategies IS 'Strategy documents of user
 
 CREATE TRIGGER conductor_strategies_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON signaldelta.conductor_strategies
   FOR EACH STATEMENT EXECUTE FUNCTION signaldelta.refuse_change();
+
+CREATE TABLE signaldelta.dead_letters (
+	dead_letter_id TEXT NOT NULL,
+	job_id TEXT,
+	dagster_run_id TEXT,
+	user_id TEXT,
+	what TEXT NOT NULL,
+	input JSONB NOT NULL,
+	reason TEXT NOT NULL,
+	attempts INTEGER NOT NULL,
+	retry_command TEXT NOT NULL,
+	died_at TIMESTAMP WITH TIME ZONE NOT NULL,
+	retried_at TIMESTAMP WITH TIME ZONE,
+	retried_as TEXT,
+	CONSTRAINT pk_dead_letters PRIMARY KEY (dead_letter_id)
+);
+
+COMMENT ON TABLE signaldelta.dead_letters IS 'Work that failed for good: a job, or a run of Dagster''s own, with its input, the reason and how to try again.';
+
+CREATE UNIQUE INDEX ix_dead_letters_dagster_run_id ON signaldelta.dead_letters (dagster_run_id) WHERE dagster_run_id IS NOT NULL;
+
+CREATE UNIQUE INDEX ix_dead_letters_job_id ON signaldelta.dead_letters (job_id) WHERE job_id IS NOT NULL;
 
 CREATE TABLE signaldelta.delivered_writes (
 	write_id TEXT NOT NULL,
@@ -1074,6 +1115,42 @@ COMMENT ON TABLE signaldelta.custom_cohorts IS 'Cohorts of entities by rule or l
 
 CREATE INDEX ix_custom_cohorts_user_id ON signaldelta.custom_cohorts (user_id);
 
+CREATE TABLE signaldelta.jobs (
+	job_id TEXT NOT NULL,
+	user_id TEXT,
+	tier TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	input JSONB NOT NULL,
+	input_hash TEXT NOT NULL CONSTRAINT ck_jobs_input_hash_sha256 CHECK (length(input_hash) = 64),
+	idempotency_key TEXT,
+	priority INTEGER NOT NULL,
+	state TEXT DEFAULT 'queued' NOT NULL CONSTRAINT ck_jobs_state CHECK (state in ('queued', 'launched', 'running', 'complete', 'failed', 'canceled')),
+	attempts INTEGER DEFAULT 0 NOT NULL,
+	dagster_run_id TEXT,
+	backfill_id TEXT,
+	progress JSONB,
+	result JSONB,
+	reason TEXT,
+	correlation_id TEXT,
+	submitted_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	not_before TIMESTAMP WITH TIME ZONE,
+	launched_at TIMESTAMP WITH TIME ZONE,
+	started_at TIMESTAMP WITH TIME ZONE,
+	cancel_requested_at TIMESTAMP WITH TIME ZONE,
+	finished_at TIMESTAMP WITH TIME ZONE,
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+	CONSTRAINT pk_jobs PRIMARY KEY (job_id),
+	CONSTRAINT fk_jobs_user_id FOREIGN KEY(user_id) REFERENCES signaldelta.users (user_id)
+);
+
+COMMENT ON TABLE signaldelta.jobs IS 'What users asked to be done, how far it is and what came of it; Dagster does it.';
+
+CREATE INDEX ix_jobs_unfinished ON signaldelta.jobs (job_id) WHERE finished_at IS NULL;
+
+CREATE INDEX ix_jobs_user_id_job_id ON signaldelta.jobs (user_id, job_id);
+
+CREATE UNIQUE INDEX uq_jobs_idempotency_key ON signaldelta.jobs (COALESCE(user_id, ''), idempotency_key) WHERE idempotency_key IS NOT NULL;
+
 CREATE TABLE signaldelta.labeled_event_dataset_members (
 	dataset_id TEXT NOT NULL,
 	label_id TEXT NOT NULL,
@@ -1321,6 +1398,7 @@ CREATE TRIGGER backtest_metrics_frozen BEFORE UPDATE OR DELETE OR TRUNCATE ON si
 REVOKE ALL ON ALL TABLES IN SCHEMA signaldelta FROM signaldelta_app, signaldelta_replication;
 GRANT USAGE ON SCHEMA signaldelta TO signaldelta_app, signaldelta_replication;
 GRANT SELECT ON ALL TABLES IN SCHEMA signaldelta TO signaldelta_app, signaldelta_replication;
+GRANT INSERT, UPDATE, DELETE ON signaldelta.alert_deliveries TO signaldelta_app;
 GRANT INSERT ON signaldelta.cascade_classifications TO signaldelta_app;
 GRANT INSERT ON signaldelta.cascade_events TO signaldelta_app;
 GRANT INSERT ON signaldelta.cascade_outcomes TO signaldelta_app;
@@ -1330,6 +1408,7 @@ GRANT INSERT ON signaldelta.conductor_controls TO signaldelta_app;
 GRANT INSERT ON signaldelta.conductor_executions TO signaldelta_app;
 GRANT INSERT ON signaldelta.conductor_positions TO signaldelta_app;
 GRANT INSERT ON signaldelta.conductor_strategies TO signaldelta_app;
+GRANT INSERT, UPDATE, DELETE ON signaldelta.dead_letters TO signaldelta_app;
 GRANT INSERT, UPDATE, DELETE ON signaldelta.delivered_writes TO signaldelta_app;
 GRANT INSERT ON signaldelta.documents TO signaldelta_app;
 GRANT INSERT, UPDATE, DELETE ON signaldelta.extraction_counts TO signaldelta_app;
@@ -1366,6 +1445,7 @@ GRANT INSERT ON signaldelta.backtest_snapshots TO signaldelta_app;
 GRANT INSERT ON signaldelta.clock_decisions TO signaldelta_app;
 GRANT INSERT ON signaldelta.conductor_activations TO signaldelta_app;
 GRANT INSERT, UPDATE, DELETE ON signaldelta.custom_cohorts TO signaldelta_app;
+GRANT INSERT, UPDATE, DELETE ON signaldelta.jobs TO signaldelta_app;
 GRANT INSERT ON signaldelta.labeled_event_dataset_members TO signaldelta_app;
 GRANT INSERT, UPDATE, DELETE ON signaldelta.llm_fallback_chain TO signaldelta_app;
 GRANT INSERT, UPDATE, DELETE ON signaldelta.pools TO signaldelta_app;
@@ -1410,4 +1490,4 @@ $$;
 CREATE TABLE public.alembic_version (
 	version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO public.alembic_version VALUES ('0014');
+INSERT INTO public.alembic_version VALUES ('0016');

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+# The tag of a Dagster run that says which request it comes of.
+RUN_TAG = "signaldelta/correlation_id"
+
 _current: ContextVar[str | None] = ContextVar("signaldelta_correlation_id", default=None)
 
 

@@ -16,6 +16,12 @@ from urllib.parse import urlsplit
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# As browsers send it (RFC 6454): no path, no port that is the scheme's own. Who stands between can change a page that
+# comes over http, so that is for this machine alone.
+_NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_PORT = r"(?::(?!80\b)(?!443\b)[1-9][0-9]{0,4})?"
+_ORIGIN = re.compile(rf"(?:https://{_NAME}(?:\.{_NAME})*|http://(?:localhost|127\.0\.0\.1|\[::1\])){_PORT}")
+
 
 class Settings(BaseSettings):
     """Settings of one deployment. Every field is an environment variable SIGNALDELTA_<FIELD>."""
@@ -34,7 +40,19 @@ class Settings(BaseSettings):
     statement_timeout_seconds: float = Field(3600.0, ge=0, description="Of such a process; 0 is none.")
     api_connections: int = Field(16, ge=1, description="To each home, of a process of the API.")
     api_statement_timeout_seconds: float = Field(30.0, ge=0, description="Of the API: no request waits longer.")
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = Field(
+        "json", description="Of what services print; the files in <home>/logs are JSON, a line each."
+    )
+    log_days: int = Field(30, ge=1, description="Days that those files stay.")
+    watch_seconds: int = Field(30, ge=1, description="How often Dagster's sensor looks whether something is wrong.")
+    alert_webhooks: tuple[SecretStr, ...] = Field(
+        (), description='Where alerts are sent as JSON: ["https://..."]. Such an address is a secret.'
+    )
+    alert_slack_url: SecretStr | None = Field(None, description="A Slack incoming webhook that alerts are sent to.")
+    metrics_token: SecretStr | None = Field(
+        None, description="The bearer token that /metrics asks for; unset: it answers this machine alone."
+    )
 
     edgar_www_url: str = Field("https://www.sec.gov", description="EDGAR archives, indexes and feeds.")
     edgar_data_url: str = Field("https://data.sec.gov", description="EDGAR submissions API.")
@@ -92,7 +110,29 @@ class Settings(BaseSettings):
     )
     address_requests_per_hour: int = Field(20_000, ge=0, description="Of one address, whoever asks; 0 is no limit.")
     refused_credentials: int = Field(60, ge=1, description="Wrong keys or tokens of one address in ten minutes.")
+    cors_origins: tuple[str, ...] = Field(
+        (),
+        description='Pages of which sites a browser lets read, a JSON list of exact origins: ["https://desk.example"].',
+    )
+    api_body_bytes: int = Field(1_000_000, ge=1, description="The largest body of a request.")
+    api_body_seconds: float = Field(20.0, gt=0, le=25, description="How long the API waits for a body to be whole.")
     webserver_port: int = 3000
+    webserver_url: str | None = Field(
+        None, description="Dagster's webserver, which the API's jobs are launched by; this machine's where unset."
+    )
+    jobs_at_once: int = Field(4, ge=0, description="Jobs of the API in Dagster's hands at once; 0 launches none.")
+    jobs_attempts: int = Field(3, ge=1, description="Tries of a job whose worker, database or Dagster failed it.")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"cors_origins: {origin!r}: expected an origin as a browser writes it: https://host or"
+                    " https://host:port in small letters, http of this machine alone; no path, no wildcard"
+                )
+        return value
 
     @field_validator("edgar_www_url", "edgar_data_url", "polygon_url")
     @classmethod
@@ -100,7 +140,7 @@ class Settings(BaseSettings):
         AnyHttpUrl(value)
         return value.rstrip("/")
 
-    @field_validator("ethereum_url")
+    @field_validator("ethereum_url", "webserver_url")
     @classmethod
     def _endpoint(cls, value: str | None) -> str | None:
         if value is not None:
@@ -123,6 +163,15 @@ class Settings(BaseSettings):
             raise ValueError("disk_warning: expected at most disk_critical")
         return self
 
+    @field_validator("alert_webhooks", "alert_slack_url")
+    @classmethod
+    def _hooks(cls, value: tuple[SecretStr, ...] | SecretStr | None) -> tuple[SecretStr, ...] | SecretStr | None:
+        for hook in (value,) if isinstance(value, SecretStr) else value or ():
+            # The address itself is not shown: it is what lets anybody write there.
+            if urlsplit(hook.get_secret_value()).scheme not in ("http", "https"):
+                raise ValueError("a webhook: expected an http or https address")
+        return value
+
     @model_validator(mode="after")
     def _open_at_home_alone(self) -> Self:
         if self.auth == "open" and self.api_host not in ("127.0.0.1", "::1", "localhost"):
@@ -135,6 +184,11 @@ class Settings(BaseSettings):
         if value is not None and value.tzinfo is None:
             raise ValueError("fixed_clock needs a time zone, such as 2025-07-01T00:00:00Z")
         return None if value is None else value.astimezone(UTC)
+
+    @property
+    def webserver_address(self) -> str:
+        """Where Dagster's webserver answers."""
+        return (self.webserver_url or f"http://127.0.0.1:{self.webserver_port}").rstrip("/")
 
     @property
     def home_dir(self) -> Path:
@@ -150,6 +204,11 @@ class Settings(BaseSettings):
     def artifacts_dir(self) -> Path:
         """Where snapshot parts and score grids live by hash."""
         return self.home_dir / "artifacts"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Where the services' logs are, a file a day each."""
+        return self.home_dir / "logs"
 
     @property
     def reports_dir(self) -> Path:
@@ -170,6 +229,25 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the settings from the environment now."""
     return Settings()
+
+
+def secret_values(settings: Settings) -> frozenset[str]:
+    """Return every secret that this process was given: no log may hold one.
+
+    The secrets among the settings, the passwords in addresses, and what the environment names as a key or token.
+    """
+    found: set[str] = set()
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, SecretStr):
+                found.add(one.get_secret_value())
+            elif isinstance(one, str) and "://" in one:
+                found.add(urlsplit(one).password or "")
+    # A node's key stands in the path of its address.
+    found.add(settings.ethereum_url or "")
+    found |= {value for name, value in os.environ.items() if _KEY_NAME.fullmatch(name)}
+    return frozenset(found - {""})
 
 
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(?:KEY|TOKEN)")

@@ -19,6 +19,7 @@ from .dependencies import (
 from .keys import KeyText, hash_key, make_key, prefix_of
 from .middleware import AccessMiddleware
 from .principal import SCOPES, TIERS, Principal
+from .scraping import admit_scraper
 from .stores import Allowance, AuditLog, Counted, RequestCounter, StoredKey, User, UserStore
 from .tokens import KeySource, TokenVerifier
 
@@ -41,6 +42,7 @@ __all__ = [
     "TokenVerifier",
     "User",
     "UserStore",
+    "admit_scraper",
     "client_address",
     "hash_key",
     "is_loopback",

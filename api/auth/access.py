@@ -92,7 +92,8 @@ class Access:
     def admit(self, request: Request) -> Principal:
         """Return who asks, having counted the request. Raises the problem (401, 403, 429, 503) where it is not let in.
 
-        Blocks on the user store: call it in a thread. `Desk` does the same for several at once.
+        Asked again of the same request, it counts nothing and says the same. Blocks on the user store: call it in a
+        thread. `Desk` does the same for several at once.
         """
         steps = self.steps(request)
         try:
@@ -116,8 +117,14 @@ class Access:
         So that one way to the store can serve the questions of many.
         """
         seen = seen_of(request.scope)
+        if seen.admitted is not None:
+            return seen.admitted
         if self.resolver is None:
-            _require_this_machine(request)
+            require_this_machine(
+                request,
+                "open access is for this machine alone",
+                "This API is open to its own machine alone: it asks nobody who they are.",
+            )
             seen.principal = seen.admitted = OPEN
             return OPEN
         address = client_address(request.scope)
@@ -229,8 +236,8 @@ def _unauthenticated() -> ProblemError:
     return ProblemError(401, "unauthenticated", words, headers=dict(_CHALLENGE))
 
 
-def _require_this_machine(request: Request) -> None:
-    """Refuse what comes from elsewhere where access is open: by its address, and by the name it called us.
+def require_this_machine(request: Request, reason: str, words: str) -> None:
+    """Raise the problem (403, `words`; `reason` for the log) for what comes from elsewhere: by address and name.
 
     The name: a page of another site can have its own name lead to this machine, and would read along.
     """
@@ -240,5 +247,5 @@ def _require_this_machine(request: Request) -> None:
     if not far and address != "local":
         far = not is_loopback(host_of(request.headers.get("host", ""))) or not is_loopback(str(server and server[0]))
     if far:
-        seen_of(request.scope).reason = "open access is for this machine alone"
-        raise ProblemError(403, "forbidden", "This API is open to its own machine alone: it asks nobody who they are.")
+        seen_of(request.scope).reason = reason
+        raise ProblemError(403, "forbidden", words)

@@ -9,7 +9,9 @@ from . import (
     datasets,
     documents,
     explain,
+    filing,
     health,
+    jobs,
     labels,
     market,
     scores,
@@ -22,6 +24,8 @@ from . import (
 
 # By domain; within one, paths that take any name come last.
 V2 = (
+    filing.router,
+    jobs.router,
     catalogue.router,
     scores.router,
     signals.router,

@@ -17,6 +17,7 @@ from ..dependencies import End, EntityId, Hash, KnownAsOf, Reading, ReportsOf, S
 from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, REPORT_RESPONSES, send, stream_rows
 from ..formats import BULK_RESPONSES, FormatOf, Origin, StreamFormatOf, answer_rows, forms
 from ..grids import Cut
+from ..names import FileName, RunName
 from ..paging import pinned_moment
 from ..pointintime import known_by
 from ..problems import not_found, responses
@@ -38,9 +39,13 @@ router = Router(prefix="/backtests", tags=["backtests"], dependencies=[require_t
 _READS = reads("backtest_runs", "backtest_artifacts")
 # What a run's rows are a function of, told with them.
 _NAMED = ("run_hash", "scoring_model_hash", "latency_model_hash", "protocol_hash", "definitions_hash", "snapshot_id")
-Family = Annotated[str | None, Query(examples=["insider-buys"])]
-Evidence = Annotated[str | None, Query(description="Which evidence counted.", examples=["all_evidence"])]
-Slice = Annotated[str | None, Query(description="What the figures are divided by.", examples=["event_type"])]
+Family = Annotated[str | None, Query(max_length=200, examples=["insider-buys"])]
+Evidence = Annotated[
+    str | None, Query(max_length=200, description="Which evidence counted.", examples=["all_evidence"])
+]
+Slice = Annotated[
+    str | None, Query(max_length=200, description="What the figures are divided by.", examples=["event_type"])
+]
 
 
 def _run(connection: Connection[dict[str, Any]], run: str) -> dict[str, Any]:
@@ -55,7 +60,7 @@ def list_runs(
     request: Request,
     view: Viewing,
     hypothesis_family: Family = None,
-    snapshot_id: Annotated[str | None, Query(examples=["01HZFNS0V0QJ5Y8T1J3M8Z6K4D"])] = None,
+    snapshot_id: Annotated[str | None, Query(max_length=200, examples=["01HZFNS0V0QJ5Y8T1J3M8Z6K4D"])] = None,
     status: Annotated[Literal["complete", "insufficient"] | None, Query(examples=["complete"])] = None,
     known_as_of: KnownAsOf = None,
     limit: paging.Limit = 100,
@@ -82,7 +87,7 @@ def list_runs(
 def list_leaderboard(
     request: Request,
     connection: Reading,
-    metric: Annotated[str, Query(examples=["auc"])] = "auc",
+    metric: Annotated[str, Query(max_length=200, examples=["auc"])] = "auc",
     evidence: Evidence = None,
     slice_kind: Slice = None,
     hypothesis_family: Family = None,
@@ -114,7 +119,7 @@ def list_leaderboard(
 
 
 @router.get("/{run}", response_model=Run, responses=responses(404), openapi_extra=_READS, summary="One run")
-def get_run(request: Request, connection: Reading, run: str) -> Response:
+def get_run(request: Request, connection: Reading, run: RunName) -> Response:
     """One run by id or hash, with its evaluation and its files."""
     row = _run(connection, run)
     body = Run.model_validate(row | {"artifacts": queries.artifacts(connection, row["run_id"])})
@@ -132,10 +137,10 @@ def list_metrics(
     request: Request,
     connection: Reading,
     form: FormatOf,
-    run: str,
+    run: RunName,
     evidence: Evidence = None,
     slice_kind: Slice = None,
-    metric: Annotated[str | None, Query(examples=["auc"])] = None,
+    metric: Annotated[str | None, Query(max_length=200, examples=["auc"])] = None,
 ) -> Response:
     """Every figure of the run with its interval and null; one that does not exist is null with its reason."""
     filters = {"evidence": evidence, "slice_kind": slice_kind, "metric": metric}
@@ -156,7 +161,7 @@ def list_alerts(
     request: Request,
     connection: Reading,
     form: FormatOf,
-    run: str,
+    run: RunName,
     limit: paging.Limit = 100,
     cursor: paging.CursorText = None,
 ) -> Response:
@@ -178,7 +183,7 @@ def list_alerts(
     openapi_extra=_READS,
     summary="Manifest of a run",
 )
-def get_run_manifest(request: Request, connection: Reading, run: str) -> Response:
+def get_run_manifest(request: Request, connection: Reading, run: RunName) -> Response:
     """The manifest, byte for byte as it was hashed (RFC 8785 canonical JSON)."""
     return answer_bytes(request, bytes(_run(connection, run)["manifest_canonical"]), immutable=True)
 
@@ -190,7 +195,7 @@ def get_run_manifest(request: Request, connection: Reading, run: str) -> Respons
     openapi_extra=_READS,
     summary="Report of a run",
 )
-def get_run_report(request: Request, connection: Reading, reports: ReportsOf, run: str) -> Response:
+def get_run_report(request: Request, connection: Reading, reports: ReportsOf, run: RunName) -> Response:
     """The run's report as it was last written: verdict, figures with intervals and nulls, pictures, manifest.
 
     The backtest asset writes it, and `signaldelta backtest report`; it can be written anew, so caches ask again.
@@ -242,7 +247,7 @@ def stream_grid(
     openapi_extra=_READS,
     summary="Download a file of a run",
 )
-def download_artifact(request: Request, connection: Reading, store: StoreOf, run: str, name: str) -> Response:
+def download_artifact(request: Request, connection: Reading, store: StoreOf, run: RunName, name: FileName) -> Response:
     """A file of the run by its name or the SHA-256 of its bytes, checked before it is sent; Range is honoured."""
     row = queries.artifact(connection, _run(connection, run)["run_id"], name)
     if row is None:

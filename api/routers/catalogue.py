@@ -13,6 +13,7 @@ from signaldelta_assets.catalogue import DefinitionsError, SignalDefinitions, ca
 from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import reads
+from ..names import SignalName
 from ..problems import not_found, responses
 from ..reading import Router
 from ..schemas.evidence import Catalogue, CatalogueAnswer, CatalogueMeta, CatalogueSignal
@@ -39,9 +40,11 @@ def _meta(shown: list[CatalogueSignal]) -> CatalogueMeta:
 )
 def list_catalogue(
     request: Request,
-    family: Annotated[str | None, Query(examples=["F03"])] = None,
+    family: Annotated[str | None, Query(max_length=200, examples=["F03"])] = None,
     status: Annotated[Literal["v2.0", "wired-later", "planned"] | None, Query(examples=["v2.0"])] = None,
-    source: Annotated[str | None, Query(description="Source type it reads.", examples=["filing_index"])] = None,
+    source: Annotated[
+        str | None, Query(max_length=200, description="Source type it reads.", examples=["filing_index"])
+    ] = None,
 ) -> Response:
     """All 80 signals or those of a family, status or source type; what is not active says what it waits for."""
     shown = catalogue(_definitions(), family=family, status=status, source=source)
@@ -56,7 +59,7 @@ def list_catalogue(
     openapi_extra=_READS,
     summary="One signal of the catalogue",
 )
-def get_catalogue_signal(request: Request, signal_id: str) -> Response:
+def get_catalogue_signal(request: Request, signal_id: SignalName) -> Response:
     """The signal with its rule, parameters and versions. Its events: `/signals?signal_id=`."""
     try:
         data = CatalogueSignal.model_validate(describe(_definitions(), signal_id))

@@ -13,6 +13,7 @@ from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import KnownAsOf, Reading, View, Viewing, reads
 from ..formats import FormatOf, Origin, answer_rows, forms
+from ..names import FeedName, Upstream
 from ..paging import pinned_moment
 from ..pointintime import known_by
 from ..problems import not_found, responses
@@ -50,8 +51,8 @@ def list_collectors(request: Request, connection: Reading) -> Response:
 def list_refusals(
     request: Request,
     view: Viewing,
-    upstream: str,
-    feed: str,
+    upstream: Upstream,
+    feed: FeedName,
     open_only: Annotated[bool, Query(alias="open", description="Only what still stands refused.", examples=[True])] = (
         False
     ),

@@ -14,6 +14,7 @@ from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import KnownAsOf, Reading, Viewing, reads
 from ..formats import FormatOf, Origin, answer_rows, forms
+from ..names import DatasetName
 from ..paging import pinned_moment
 from ..pointintime import known_by
 from ..problems import not_found, responses
@@ -73,7 +74,7 @@ def list_datasets(
     openapi_extra=reads("labeled_event_datasets"),
     summary="One dataset",
 )
-def get_dataset(request: Request, connection: Reading, dataset: str) -> Response:
+def get_dataset(request: Request, connection: Reading, dataset: DatasetName) -> Response:
     """One dataset by id or hash; it never changes."""
     row = _dataset(connection, dataset)
     return answer(request, Dataset.model_validate(row), immutable=True)
@@ -90,7 +91,7 @@ def list_dataset_members(
     request: Request,
     connection: Reading,
     form: FormatOf,
-    dataset: str,
+    dataset: DatasetName,
     limit: paging.Limit = 100,
     cursor: paging.CursorText = None,
 ) -> Response:
@@ -115,8 +116,8 @@ def list_dataset_members(
 def diff_datasets(
     request: Request,
     connection: Reading,
-    first: str,
-    second: str,
+    first: DatasetName,
+    second: DatasetName,
     limit: paging.Limit = 100,
     cursor: paging.CursorText = None,
 ) -> Response:

@@ -13,6 +13,7 @@ from ..auth import require_tier
 from ..caching import answer, answer_bytes
 from ..dependencies import KnownAsOf, Reading, Viewing, reads
 from ..files import MANIFEST_RESPONSES
+from ..names import DocumentHash
 from ..paging import pinned_moment
 from ..pointintime import known_by
 from ..problems import not_found, responses
@@ -56,7 +57,7 @@ def list_documents(
     openapi_extra=_READS,
     summary="One document",
 )
-def get_document(request: Request, connection: Reading, document_hash: str) -> Response:
+def get_document(request: Request, connection: Reading, document_hash: DocumentHash) -> Response:
     """The canonical JSON (RFC 8785) whose SHA-256 is the document's name."""
     row = queries.document(connection, document_hash)
     if row is None:

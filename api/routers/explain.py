@@ -17,6 +17,7 @@ from signaldelta_assets.llm import Asker, ExplanationStream, Gateway, UnknownTer
 from .. import queries
 from ..auth import PrincipalOf, require_tier
 from ..dependencies import AsOf, WarehouseOf, glancing, reads
+from ..names import EntityName, Term
 from ..pointintime import Clocks
 from ..problems import ProblemError, not_found, responses
 from ..reading import Router
@@ -80,10 +81,10 @@ def _answer(made: llm.Explanation) -> Response:
     "/term/{term}",
     response_model=ExplanationAnswer,
     responses=responses(404),
-    openapi_extra=reads(*_MODELS),
+    openapi_extra=reads(*_MODELS, cached=False),
     summary="A term in plain words",
 )
-def explain_term(term: str, gateway: GatewayOf, asker: AskerOf) -> Response:
+def explain_term(term: Term, gateway: GatewayOf, asker: AskerOf) -> Response:
     """A signal (S001), family (F01), chain (CT-01), event type, or a word of a report or a score; 404 for others."""
     try:
         return _answer(llm.explain_term(term, gateway, asker))
@@ -91,7 +92,7 @@ def explain_term(term: str, gateway: GatewayOf, asker: AskerOf) -> Response:
         raise not_found("term", term[:100]) from None
 
 
-def get_told_term(term: str, gateway: GatewayOf, asker: AskerOf) -> Iterator[ExplanationStream]:
+def get_told_term(term: Term, gateway: GatewayOf, asker: AskerOf) -> Iterator[ExplanationStream]:
     """The explanation to be told, made before the answer begins: an unknown term is a 404, not a broken stream.
 
     Closed here: the generator of a reader who has left waits for the garbage collector, and its model goes on.
@@ -109,7 +110,7 @@ def get_told_term(term: str, gateway: GatewayOf, asker: AskerOf) -> Iterator[Exp
     dependencies=[Depends(_one_of_few)],
     response_class=EventSourceResponse,
     responses=responses(404),
-    openapi_extra=reads(*_MODELS),
+    openapi_extra=reads(*_MODELS, cached=False),
     summary="A term in plain words, as a stream",
 )
 def tell_term(
@@ -127,18 +128,18 @@ def tell_term(
     "/score/{entity_id}",
     response_model=ExplanationAnswer,
     responses=responses(404),
-    openapi_extra=reads("score_samples", *_MODELS),
+    openapi_extra=reads("score_samples", *_MODELS, cached=False),
     summary="A score in plain words",
 )
 def explain_score(
-    warehouse: WarehouseOf, gateway: GatewayOf, asker: AskerOf, entity_id: str, as_of: AsOf = None
+    warehouse: WarehouseOf, gateway: GatewayOf, asker: AskerOf, entity_id: EntityName, as_of: AsOf = None
 ) -> Response:
     """The entity's latest score at or before `as_of`, from its stored figures and counterfactuals; 404 without one."""
     return _answer(llm.explain_score(_stored(warehouse, entity_id, as_of), gateway, asker))
 
 
 def get_told_score(
-    warehouse: WarehouseOf, gateway: GatewayOf, asker: AskerOf, entity_id: str, as_of: AsOf = None
+    warehouse: WarehouseOf, gateway: GatewayOf, asker: AskerOf, entity_id: EntityName, as_of: AsOf = None
 ) -> Iterator[ExplanationStream]:
     """The explanation to be told, made before the answer begins: without a score it is a 404. Closed here too."""
     with closing(llm.stream_score(_stored(warehouse, entity_id, as_of), gateway, asker)) as told:
@@ -150,7 +151,7 @@ def get_told_score(
     dependencies=[Depends(_one_of_few)],
     response_class=EventSourceResponse,
     responses=responses(404),
-    openapi_extra=reads("score_samples", *_MODELS),
+    openapi_extra=reads("score_samples", *_MODELS, cached=False),
     summary="A score in plain words, as a stream",
 )
 def tell_score(

@@ -27,6 +27,7 @@ from ..dependencies import (
     reads,
 )
 from ..formats import BULK_RESPONSES, FormatOf, Origin, StreamFormatOf, answer_rows, answer_stream, arrow_schema, forms
+from ..names import LabelId
 from ..paging import pinned_moment
 from ..pointintime import Clocks, choose_definitions
 from ..problems import not_found, responses
@@ -47,7 +48,7 @@ from ..schemas.evidence import (
 
 router = Router(prefix="/labels", tags=["labels"], dependencies=[require_tier("free")])
 _READS = reads("labeled_events", "documents")
-EventType = Annotated[str | None, Query(examples=["EARNINGS_SURPRISE"])]
+EventType = Annotated[str | None, Query(max_length=200, examples=["EARNINGS_SURPRISE"])]
 
 
 _FACTS = ("event_type", "entity_id", "start", "end")
@@ -154,7 +155,7 @@ def list_label_coverage(
     request: Request,
     connection: Reading,
     event_type: EventType = None,
-    asset_class: Annotated[str | None, Query(examples=["equity"])] = None,
+    asset_class: Annotated[str | None, Query(max_length=200, examples=["equity"])] = None,
     definitions: Hash = None,
     limit: paging.Limit = 100,
     cursor: paging.CursorText = None,
@@ -231,7 +232,7 @@ def list_label_minimum(request: Request, connection: Reading, definitions: Hash 
     summary="One label",
 )
 def get_label(
-    request: Request, view: Viewing, label_id: str, as_of: AsOf = None, known_as_of: KnownAsOf = None
+    request: Request, view: Viewing, label_id: LabelId, as_of: AsOf = None, known_as_of: KnownAsOf = None
 ) -> Response:
     """One label as it was known at `as_of`; 404 where it was not known yet, or withdrawn."""
     clocks = Clocks.of(as_of, known_as_of, view.settled)

@@ -40,11 +40,12 @@ from ..formats import (
     forms,
     page_format,
 )
-from ..live import STREAM_RESPONSES, Feed
+from ..live import Feed
 from ..livescores import MOST_ENTITIES, Found, Question
+from ..names import LONGEST, EntityName
 from ..paging import pinned_moment
 from ..pointintime import Clocks
-from ..problems import bad_parameter, not_found
+from ..problems import bad_parameter, not_found, responses
 from ..reading import Router
 from ..schemas.base import ClockMeta
 from ..schemas.evidence import Score, ScoreAnswer, ScorePage
@@ -158,7 +159,7 @@ LastEventId = Annotated[
 ]
 
 
-async def _feed_of_one(request: Request, entity_id: str) -> AsyncIterator[Feed]:
+async def _feed_of_one(request: Request, entity_id: EntityName) -> AsyncIterator[Feed]:
     with _feed(request).room(entity_id):
         yield _feed(request)
 
@@ -173,8 +174,9 @@ async def _entities(
     ],
 ) -> list[str]:
     found = list(dict.fromkeys(one.strip() for one in entities.split(",") if one.strip()))
-    if not 0 < len(found) <= MOST_ENTITIES:
-        raise bad_parameter("entities", f"1 to {MOST_ENTITIES} entity ids with commas between", entities)
+    if not 0 < len(found) <= MOST_ENTITIES or any(len(one) > LONGEST for one in found):
+        expected = f"1 to {MOST_ENTITIES} entity ids with commas between, of at most {LONGEST} characters"
+        raise bad_parameter("entities", expected, entities)
     return found
 
 
@@ -189,7 +191,7 @@ async def _feed_of_some(request: Request, entities: EntitiesOf) -> AsyncIterator
 @router.get(
     "/events",
     response_class=EventSourceResponse,
-    responses=STREAM_RESPONSES,
+    responses=responses(),
     openapi_extra=_READS,
     summary="Live scores of some entities",
 )
@@ -208,12 +210,12 @@ async def follow_scores(
 @router.get(
     "/{entity_id}/events",
     response_class=EventSourceResponse,
-    responses=STREAM_RESPONSES,
+    responses=responses(),
     openapi_extra=_READS,
     summary="Live scores of one entity",
 )
 async def follow_score(
-    feed: Annotated[Feed, Depends(_feed_of_one)], entity_id: str, last_event_id: LastEventId = None
+    feed: Annotated[Feed, Depends(_feed_of_one)], entity_id: EntityName, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
     """The entity's latest score now, if it has one, and each new one, as server-sent events `score`."""
     async for event in feed.follow(entity_id, last_event_id):
@@ -229,7 +231,7 @@ async def follow_score(
 )
 async def get_score(
     request: Request,
-    entity_id: str,
+    entity_id: EntityName,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
     scoring_model: Hash = None,
@@ -261,7 +263,7 @@ def list_score_history(
     request: Request,
     connection: Asking,
     settled: SettledOf,
-    entity_id: str,
+    entity_id: EntityName,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
     scoring_model: Hash = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import Query, Request
@@ -13,6 +12,8 @@ from ..auth import require_tier
 from ..caching import answer
 from ..dependencies import KnownAsOf, Viewing, reads
 from ..formats import FormatOf, Origin, answer_rows, forms
+from ..moments import CalendarDay
+from ..names import EntityName
 from ..paging import pinned_moment
 from ..pointintime import known_by
 from ..problems import not_found, responses
@@ -21,7 +22,7 @@ from ..schemas.base import Meta
 from ..schemas.evidence import Security, SecurityPage, SecuritySummary
 
 AsOf = Annotated[
-    date | None,
+    CalendarDay | None,
     Query(
         description="A day in New York: identifiers as they held on it. Without it, all of them.",
         examples=["2022-01-31"],
@@ -45,9 +46,11 @@ def list_securities(
     q: Annotated[
         str | None, Query(max_length=100, description="Part of a present or former name or ticker.", examples=["apple"])
     ] = None,
-    ticker: Annotated[str | None, Query(description="A present or former ticker, exactly.", examples=["AAPL"])] = None,
+    ticker: Annotated[
+        str | None, Query(max_length=200, description="A present or former ticker, exactly.", examples=["AAPL"])
+    ] = None,
     cik: Annotated[str | None, Query(pattern="^[0-9]{10}$", examples=["0000320193"])] = None,
-    asset_class: Annotated[str | None, Query(examples=["equity"])] = None,
+    asset_class: Annotated[str | None, Query(max_length=200, examples=["equity"])] = None,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
     limit: paging.Limit = 100,
@@ -80,7 +83,7 @@ def list_securities(
     summary="One security",
 )
 def get_security(
-    request: Request, view: Viewing, entity_id: str, as_of: AsOf = None, known_as_of: KnownAsOf = None
+    request: Request, view: Viewing, entity_id: EntityName, as_of: AsOf = None, known_as_of: KnownAsOf = None
 ) -> Response:
     """One security with its dated identifiers, former ones included; with `as_of`, those that held on that day."""
     row = queries.security(view.connection, entity_id)

@@ -26,6 +26,7 @@ from ..dependencies import (
     reads,
 )
 from ..formats import BULK_RESPONSES, FormatOf, Origin, StreamFormatOf, answer_rows, answer_stream, arrow_schema, forms
+from ..names import EventId
 from ..paging import pinned_moment
 from ..pointintime import Basis, Clocks, choose_basis, choose_definitions, revisions_available, signals_page
 from ..problems import not_found, responses
@@ -78,8 +79,8 @@ def list_signals(
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
     entity_id: EntityId = None,
-    signal_id: Annotated[str | None, Query(examples=["S001"])] = None,
-    family: Annotated[str | None, Query(examples=["F01"])] = None,
+    signal_id: Annotated[str | None, Query(max_length=200, examples=["S001"])] = None,
+    family: Annotated[str | None, Query(max_length=200, examples=["F01"])] = None,
     start: Start = None,
     end: End = None,
     latency_model: LatencyModelParameter = None,
@@ -145,8 +146,8 @@ def export_signals(
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
     entity_id: EntityId = None,
-    signal_id: Annotated[str | None, Query(examples=["S001"])] = None,
-    family: Annotated[str | None, Query(examples=["F01"])] = None,
+    signal_id: Annotated[str | None, Query(max_length=200, examples=["S001"])] = None,
+    family: Annotated[str | None, Query(max_length=200, examples=["F01"])] = None,
     start: Start = None,
     end: End = None,
     latency_model: LatencyModelParameter = None,
@@ -192,7 +193,7 @@ def export_signals(
 def get_signal(
     request: Request,
     view: Viewing,
-    event_id: str,
+    event_id: EventId,
     as_of: AsOf = None,
     known_as_of: KnownAsOf = None,
     latency_model: LatencyModelParameter = None,

@@ -16,6 +16,7 @@ from ..dependencies import End, EntityId, KnownAsOf, Reading, Start, StoreOf, Vi
 from ..files import FILE_RESPONSES, MANIFEST_RESPONSES, names, send, stream_rows
 from ..formats import BULK_RESPONSES, StreamFormatOf
 from ..grids import Cut
+from ..names import FileHash, SnapshotName
 from ..paging import pinned_moment
 from ..pointintime import known_by
 from ..problems import not_found, responses
@@ -57,7 +58,7 @@ def list_snapshots(
 @router.get(
     "/{snapshot}", response_model=Snapshot, responses=responses(404), openapi_extra=_READS, summary="One snapshot"
 )
-def get_snapshot(request: Request, connection: Reading, snapshot: str) -> Response:
+def get_snapshot(request: Request, connection: Reading, snapshot: SnapshotName) -> Response:
     """One snapshot with its manifest, by id or hash."""
     row = _snapshot(connection, snapshot)
     return answer(request, Snapshot.model_validate(row), immutable=True)
@@ -70,7 +71,7 @@ def get_snapshot(request: Request, connection: Reading, snapshot: str) -> Respon
     openapi_extra=_READS,
     summary="Manifest of a snapshot",
 )
-def get_snapshot_manifest(request: Request, connection: Reading, snapshot: str) -> Response:
+def get_snapshot_manifest(request: Request, connection: Reading, snapshot: SnapshotName) -> Response:
     """The manifest, byte for byte as it was hashed (RFC 8785 canonical JSON)."""
     row = _snapshot(connection, snapshot)
     return answer_bytes(request, bytes(row["manifest_canonical"]), immutable=True)
@@ -85,7 +86,7 @@ def get_snapshot_manifest(request: Request, connection: Reading, snapshot: str) 
     summary="Download a part",
 )
 def download_snapshot_part(
-    request: Request, connection: Reading, store: StoreOf, snapshot: str, file_hash: str
+    request: Request, connection: Reading, store: StoreOf, snapshot: SnapshotName, file_hash: FileHash
 ) -> Response:
     """A part of the snapshot by the SHA-256 of its bytes, checked before it is sent; Range is honoured."""
     row = queries.snapshot(connection, snapshot)

@@ -20,8 +20,8 @@ from ..reading import Router
 from ..schemas.users import Key, KeyList, KeyRequest, Me, NewKey, RotationRequest
 
 router = Router(prefix="/users", tags=["users"], dependencies=[require_tier("free")])
-_ME = reads("users", "tier_entitlements", "api_keys")
-_KEYS = reads("users", "tier_entitlements", "api_keys", "user_activity")
+_ME = reads("users", "tier_entitlements", "api_keys", cached=False)
+_KEYS = reads("users", "tier_entitlements", "api_keys", "user_activity", cached=False)
 KeyId = Annotated[str, PathParameter(pattern="^[0-9A-Z]{26}$", examples=["01HZFNS0V0QJ5Y8T1J3M8Z6K4D"])]
 
 

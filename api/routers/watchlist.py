@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import Path as PathParameter
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
@@ -14,14 +11,14 @@ from .. import paging, queries
 from ..auth import PrincipalOf, require_tier
 from ..changing import NO_STORE, actor_of, changing, user_of
 from ..dependencies import WarehouseOf, lent_connection, reads
+from ..names import EntityName
 from ..problems import not_found, responses
 from ..reading import Router
 from ..schemas.base import Meta
 from ..schemas.users import WatchlistItem, WatchlistPage, WatchRequest
 
 router = Router(prefix="/users/me/watchlist", tags=["users"], dependencies=[require_tier("free")])
-_READS = reads("watchlist_items", "users", "tier_entitlements")
-Entity = Annotated[str, PathParameter(max_length=200, examples=["0000320193"])]
+_READS = reads("watchlist_items", "users", "tier_entitlements", cached=False)
 
 
 @router.get(
@@ -46,14 +43,14 @@ def list_watchlist(
     "/{entity_id}",
     response_model=WatchlistItem,
     responses=responses(404, 409) | {201: {"model": WatchlistItem, "description": "It was not followed before."}},
-    openapi_extra=reads("watchlist_items", "securities", "users", "tier_entitlements"),
+    openapi_extra=reads("watchlist_items", "securities", "users", "tier_entitlements", cached=False),
     summary="Follow an entity",
 )
 def put_watchlist_item(
     request: Request,
     principal: PrincipalOf,
     warehouse: WarehouseOf,
-    entity_id: Entity,
+    entity_id: EntityName,
     wanted: WatchRequest | None = None,
 ) -> Response:
     """Follow a security, or change its note; 404 for one nobody knows, 403 where the tier has no more places."""
@@ -78,7 +75,7 @@ def put_watchlist_item(
     summary="Follow an entity no longer",
 )
 def delete_watchlist_item(
-    request: Request, principal: PrincipalOf, warehouse: WarehouseOf, entity_id: Entity
+    request: Request, principal: PrincipalOf, warehouse: WarehouseOf, entity_id: EntityName
 ) -> Response:
     """Takes it off one's watchlist; 404 where it was not on it."""
     with changing(request):

@@ -6,7 +6,7 @@ import typing
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import to_jsonable_python
 
 Sha256 = Annotated[str, Field(description="SHA-256, hexadecimal.", examples=["3f" * 32])]
@@ -19,12 +19,22 @@ Entity = Annotated[
 Text = Annotated[str, Field(examples=["EARNINGS_SURPRISE"])]
 Number = Annotated[float, Field(examples=[0.25])]
 Count = Annotated[int, Field(ge=0, examples=[12])]
+
+
+def _no_text(value: Any) -> Any:
+    if isinstance(value, str | bytes | bool):
+        raise ValueError("a whole number")
+    return value
+
+
+# Beside the bounds of a whole number, as JSON writes one: 3 or 3.0, and neither "3" nor true.
+WHOLE = BeforeValidator(_no_text)
 Document = Annotated[dict[str, Any], Field(examples=[{"schema": "signaldelta.example/1"}])]
 
 
 def example(model: type[BaseModel]) -> dict[str, Any]:
     """Return one example of `model`, put together from the examples of its fields."""
-    return {name: _field_example(field) for name, field in model.model_fields.items()}
+    return {field.alias or name: _field_example(field) for name, field in model.model_fields.items()}
 
 
 def _field_example(field: Any) -> Any:

@@ -135,7 +135,7 @@ class CatalogueSignal(Schema):
     stage: int = Field(ge=1, le=3, description="1 early trace, 2 build-up, 3 confirmation.", examples=[2])
     tier: int = Field(ge=1, le=3, examples=[1])
     half_life_hours: float = Field(examples=[1440.0])
-    direction: Literal[-1, 0, 1, "sign"] = Field(description="sign: of what is measured.", examples=[-1])
+    direction: Literal[-1, 0, 1] | Literal["sign"] = Field(description="sign: of what is measured.", examples=[-1])
     chain_affinity: dict[str, float] = Field(examples=[{"CT-03": 0.9}])
     status: Literal["v2.0", "wired-later", "planned"] = Field(examples=["v2.0"])
     source_type: str = Field(description="The feed it is named after.", examples=["filing_index"])

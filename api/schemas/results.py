@@ -285,7 +285,41 @@ class ReplicationLag(Schema):
     trouble: str | None = Field(examples=["signals: aws is not connected to offsite"])
 
 
-class Status(Schema):
+class DiskState(Schema):
+    """How full the disk of a folder is."""
+
+    folder: str = Field(examples=["archive"])
+    used_ratio: float = Field(ge=0, le=1, description="Of what can be used.", examples=[0.41])
+
+
+class PoolState(Schema):
+    """Connections of this process: `local` for work at this place, `peer` at the other home, `pulse` for the watch."""
+
+    pool: str = Field(examples=["local"])
+    size: Count
+    idle: Count
+    most: Count
+    waiting: Count = Field(description="Requests that wait for a connection.")
+    timeouts: Count = Field(description="Requests that got none in time, since the process began.")
+
+
+class AlertState(Schema):
+    """Alerts that stand open, and messages of alerts that a webhook has not taken yet."""
+
+    open: Count
+    undelivered: Count
+
+
+class ModelState(Schema):
+    """What language models were asked today (UTC)."""
+
+    configured: bool = Field(description="Whether this API may ask one.", examples=[True])
+    calls_today: Count
+    failed_today: Count
+    dollars_today: float = Field(ge=0, examples=[0.042])
+
+
+class PlatformStatus(Schema):
     """The state of the platform; `degraded` says why in `reasons`."""
 
     status: Literal["ok", "degraded"] = Field(examples=["ok"])
@@ -298,6 +332,19 @@ class Status(Schema):
     replication: list[ReplicationLag] = Field(description="Per group; empty where there is one home.")
     dagster: Literal["reachable", "unreachable", "not configured"] = Field(examples=["reachable"])
     collectors: list[CollectorFreshness]
+    disks: list[DiskState]
+    pools: list[PoolState]
+    runs: dict[str, int] = Field(
+        description="Dagster's runs: all that are not over, and those that ended in the last day. Empty where it runs"
+        " elsewhere.",
+        examples=[{"started": 1, "success": 40}],
+    )
+    jobs: dict[str, int] = Field(
+        description="Jobs by state, in the same way.", examples=[{"queued": 2, "running": 1, "complete": 9}]
+    )
+    dead_letters: Count = Field(description="Work that failed for good and was not tried again.")
+    alerts: AlertState
+    models: ModelState
     rows: dict[str, int] = Field(description="Exact row counts.", examples=[{"backtest_runs": 4}])
     rows_estimated: dict[str, int] = Field(
         description="Estimates of the planner's statistics; 0 before the first ANALYZE.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from .base import Entity, Meta, Schema, Text, Time, Ulid
+from ..moments import Moment
+from .base import WHOLE, Entity, Meta, Schema, Text, Time, Ulid
 
 Scope = Literal["read", "write", "admin"]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=3, examples=[["read"]])]
@@ -67,10 +68,11 @@ class KeyRequest(Schema):
     name: Printable
     scopes: Scopes = Field(default=["read"])
     expires_at: Annotated[
-        AwareDatetime | None, Field(description="None: until revoked.", examples=["2030-01-01T00:00:00Z"])
+        Moment | None, Field(description="None: until revoked.", examples=["2030-01-01T00:00:00Z"])
     ] = None
     requests_per_hour: Annotated[
-        int | None, Field(ge=1, le=1_000_000, description="Less than the tier gives.", examples=[50])
+        Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None,
+        Field(description="Less than the tier gives.", examples=[50]),
     ] = None
 
 
@@ -79,7 +81,9 @@ class RotationRequest(Schema):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds()), examples=[3600])] = 86_400
+    overlap_seconds: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds()), examples=[3600]), WHOLE] = (
+        86_400
+    )
 
 
 class WatchlistItem(Schema):

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import TaskID
 from rich.table import Table
 
+from signaldelta_assets.observability import channels_of, send_alerts, send_unkept
 from signaldelta_assets.settings import Settings
 from signaldelta_assets.warehouse import (
     ArtifactStore,
@@ -210,7 +211,7 @@ def status(console: Console, settings: Settings, *, as_json: bool) -> bool:
     folders = [settings.home_dir, settings.archive_dir, settings.artifacts_dir]
     full = watch.disks(folders, settings.disk_warning, settings.disk_critical)
     view = watch.look(urls, settings.place, more=[full])
-    keep_alerts(urls[settings.place], view)
+    keep_alerts(settings, urls[settings.place], view)
     if as_json:
         print(json.dumps(view.to_document(), default=str))
         return not view.troubles
@@ -224,17 +225,21 @@ def status(console: Console, settings: Settings, *, as_json: bool) -> bool:
     return not view.troubles
 
 
-def keep_alerts(url: str, view: watch.View) -> None:
-    """Note what is wrong at this place; where it does not answer there is nowhere to note it."""
+def keep_alerts(settings: Settings, url: str, view: watch.View) -> None:
+    """Note what is wrong at this place and send what is news; that it does not answer is sent without being noted."""
     import psycopg
 
     from signaldelta_assets.warehouse import Warehouse
 
+    away = [trouble for trouble in view.troubles if (trouble.kind, trouble.subject) == ("home_down", view.place)]
+    send_unkept(settings.home_dir, channels_of(settings), settings.place, away)
     if view.versions.get(view.place) is None or any(t.kind == "schema_version" for t in view.troubles):
         return
     try:
-        with Warehouse(url, place=view.place) as warehouse, warehouse.pulse() as connection:
-            watch.note(connection, view.troubles)
+        with Warehouse(url, place=view.place) as warehouse:
+            with warehouse.pulse() as connection:
+                watch.note(connection, view.troubles)
+            send_alerts(warehouse.pulse, channels_of(settings), settings.place)
     except psycopg.Error as error:
         typer.echo(f"the alerts could not be kept: {error}", err=True)
 

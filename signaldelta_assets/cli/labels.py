@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from signaldelta_assets.catalogue import load_definitions
-from signaldelta_assets.defs.snapshots import EVIDENCE_REACH
+from signaldelta_assets.defs.snapshots import freeze_days
 from signaldelta_assets.errors import SignalDeltaError
-from signaldelta_assets.snapshots import freeze_snapshot
 from signaldelta_assets.warehouse import Warehouse
-from signaldelta_assets.warehouse.stores import documents
 from signaldelta_assets.warehouse.stores import labels as store
 from signaldelta_assets.warehouse.stores.dataset_diff import diff_datasets
-from signaldelta_assets.warehouse.stores.reading import Window
 
 from .backtests import opened
 
@@ -127,27 +123,8 @@ def freeze_range(console: Console, first: date, last: date, include_interpolated
     """Freeze the labels of the days from `first` to `last`, and the evidence of them and of the reach before."""
     if last < first:
         raise RangeError(f"snapshot: --to: expected a day not before {first}, found {last}")
-    definitions = load_definitions()
-    window = Window(first, last + timedelta(days=1))
     with opened() as (warehouse, artifacts):
-        as_of = warehouse.quiesce()
-        documents.put_document(warehouse, "signal_definitions", "active", definitions.active)
-        dataset = store.freeze_dataset(
-            warehouse,
-            as_of=as_of,
-            window=window,
-            definitions_hash=definitions.hash,
-            include_interpolated=include_interpolated,
-        )
-        frozen = freeze_snapshot(
-            warehouse,
-            artifacts,
-            as_of=as_of,
-            window=window,
-            definitions_hash=definitions.hash,
-            dataset=dataset,
-            reach=EVIDENCE_REACH,
-        )
+        dataset, frozen = freeze_days(warehouse, artifacts, first, last, include_interpolated=include_interpolated)
     console.print(f"dataset {dataset.dataset_hash} version {dataset.version}, {dataset.event_count} labels, "
                   f"{dataset.interpolated_left_out} of interpolated time left out", soft_wrap=True)  # fmt: skip
     console.print(f"snapshot {frozen.snapshot_hash}", soft_wrap=True)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from . import collectors, db, users
+from . import collectors, db, jobs, users
 from .refusing import refusals
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -29,6 +29,7 @@ app.add_typer(models, name="llm")
 app.add_typer(collectors.app, name="collectors")
 app.add_typer(users.users, name="users")
 app.add_typer(users.keys, name="keys")
+app.add_typer(jobs.jobs, name="jobs")
 console = Console()
 
 # The names of `plans.PLANS`, which is imported only when the command runs.
@@ -93,6 +94,23 @@ def up(
     from .services import run_services
 
     run_services(archive, live, console)
+
+
+@app.command()
+def trace(
+    identifier: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="A correlation or request id, a job, a run, a record, an event, a label."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Print the whole way of one action: request, job, runs and steps, collectors, rows, models, log lines."""
+    from signaldelta_assets.settings import load_settings
+
+    from .tracing import show_trace
+
+    with refusals():
+        show_trace(console, load_settings(), identifier, as_json=as_json)
 
 
 @app.command()

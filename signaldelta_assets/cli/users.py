@@ -153,7 +153,7 @@ def show_routes(markdown: bool) -> None:
     from pathlib import Path
 
     from api import create_app
-    from api.routes import route_table, routes_page
+    from api.routes import PREFLIGHT, route_table, routes_page
     from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 
     app = create_app(Warehouse("postgresql://"), ArtifactStore(Path("artifacts")))
@@ -161,7 +161,7 @@ def show_routes(markdown: bool) -> None:
         print(routes_page(app), end="")
         return
     shown = Table("method", "route", "who", "limits", "entitlement", "why public")
-    for row in route_table(app):
+    for row in [PREFLIGHT, *route_table(app)]:
         shown.add_row(row.method, row.path, row.auth, row.limit, row.entitlement, row.why)
     shown.columns[1].overflow = "fold"
     console.print(shown)

@@ -7,6 +7,7 @@ with the records made from it, in one transaction.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections import Counter
@@ -28,6 +29,8 @@ from signaldelta_assets.warehouse.stores.collection import Absence, ArchivedDocu
 from .clock import Clock
 from .limiter import Limiter, Unlimited
 from .pulse import Pulse
+
+log = logging.getLogger(__name__)
 
 _LONGEST_WAIT_SECONDS = 60.0
 _LONGEST_RETRY_AFTER_SECONDS = 900.0
@@ -317,13 +320,19 @@ class Transport:
         with self._pulse.waiting():
             host.limiter.acquire()
         self.counts["requests"] += 1
+        began, told = time.monotonic(), "no answer"
         try:
             response = self._read(address, url, headers, content)
+            told = str(response.status_code)
         except httpx.TransportError as error:
             # Timeouts, refused and cut connections: httpx compares a body with its Content-Length and chunks.
             raise _TryAgainError(url, f"{type(error).__name__}: {error}") from error
         except httpx.DecodingError as error:
             raise _TryAgainError(url, f"body cannot be decoded: {error}") from error
+        finally:
+            # The public address, never the one that is asked: that may hold a key.
+            context = {"upstream": host.name, "url": url, "status": told, "seconds": time.monotonic() - began}
+            log.info("%s %s %s", host.name, url, told, extra={"context": context})
         status = response.status_code
         if status in (404, 410):
             return None

@@ -5,9 +5,17 @@ from typing import Any
 
 import dagster as dg
 
-from signaldelta_assets.backtests import BacktestSpec, RunManifestError, check_manifest, run_backtest
+from signaldelta_assets.backtests import (
+    BacktestSpec,
+    BacktestSpecError,
+    RunManifestError,
+    check_manifest,
+    run_backtest,
+)
 from signaldelta_assets.backtests.reporting import write_report
+from signaldelta_assets.jobs import RUN_ASSET
 from signaldelta_assets.versioning import code_version
+from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import backtests, documents
 from signaldelta_assets.warehouse.tables import backtest_runs
 
@@ -16,9 +24,27 @@ from .partitions import backtest_specs
 from .platform import Platform
 from .snapshots import SNAPSHOT_KEY
 
-RUN_KEY = dg.AssetKey(["backtests", "run"])
+# The definitions call it as the API launches it.
+RUN_KEY = dg.AssetKey(list(RUN_ASSET))
 MANIFEST_CHECK = "manifest_is_complete"
 DATASET_CHECK = "dataset_is_sufficient"
+
+
+class FiledSpec(dg.Config):
+    """The spec by value, where whoever asks has not stored it: then this run does, under the partition's hash."""
+
+    spec: dict[str, Any] | None = None
+
+
+def _spec(warehouse: Warehouse, spec_hash: str, given: Mapping[str, Any] | None) -> BacktestSpec:
+    """Return the spec of a partition. Raises where the one that is given has another hash."""
+    if given is None:
+        return BacktestSpec.from_dict(documents.get_document(warehouse, spec_hash, "backtest_spec"))
+    spec = BacktestSpec.from_dict(given)
+    if spec.hash != spec_hash:
+        raise BacktestSpecError("spec", f"the spec of the partition {spec_hash}", spec.hash)
+    documents.put_document(warehouse, "backtest_spec", spec.hypothesis_family, spec.document)
+    return spec
 
 
 def check_run(manifest: Mapping[str, Any], snapshot: Mapping[str, Any]) -> dg.AssetCheckResult:
@@ -67,10 +93,10 @@ def build_run() -> dg.AssetsDefinition:
             ),
         ],
     )
-    def run(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    def run(context: dg.AssetExecutionContext, platform: Platform, config: FiledSpec) -> dg.MaterializeResult:
         store = platform.artifacts()
         with platform.warehouse() as warehouse:
-            spec = BacktestSpec.from_dict(documents.get_document(warehouse, context.partition_key, "backtest_spec"))
+            spec = _spec(warehouse, context.partition_key, config.spec)
             result = run_backtest(
                 warehouse,
                 store,

@@ -1,9 +1,10 @@
-"""The database kept in shape: partitions ahead of their rows, and what is past its time removed. Daily."""
+"""The database kept in shape: partitions ahead of their rows; what is past its time removed, log files too. Daily."""
 
 from datetime import UTC, datetime
 
 import dagster as dg
 
+from signaldelta_assets.observability.logfiles import prune
 from signaldelta_assets.versioning import code_version
 from signaldelta_assets.warehouse.maintenance import maintain
 
@@ -37,6 +38,8 @@ def build_maintenance() -> dg.AssetsDefinition:
     def maintenance(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
         # By the wall clock: how long a row has been here is no matter of a replay's fixed clock.
         done = maintain(platform.settings(), datetime.now(UTC), platform.archive())
+        settings = platform.settings()
+        logs = prune(settings.logs_dir, settings.log_days, datetime.now(UTC).date())
         for one in done.pruned:
             context.log.info(f"pruned {one}")
         for words in done.waiting:
@@ -46,7 +49,11 @@ def build_maintenance() -> dg.AssetsDefinition:
             for one in done.pruned
         ]
         return dg.MaterializeResult(
-            metadata={**done.counts(), "pruned": dg.MetadataValue.table(pruned, schema=_COLUMNS)}
+            metadata={
+                **done.counts(),
+                "log_files_removed": len(logs),
+                "pruned": dg.MetadataValue.table(pruned, schema=_COLUMNS),
+            }
         )
 
     return maintenance

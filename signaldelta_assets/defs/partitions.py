@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import dagster as dg
 from pydantic import Field
 
+from signaldelta_assets.jobs import SPEC_PARTITIONS
 from signaldelta_assets.warehouse.stores.reading import Window
 
 # Snapshots and datasets reach this many quarters back, their own included, where a run does not say otherwise.
@@ -16,7 +17,7 @@ QUARTERS_IN_SNAPSHOT = 4
 # Tags by which Dagster runs a range of partitions in one run.
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
-backtest_specs = dg.DynamicPartitionsDefinition(name="backtest_specs")
+backtest_specs = dg.DynamicPartitionsDefinition(name=SPEC_PARTITIONS)
 # The specs whose parts are left out one by one.
 backtest_ablations = dg.DynamicPartitionsDefinition(name="backtest_ablations")
 

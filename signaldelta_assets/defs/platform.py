@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import dagster as dg
 from pydantic import PrivateAttr
 
-from signaldelta_assets.correlation import correlated
+from signaldelta_assets.correlation import RUN_TAG, correlated
+from signaldelta_assets.observability import Configured, begin_logging
 from signaldelta_assets.settings import Settings, load_settings
 from signaldelta_assets.versioning import new_ulid
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse, open_warehouse
@@ -16,11 +17,20 @@ from signaldelta_assets.warehouse import ArtifactStore, Warehouse, open_warehous
 class Platform(dg.ConfigurableResource[None]):
     """What assets read from and write to. Its settings come from the environment (signaldelta_assets.settings)."""
 
-    _run_id: str | None = PrivateAttr(default=None)
+    _belongs_to: str | None = PrivateAttr(default=None)
+    _logging: Configured | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Remember which run this is: what it writes belongs to it."""
-        self._run_id = context.run.run_id if context.run is not None else None
+        """Remember which request this run comes of, or which run it is: what it writes and logs belongs to that."""
+        if context.run is not None:
+            self._belongs_to = context.run.tags.get(RUN_TAG, context.run.run_id)
+            # A process is one run: what its libraries and threads log outside of `warehouse` is of the run as well.
+            self._logging = begin_logging("dagster-run", load_settings(), fallback=self._belongs_to)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Log as before the run: a test, or a command, goes on after it."""
+        if self._logging is not None:
+            self._logging.close()
 
     def settings(self) -> Settings:
         """The settings of this deployment."""
@@ -29,7 +39,7 @@ class Platform(dg.ConfigurableResource[None]):
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
         """The database, of this code's schema."""
-        with correlated(self._run_id or new_ulid()), open_warehouse(self.settings()) as warehouse:
+        with correlated(self._belongs_to or new_ulid()), open_warehouse(self.settings()) as warehouse:
             yield warehouse
 
     def artifacts(self) -> ArtifactStore:

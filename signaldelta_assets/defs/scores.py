@@ -1,16 +1,19 @@
 """The live scores asset: the same kernel as every backtest, each hour, over what is available by then."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from signaldelta_assets.backtests import score_live
-from signaldelta_assets.catalogue import load_definitions
+from signaldelta_assets.catalogue import SignalDefinitions, load_definitions
 from signaldelta_assets.scoring import ScoringModel, default_model
 from signaldelta_assets.timeline import LatencyModel
 from signaldelta_assets.versioning import code_version
+from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import documents, scores, signals
 from signaldelta_assets.warehouse.stores.reading import Window
+from signaldelta_assets.warehouse.stores.scores import ScoreRow
 from signaldelta_assets.warehouse.tables import score_samples
 
 from .describe import OWNERS, check_result, table_metadata
@@ -25,6 +28,42 @@ class LiveScores(dg.Config):
     """Which moment to score; the last full hour where none is given."""
 
     at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The scores of one hour, how many of them were new, and the model's hash."""
+
+    rows: list[ScoreRow]
+    written: int
+    model_hash: str
+
+
+def score_hour(warehouse: Warehouse, definitions: SignalDefinitions, at: datetime) -> Scored:
+    """Score every entity at `at` over what could be known by then, and store what is not stored yet."""
+    model = ScoringModel.from_dict(default_model(definitions.document))
+    latency = LatencyModel.from_dict(definitions.availability_basis)
+    for kind, name, document in (
+        ("scoring_model", "default", model.document),
+        ("latency_model", "availability_basis", latency.document),
+        ("signal_definitions", "active", definitions.active),
+    ):
+        documents.put_document(warehouse, kind, name, document)
+    # Ten half-lives of the slowest signal: what is older weighs under a thousandth.
+    reach = timedelta(hours=10 * max(signal.half_life_hours for signal in model.signals.values()))
+    window = Window((at - reach).date(), at.date() + timedelta(days=1))
+    events = signals.read_events(
+        warehouse, rules=definitions.signal_hashes().values(), window=window, all_revisions=True
+    )
+    rows = score_live(events, model, latency, at)
+    written = scores.write_score_samples(
+        warehouse,
+        rows,
+        scoring_model_hash=model.hash,
+        latency_model_hash=latency.hash,
+        definitions_hash=definitions.hash,
+    )
+    return Scored(list(rows), written.written, model.hash)
 
 
 def build_live() -> dg.AssetsDefinition:
@@ -52,29 +91,9 @@ def build_live() -> dg.AssetsDefinition:
     def live(context: dg.AssetExecutionContext, config: LiveScores, platform: Platform) -> dg.MaterializeResult:
         now = datetime.fromisoformat(config.at).astimezone(UTC) if config.at else platform.now()
         at = now.replace(minute=0, second=0, microsecond=0)
-        model = ScoringModel.from_dict(default_model(definitions.document))
-        latency = LatencyModel.from_dict(definitions.availability_basis)
         with platform.warehouse() as warehouse:
-            for kind, name, document in (
-                ("scoring_model", "default", model.document),
-                ("latency_model", "availability_basis", latency.document),
-                ("signal_definitions", "active", definitions.active),
-            ):
-                documents.put_document(warehouse, kind, name, document)
-            # Ten half-lives of the slowest signal: what is older weighs under a thousandth.
-            reach = timedelta(hours=10 * max(signal.half_life_hours for signal in model.signals.values()))
-            window = Window((at - reach).date(), at.date() + timedelta(days=1))
-            events = signals.read_events(
-                warehouse, rules=definitions.signal_hashes().values(), window=window, all_revisions=True
-            )
-            rows = score_live(events, model, latency, at)
-            written = scores.write_score_samples(
-                warehouse,
-                rows,
-                scoring_model_hash=model.hash,
-                latency_model_hash=latency.hash,
-                definitions_hash=definitions.hash,
-            )
+            scored = score_hour(warehouse, definitions, at)
+        rows = scored.rows
         bad = {
             "magnitude": sum(not 0 <= row.sample.magnitude < 1 for row in rows),
             "lean": sum(not -1 <= row.sample.lean <= 1 for row in rows),
@@ -83,9 +102,9 @@ def build_live() -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(rows),
-                "new": written.written,
+                "new": scored.written,
                 "at": at.isoformat(),
-                "model": model.hash,
+                "model": scored.model_hash,
             },
             check_results=[check_result(RANGE_CHECK, LIVE_KEY, bad)],
         )

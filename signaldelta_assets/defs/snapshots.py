@@ -1,19 +1,21 @@
 """The snapshot asset: everything a backtest may read, frozen per quarter over the quarters before it."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from signaldelta_assets.catalogue import SignalDefinitions, load_definitions
+from signaldelta_assets.jobs import SNAPSHOT_ASSET
 from signaldelta_assets.settings import load_settings
-from signaldelta_assets.snapshots import SnapshotManifestError, freeze_snapshot, open_snapshot
+from signaldelta_assets.snapshots import Snapshot, SnapshotManifestError, freeze_snapshot, open_snapshot
 from signaldelta_assets.timeline import LatencyModel
 from signaldelta_assets.versioning import code_version, hash_document
-from signaldelta_assets.warehouse import ArtifactStore, IntegrityError
-from signaldelta_assets.warehouse.stores import labels
+from signaldelta_assets.warehouse import ArtifactStore, IntegrityError, Warehouse
+from signaldelta_assets.warehouse.stores import documents, labels
+from signaldelta_assets.warehouse.stores.reading import Window
 from signaldelta_assets.warehouse.tables import backtest_snapshots, iald_signals
 
 from .describe import OWNERS, check_result, table_metadata
@@ -24,7 +26,7 @@ from .signals import asset_keys
 from .versions import EMPTY, signal_versions
 
 EVIDENCE_KEY = dg.AssetKey(["snapshots", "evidence"])
-SNAPSHOT_KEY = dg.AssetKey(["snapshots", "snapshot"])
+SNAPSHOT_KEY = dg.AssetKey(list(SNAPSHOT_ASSET))
 # Ten half-lives of most signals, four of the slowest: what is older weighs next to nothing at the first moment.
 EVIDENCE_REACH = timedelta(days=365)
 QUARTERS_OF_REACH = 4
@@ -87,6 +89,46 @@ def check_frozen(store: ArtifactStore, manifest: Mapping[str, Any], basis: Mappi
     return result._replace(metadata={**result.metadata, "not_yet_available_at_as_of": dg.IntMetadataValue(waiting)})
 
 
+def freeze_window(
+    warehouse: Warehouse,
+    store: ArtifactStore,
+    definitions: SignalDefinitions,
+    window: Window,
+    *,
+    include_interpolated: bool,
+) -> tuple[labels.Dataset, Snapshot]:
+    """Freeze the labels of a window, and its evidence with that of the reach before it, as of now."""
+    # The dataset of the same moment: freezing what is unchanged returns the version that exists.
+    as_of = warehouse.quiesce()
+    dataset = labels.freeze_dataset(
+        warehouse,
+        as_of=as_of,
+        window=window,
+        definitions_hash=definitions.hash,
+        include_interpolated=include_interpolated,
+    )
+    frozen = freeze_snapshot(
+        warehouse,
+        store,
+        as_of=as_of,
+        window=window,
+        definitions_hash=definitions.hash,
+        dataset=dataset,
+        reach=EVIDENCE_REACH,
+    )
+    return dataset, frozen
+
+
+def freeze_days(
+    warehouse: Warehouse, store: ArtifactStore, first: date, last: date, *, include_interpolated: bool
+) -> tuple[labels.Dataset, Snapshot]:
+    """Freeze any days, both included, by the definitions of now, which are stored with them."""
+    definitions = load_definitions()
+    documents.put_document(warehouse, "signal_definitions", "active", definitions.active)
+    window = Window(first, last + timedelta(days=1))
+    return freeze_window(warehouse, store, definitions, window, include_interpolated=include_interpolated)
+
+
 def build_snapshot(definitions: SignalDefinitions, first_day: str) -> dg.AssetsDefinition:
     """Return the asset of the frozen snapshot."""
     # The quarters of the window and those of the reach before it.
@@ -122,23 +164,8 @@ def build_snapshot(definitions: SignalDefinitions, first_day: str) -> dg.AssetsD
         window = trailing_window(context, config.quarters)
         store = platform.artifacts()
         with platform.warehouse() as warehouse:
-            # The dataset of the same moment: freezing what is unchanged returns the version that exists.
-            as_of = warehouse.quiesce()
-            dataset = labels.freeze_dataset(
-                warehouse,
-                as_of=as_of,
-                window=window,
-                definitions_hash=definitions.hash,
-                include_interpolated=config.include_interpolated,
-            )
-            frozen = freeze_snapshot(
-                warehouse,
-                store,
-                as_of=as_of,
-                window=window,
-                definitions_hash=definitions.hash,
-                dataset=dataset,
-                reach=EVIDENCE_REACH,
+            dataset, frozen = freeze_window(
+                warehouse, store, definitions, window, include_interpolated=config.include_interpolated
             )
         parts = frozen.manifest["parts"]
         return dg.MaterializeResult(

@@ -1,4 +1,4 @@
-"""The watch as Dagster shows it: every half minute a look, the alerts noted, and a check where something changed."""
+"""The watch as Dagster shows it: every half minute a look, alerts noted and sent, a check where something changed."""
 
 import json
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 import psycopg
 
+from signaldelta_assets.observability import channels_of, logging_as, send_alerts, send_unkept
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import Warehouse, watch, watched_urls
@@ -15,19 +16,24 @@ from .describe import OWNERS
 
 HEALTH_KEY = dg.AssetKey(["platform", "health"])
 HEALTH_CHECK = "nothing_is_wrong"
-EVERY_SECONDS = 30
 
 
 def look() -> View:
-    """Look at the homes that the settings name, and keep what is wrong as alerts."""
+    """Look at the homes that the settings name, keep what is wrong as alerts, and send what is news of them."""
     settings = load_settings()
     urls = watched_urls(settings)
     folders = [settings.home_dir, settings.archive_dir, settings.artifacts_dir]
     full = watch.disks(folders, settings.disk_warning, settings.disk_critical)
     view = watch.look(urls, settings.place, more=[full])
     if view.versions.get(settings.place) is not None:
-        with Warehouse(urls[settings.place], place=settings.place) as warehouse, warehouse.pulse() as connection:
-            watch.note(connection, view.troubles)
+        with Warehouse(urls[settings.place], place=settings.place) as warehouse, logging_as("dagster-code", settings):
+            with warehouse.pulse() as connection:
+                watch.note(connection, view.troubles)
+            # After what is wrong is kept, and for ten seconds at most.
+            channels = channels_of(settings)
+            send_alerts(warehouse.pulse, channels, settings.place)
+            # It answers: what was sent of its being away is over.
+            send_unkept(settings.home_dir, channels, settings.place, [])
     return view
 
 
@@ -74,7 +80,7 @@ def defs() -> dg.Definitions:
 
     @dg.sensor(
         name="watch_platform",
-        minimum_interval_seconds=EVERY_SECONDS,
+        minimum_interval_seconds=load_settings().watch_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Looks at both homes, replication, collectors and daemons; what changes is a check of its own.",
     )

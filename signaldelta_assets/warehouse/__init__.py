@@ -16,7 +16,7 @@ from .migrations import (
 )
 from .misrouted import WrongHomeError
 from .opening import database_url, home_urls, open_warehouse, peer_database_url, ready_urls, watched_urls
-from .pools import HomeLostError, PoolLimits, Warehouse
+from .pools import HomeLostError, PoolLimits, PoolUse, Warehouse
 from .postgres import embedded_server, sqlalchemy_url, stop_embedded
 from .tables import GROUPS, SCHEMA, WRITE_HOMES, Place, metadata, other_place
 
@@ -31,6 +31,7 @@ __all__ = [
     "MigrationError",
     "Place",
     "PoolLimits",
+    "PoolUse",
     "StoreFullError",
     "Warehouse",
     "WrongHomeError",

@@ -21,7 +21,8 @@ from signaldelta_assets.errors import SignalDeltaError
 
 from .postgres import plain_url
 
-LOCK = 0x5D_0003
+# Apart from that of the partitions (`ddl`), which is taken while a daemon runs.
+LOCK = 0x5D_0004
 # The holder's name on its connection; what follows it says which process, and how many daemons it saw beside its own.
 _NAME = "signaldelta daemon"
 _DAGSTER = "dagster"

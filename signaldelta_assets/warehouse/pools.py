@@ -89,6 +89,20 @@ class Pool:
     connection: Callable[[], AbstractContextManager[Rows]]
 
 
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """How a pool of this process stands: connections there are and idle, callers waiting; and since it began, callers
+    that got none in time and the time that all waited together."""
+
+    pool: str
+    size: int
+    idle: int
+    most: int
+    waiting: int
+    timeouts: int
+    waited_seconds: float
+
+
 class Warehouse:
     """The database of one place. Opens connections on first use; close it, or use it as a context manager.
 
@@ -269,6 +283,25 @@ class Warehouse:
             raise HomeLostError(
                 f"home {self.place!r}: the connection was lost; start the same again: {words}"
             ) from error
+
+    def pool_use(self) -> list[PoolUse]:
+        """Return how the pools stand: `local` for work here, `peer` at the other home, `pulse`. Asks no server."""
+        found = []
+        for name, pool in (("local", self._local), ("peer", self._peer), ("pulse", self._pulse)):
+            if pool is not None:
+                told = pool.get_stats()
+                found.append(
+                    PoolUse(
+                        name,
+                        told.get("pool_size", 0),
+                        told.get("pool_available", 0),
+                        pool.max_size,
+                        told.get("requests_waiting", 0),
+                        told.get("requests_errors", 0),
+                        told.get("requests_wait_ms", 0) / 1000,
+                    )
+                )
+        return found
 
     def quiesce(self) -> Any:
         """Wait until no write is under way; return the database's clock then (datetime, UTC).

@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from .disk import disk_usage, server_directory
 from .migrations import head_revision
 from .postgres import plain_url
 from .receiving import Lag
-from .stores import health
+from .stores import alerts, health
 from .tables import SCHEMA, Place, written_at
 
 Rows = Connection[dict[str, Any]]
@@ -85,7 +85,7 @@ Question = Callable[[Rows], Iterable[Trouble]]
 
 
 @contextmanager
-def _asking(url: str) -> Any:
+def asking(url: str) -> Iterator[Rows]:
     """A connection that gives an error after a few seconds, whatever stands between here and the server."""
     options = f"-c search_path={SCHEMA},public -c timezone=UTC -c statement_timeout={_ASK_SECONDS * 1000}"
     with psycopg.connect(
@@ -120,7 +120,7 @@ def look(urls: Mapping[Place, str], place: Place, *, more: Sequence[Question] = 
     expected = head_revision()
     for home, url in urls.items():
         try:
-            with _asking(url) as connection:
+            with asking(url) as connection:
                 versions[home] = _version(connection)
                 clocks[home] = _clock_offset(connection)
                 troubles += _server(connection, home)
@@ -132,8 +132,11 @@ def look(urls: Mapping[Place, str], place: Place, *, more: Sequence[Question] = 
                     # Asked where collectors write: how long ago a run was heard of is by one clock alone.
                     if written_at("collection", home):
                         troubles += _collectors(connection)
+                    if written_at("users", home):
+                        troubles += _dead_letters(connection)
                     if home == place:
                         troubles += _dagster(connection)
+                        troubles += _untold(connection)
                         for question in more:
                             troubles += question(connection)
         except psycopg.Error as error:
@@ -264,6 +267,35 @@ def _refused(connection: Rows, home: Place) -> list[Trouble]:
     return [Trouble("misrouted", home, "critical", words, {"write_ids": [row["write_id"] for row in waiting[:20]]})]
 
 
+def _dead_letters(connection: Rows) -> list[Trouble]:
+    """Work that failed for good, where there is a table of it."""
+    there = connection.execute("SELECT to_regclass('dead_letters') IS NOT NULL AS it").fetchone()
+    if there is None or not there["it"]:
+        return []
+    row = connection.execute(
+        "SELECT count(*) AS n, max(died_at) AS newest, (array_agg(what ORDER BY died_at DESC))[1] AS what"
+        " FROM dead_letters WHERE retried_at IS NULL"
+    ).fetchone()
+    if row is None or not row["n"]:
+        return []
+    words = (
+        f"{row['n']} pieces of work failed for good, the last {row['what']} at {row['newest']:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    return [Trouble("dead_letters", "dead_letters", "warning", f"{words}; run `signaldelta jobs dead`")]
+
+
+def _untold(connection: Rows) -> list[Trouble]:
+    """Webhooks that take no alerts: told here, and to the other webhooks."""
+    return [
+        Trouble(
+            "alerts", row["channel"], "warning",
+            f"{row['messages']} messages of alerts are not taken by {row['channel']}, after {row['attempts']} tries: "
+            f"{row['last_error']}",
+        )
+        for row in alerts.failing(connection)
+    ]  # fmt: skip
+
+
 def _collectors(connection: Rows) -> list[Trouble]:
     return [
         Trouble("collector", row["collector"], "critical", f"collector {row['collector']}: {trouble}")
@@ -357,7 +389,7 @@ def note(connection: Connection[Any], troubles: Sequence[Trouble]) -> tuple[int,
             " VALUES (%s, %s, %s, %s, %s, %s::jsonb)"
             " ON CONFLICT (kind, subject) WHERE closed_at IS NULL"
             " DO UPDATE SET seen_at = clock_timestamp(), words = excluded.words, severity = excluded.severity,"
-            " detail = excluded.detail RETURNING opened_at = seen_at AS new",
+            " detail = excluded.detail RETURNING xmax = 0 AS new",
             (new_ulid(), trouble.kind, trouble.subject, trouble.severity, trouble.words,
              canonical_json(_plain(trouble.detail)).decode()),
         ).fetchone()  # fmt: skip

@@ -34,4 +34,6 @@ def test_factory_serves_by_the_settings(postgres_url: str, tmp_path: Path, monke
         assert body["status"] == "degraded" and body["reasons"] == ["dagster: unreachable"]
         empty = client.get("/api/v2/signals").json()
         assert empty["data"] == [] and empty["meta"]["latency_model"] is None
+        assert [disk["folder"] for disk in body["disks"]] == ["home", "archive", "artifacts"]
+        assert all(0 < disk["used_ratio"] < 1 for disk in body["disks"])
     assert not (tmp_path / "home").exists(), "reading makes no state"

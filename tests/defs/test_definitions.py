@@ -6,15 +6,21 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
+from api.jobs.client import BackfillLaunch
+from api.jobs.kinds import launch_of
+from api.schemas.jobs import SnapshotRequest
 from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.cli.graph import asset_graph_svg
 from signaldelta_assets.defs.describe import told
+from signaldelta_assets.jobs import ATTEMPT_TAG, JOB_TAG, KINDS, LOCATION
 from signaldelta_assets.warehouse.dbt import SOURCE_ASSETS
 from tests.defs.golden import definitions_document
+from tests.jobs.test_kinds import row_of
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.platform
@@ -189,3 +195,32 @@ def test_progress_is_told_at_most_once_a_second_and_at_the_end() -> None:
     for done in range(1, 7):
         progress(done, 6, "entities")
     assert lines == ["1/6 entities", "4/6 entities", "6/6 entities"]
+
+
+def test_what_jobs_of_the_api_launch_is_there_and_takes_their_config(repository: dg.RepositoryDefinition) -> None:
+    for kind in KINDS:
+        wanted = launch_of(row_of(kind))
+        assert wanted.tags[JOB_TAG] == row_of(kind)["job_id"] and wanted.tags[ATTEMPT_TAG] == "2"
+        assert wanted.tags["signaldelta/correlation_id"] == "request-1" and wanted.tags["dagster/priority"] == "3"
+        assets = [dg.AssetKey(list(path)) for path in wanted.assets]
+        assert set(assets) <= repository.asset_graph.executable_asset_keys
+        if isinstance(wanted, BackfillLaunch):
+            assert "dagster/max_retries" not in wanted.tags
+            continue
+        assert wanted.tags["dagster/max_retries"] == "0", "the dispatcher tries again, Dagster does not"
+        _takes_config(repository, wanted)
+        if wanted.partition is not None:
+            definition = repository.asset_graph.get(assets[0]).partitions_def
+            assert isinstance(definition, dg.DynamicPartitionsDefinition) and definition.name == wanted.partition[0]
+    days = SnapshotRequest.model_validate({"first": "2025-01-01", "last": "2025-02-01"})
+    _takes_config(repository, launch_of(row_of("snapshot", days.document())))
+    assert f"location_name: {LOCATION}\n" in (ROOT / "workspace.yaml").read_text()
+
+
+def _takes_config(repository: dg.RepositoryDefinition, wanted: Any) -> None:
+    job = repository.get_job(wanted.job)
+    if wanted.assets:
+        assert wanted.job in repository.get_implicit_asset_job_names()
+        job = job.get_subset(asset_selection={dg.AssetKey(list(path)) for path in wanted.assets})
+    # Dagster's own check.
+    assert dg.validate_run_config(job, dict(wanted.config)) is not None

@@ -23,6 +23,8 @@ def test_the_job_keeps_the_database_in_shape(
 ) -> None:
     monkeypatch.setenv("SIGNALDELTA_DATABASE_URL", fresh_postgres_url)
     monkeypatch.setenv("SIGNALDELTA_HOME", str(tmp_path))
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "api-2024-01-01.jsonl").touch()
     now = datetime.now(UTC)
     old = now - timedelta(days=900)
     with owner(fresh_postgres_url) as connection:
@@ -35,6 +37,7 @@ def test_the_job_keeps_the_database_in_shape(
             return {name: value.value for name, value in made.metadata.items()}
 
         figures = run()
+        assert figures["log_files_removed"] == 1
         name = f"score_samples_{old:%Y_%m}"
         assert figures["rows_moved"] == {"score_samples": 10} and figures["rows_pruned"] == {"score_samples": 5}
         assert figures["partitions_dropped"] == [f"{name} (here)"] and figures["waiting"] == []

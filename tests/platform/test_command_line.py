@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 
@@ -198,3 +199,20 @@ def test_a_failed_check_stops_what_is_below_it(deployment: Deployment, instance:
     passed = {(check.asset_key.to_user_string(), check.check_name): check.passed for check in _checks(instance, sound)}
     expected = {("raw/polygon/daily_bars", "records_are_sound"), *((key, "events_rest_on_records") for key in signals)}
     assert passed == dict.fromkeys(expected, True)
+
+
+def test_a_signal_event_leads_to_the_runs_that_made_it_and_its_records(deployment: Deployment) -> None:
+    """From a row back: the run that wrote it, the collector that fetched what it rests on, and their run."""
+    event, ids, ingested = deployment.rows(
+        "SELECT event_id, raw_record_ids, ingest_time FROM iald_signals ORDER BY event_id LIMIT 1"
+    )[0]
+    [(run,)] = deployment.rows(
+        "SELECT run_id FROM dagster.runs WHERE start_time <= extract(epoch FROM %(at)s::timestamptz)"
+        " AND end_time >= extract(epoch FROM %(at)s::timestamptz)",
+        at=ingested,
+    )
+    found = json.loads(deployment.run("signaldelta", "trace", event, "--json"))
+    assert found["kinds"] == ["signal event"] and run in found["correlation_ids"]
+    said = " ".join(entry["words"] for entry in found["entries"])
+    assert f"signal event {event} " in said and f"run {run} " in said and "collector " in said
+    assert all(f"record {identifier} " in said for identifier in ids)

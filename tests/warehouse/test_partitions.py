@@ -13,7 +13,8 @@ import pytest
 
 from api.queries import latest_score, latest_scores_page, score_history_page
 from signaldelta_assets.contracts import RawRecord
-from signaldelta_assets.warehouse import SCHEMA, Warehouse, current_revision, migrate
+from signaldelta_assets.warehouse import SCHEMA, PoolLimits, Warehouse, current_revision, migrate
+from signaldelta_assets.warehouse.daemonlock import DaemonLock
 from signaldelta_assets.warehouse.ddl import schema_sql
 from signaldelta_assets.warehouse.partitions import ensure, ensure_ahead, guard, owner, partitions, settle
 from signaldelta_assets.warehouse.roles import APPLICATION
@@ -303,3 +304,15 @@ def test_the_migration_moves_rows_into_partitions_and_back(fresh_postgres_url: s
         for name in ("score_samples_default", "raw_records_default"):
             assert connection.execute(f"SELECT count(*) AS n FROM {name}").fetchone() == {"n": 0}
         assert f"{SCHEMA}.ensure_partitions" in schema_sql()
+
+
+def test_partitions_are_made_and_settled_while_a_daemon_holds_its_lock(fresh_postgres_url: str) -> None:
+    """What keeps the partitions in order is itself run by the daemon."""
+    lock = DaemonLock(fresh_postgres_url)
+    lock.take()
+    try:
+        with Warehouse(fresh_postgres_url, limits=PoolLimits(lock_seconds=1)) as warehouse:
+            assert ensure(warehouse, "score_samples", [date(2031, 5, 3)]) == ["score_samples_2031_05"]
+        assert settle(fresh_postgres_url) == []
+    finally:
+        lock.release()

@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 
 from signaldelta_assets.warehouse import head_revision, watch
 from signaldelta_assets.warehouse.watch import Trouble
+from tests.observability.jobs import put_dead_letter
 
 pytestmark = pytest.mark.postgres
 
@@ -27,6 +28,16 @@ def test_a_disk_beyond_its_watermark_is_told_once(fresh_postgres_url: str, tmp_p
         told = _words(fresh_postgres_url, more=[watch.disks(paths, warning, critical)])
         assert told and told[0].startswith(f"{severity}: the disk of {tmp_path} is ")
         assert len([words for words in told if str(tmp_path) in words]) == 1
+
+
+def test_work_that_failed_for_good_is_told_until_it_is_tried_again(fresh_postgres_url: str) -> None:
+    put_dead_letter(fresh_postgres_url, "01A", retried=True)
+    assert _words(fresh_postgres_url) == []
+    put_dead_letter(fresh_postgres_url, "01B")
+    assert _words(fresh_postgres_url) == [
+        "warning: 1 pieces of work failed for good, the last backtest at 2025-01-02 03:04:05 UTC; run `signaldelta jobs"
+        " dead`"
+    ]
 
 
 def test_a_home_of_another_version_or_none_at_all_is_told(empty_postgres_url: str) -> None:

@@ -4,7 +4,7 @@ DDL, `migrations/schema.sql`, dbt sources and the docs page are made from this o
 `available_time` is no column anywhere: the latency model derives it.
 """
 
-from . import conductor, intelligence, operations, research, users
+from . import conductor, intelligence, jobs, operations, research, users
 from .backtests import (
     backtest_alerts,
     backtest_artifacts,
@@ -74,6 +74,7 @@ __all__ = [
     "hypothesis_trials",
     "iald_signals",
     "intelligence",
+    "jobs",
     "labeled_event_dataset_members",
     "labeled_event_datasets",
     "labeled_events",

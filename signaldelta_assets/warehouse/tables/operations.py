@@ -103,3 +103,25 @@ operator_alerts = table(
     why="What was wrong, since when, and until when: opened and closed by the watch.",
     keep=Keep(400, "closed_at"),
 )
+
+alert_deliveries = table(
+    "alert_deliveries",
+    ulid("alert_id", primary_key=True),
+    Column("event", Text, CheckConstraint("event in ('opened','worsened','closed')", name="event"), primary_key=True),
+    # The kind of a webhook and the hash of its address, which is a secret.
+    Column("channel", Text, primary_key=True),
+    # As it was when this message was put on the list.
+    Column("severity", Text, nullable=False),
+    Column("created_at", UTC_TIME, nullable=False, server_default=NOW),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_attempt_at", UTC_TIME, nullable=False, server_default=NOW),
+    Column("claimed_until", UTC_TIME),
+    Column("delivered_at", UTC_TIME),
+    Column("given_up_at", UTC_TIME),
+    Column("last_error", Text),
+    Index(None, "channel", "next_attempt_at", postgresql_where=text("delivered_at IS NULL AND given_up_at IS NULL")),
+    group="operations",
+    identity="natural",
+    why="Which messages of alerts each webhook has taken, is still to take, or did not take within a day.",
+    keep=Keep(400, "created_at"),
+)

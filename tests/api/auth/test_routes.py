@@ -39,7 +39,8 @@ def test_every_route_declares_who_may_which_limit_and_what_else() -> None:
     for row in rows.values():
         assert (row.auth == "public") == bool(row.why), row
         assert row.auth == "public" or (row.limit and row.entitlement), row
-    assert {row.path for row in rows.values() if row.auth == "public"} == {"/health", "/docs", "/openapi.json"}
+    public = {"/health", "/docs", "/metrics", "/openapi.json"}
+    assert {row.path for row in rows.values() if row.auth == "public"} == public
 
 
 def test_a_route_that_says_nothing_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,7 @@ def service(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         ports, logs, running = [_free_port(), _free_port()], [folder / "first.log", folder / "second.log"], []
         for port, log in zip(ports, logs, strict=True):
             line = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create", "--port", str(port)]
+            line += ["--http", "api.walls.patience:PatientProtocol"]
             with log.open("wb") as out:
                 running.append(
                     subprocess.Popen(

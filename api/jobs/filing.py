@@ -1,0 +1,74 @@
+"""Filing a job: whose limits hold, what has to be there before it is taken in, and what it would be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg import Connection
+
+from signaldelta_assets.jobs import Kind
+from signaldelta_assets.versioning import hash_document
+from signaldelta_assets.warehouse.stores.jobs import Limits, NewJob
+
+from .. import queries
+from ..auth import Principal
+from ..problems import FieldError
+
+# What each field of a spec names.
+_NAMED = {
+    "snapshot_hash": "snapshot",
+    "scoring_model_hash": "scoring_model",
+    "latency_model_hash": "latency_model",
+    "protocol_hash": "evaluation_protocol",
+}
+
+
+def limits_of(principal: Principal) -> Limits:
+    """Return what a principal may file; where access is open, anything."""
+    if principal.user_id is None:
+        return Limits()
+    return Limits(per_day=_number(principal, "jobs_per_day"), queued=_number(principal, "jobs_queued"))
+
+
+def _number(principal: Principal, name: str) -> int:
+    value = principal.entitlements.get(name)
+    # What nobody gave, nobody has.
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+
+
+def new_job(principal: Principal, kind: Kind, given: Mapping[str, Any], key: str | None) -> NewJob:
+    """Return the job that a principal asks for."""
+    priority = 0 if principal.user_id is None else _number(principal, "job_priority")
+    return NewJob(kind, given, principal.user_id, principal.tier, priority, key)
+
+
+def missing_inputs(connection: Connection[dict[str, Any]], spec: Mapping[str, Any]) -> list[FieldError]:
+    """Return what a spec names that is not stored here, by field."""
+    there = queries.spec_inputs(connection, [spec[name] for name in _NAMED])
+    errors = []
+    for name, kind in _NAMED.items():
+        found = there.get(spec[name])
+        if found is None or found["kind"] != kind:
+            what = "nothing of that hash" if found is None else f"a {found['kind']} {found['name']!r}"
+            words = f"the hash of a stored {kind.replace('_', ' ')}; found {what}"
+            errors.append(FieldError(field=f"body.{name}", expected=words, found=spec[name]))
+    return errors
+
+
+def prospect(connection: Connection[dict[str, Any]], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what filing a spec would come to: what is missing, which trial it is, whether it ran already."""
+    spec_hash = hash_document(spec)
+    ran = queries.runs_of_spec(connection, spec_hash)
+    trials = queries.trials_of(connection, spec["hypothesis_family"])
+    snapshot = queries.spec_inputs(connection, [spec["snapshot_hash"]]).get(spec["snapshot_hash"])
+    missing = missing_inputs(connection, spec)
+    return {
+        "spec_hash": spec_hash,
+        "can_run": not missing,
+        "missing": missing,
+        "family_trials": trials,
+        "trial_number": ran[0]["trial_number"] if ran else trials + 1,
+        "labels": snapshot["labels"] if snapshot else None,
+        "runs": ran,
+    }
