@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from psycopg import Connection
 
 from signaldelta_assets.warehouse import Warehouse
 
 from . import queries
+from .formats import in_zulu
 from .live import Feed, State
 from .pointintime import Clocks
 from .reading import glancing
-from .schemas.evidence import Score
 from .together import Together
 
 # A stream names what it was told of each entity in every event's id.
@@ -29,10 +30,8 @@ def score_feed(warehouse: Warehouse, *, every_seconds: float = 1.0, most: int = 
 
     def read(entities: frozenset[str]) -> Mapping[str, State]:
         with glancing(warehouse) as view:
-            rows = queries.latest_scores_of(view.connection, sorted(entities), {}, view.settled, view.settled)
-        return {
-            row["entity_id"]: State(Score.model_validate(row).model_dump(mode="json"), event="score") for row in rows
-        }
+            shown = _shown(view.connection, sorted(entities), Clocks(view.settled, view.settled), {})
+        return {one: State(orjson.loads(in_zulu(text.encode())), event="score") for one, text in shown.items()}
 
     return Feed(read, every_seconds=every_seconds, most=most)
 

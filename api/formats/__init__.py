@@ -4,7 +4,7 @@
 at a time. What columns there are, of which types and units, is read from the schema of the row.
 """
 
-from .answers import BULK_RESPONSES, PAGE_RESPONSES, Origin, answer_rows, answer_shown, answer_stream, forms
+from .answers import BULK_RESPONSES, PAGE_RESPONSES, Origin, answer_rows, answer_shown, answer_stream, forms, in_zulu
 from .columns import arrow_schema, record_batch
 from .negotiation import BULK, JSON, Format, FormatOf, PageName, StreamFormatOf, page_format
 from .writing import encoded
@@ -25,6 +25,7 @@ __all__ = [
     "arrow_schema",
     "encoded",
     "forms",
+    "in_zulu",
     "page_format",
     "record_batch",
 ]

@@ -78,11 +78,15 @@ def _headers(origin: Origin, form: Format) -> dict[str, str]:
     return _VARY | {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(origin.filename(form), safe='')}"}
 
 
+def in_zulu(shown: bytes) -> bytes:
+    """Return JSON of the database, which writes UTC with an offset, with Z, as every other answer has it."""
+    return shown.replace(b'+00:00"', b'Z"')
+
+
 def answer_shown(request: Request, shown: Sequence[str], meta: BaseModel, *, one: bool = False) -> Response:
     """Return a page of rows that are JSON already, as `answer_rows` does of rows. `one`: the only row, not a list."""
     rows = ",".join(shown).encode()
-    # The database writes UTC with an offset; every other answer has Z.
-    data = (rows if one else b"[%b]" % rows).replace(b'+00:00"', b'Z"')
+    data = in_zulu(rows if one else b"[%b]" % rows)
     body = b'{"data":%b,"meta":%b}' % (data, orjson.dumps(dict(meta), default=_plain, option=_OPTIONS))
     return answer_bytes(request, body, immutable=False, headers=_VARY)
 

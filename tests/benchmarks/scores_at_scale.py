@@ -227,8 +227,10 @@ def main() -> None:
         ]  # fmt: skip
         print("\n".join(lines))
         if given.into is not None:
-            kept = given.into.read_text().split(f"\n{HEAD}\n")[0].rstrip("\n")
-            given.into.write_text(kept + "\n\n" + "\n".join(lines) + "\n")
+            before, _, rest = given.into.read_text().partition(f"\n{HEAD}\n")
+            # What stands after it was measured by others.
+            _, mark, after = rest.partition("\n## ")
+            given.into.write_text(before.rstrip("\n") + "\n\n" + "\n".join(lines) + "\n" + mark + after)
     finally:
         stop_embedded(data / "pg")
         if given.data is None:
