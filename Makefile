@@ -33,8 +33,9 @@ up: setup
 down: setup
 	@$(ENVIRONMENT) $(BIN)/signaldelta down
 
+# Three workers for two cores: tests of whole deployments mostly wait.
 test: setup lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Without Dagster, HTTP or a database: seconds.
 test-fast: setup
