@@ -268,7 +268,7 @@ def replayed_from_an_older_position(homes: Homes, group: str = "models") -> Outc
     _write(homes, "delivered twice", 3)
     _received(homes, name)
     since = time.monotonic()
-    with replication._opened(homes.urls["aws"]) as reader, replication._opened(homes.urls["offsite"]) as home:
+    with replication.opened(homes.urls["aws"]) as reader, replication.opened(homes.urls["offsite"]) as home:
         replication._unsubscribe(reader, home, group)
         home.execute("SELECT pg_copy_logical_replication_slot('older', %s)", (name,))
         home.execute("SELECT pg_drop_replication_slot('older')")

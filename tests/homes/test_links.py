@@ -167,7 +167,7 @@ def test_a_question_that_is_swallowed_on_its_way_ends_with_an_error(
     rescue.start()
     try:
         began = time.monotonic()
-        with pytest.raises(psycopg.OperationalError), watch._asking(link.url) as connection:
+        with pytest.raises(psycopg.OperationalError), watch.asking(link.url) as connection:
             assert connection.execute("SELECT 1").fetchone() is not None
             link.freeze()
             connection.execute("SELECT 1")
