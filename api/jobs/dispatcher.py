@@ -154,6 +154,11 @@ class Dispatcher:
                         raise
                     # Of this one alone; the next turn asks again.
                     log.warning("job %s: %s", row["job_id"], error)
+                except (psycopg.Error, PoolTimeout, SignalDeltaError):
+                    raise
+                except Exception:
+                    # Its work goes on in Dagster and is asked for again; the jobs after it are not kept waiting.
+                    log.exception("job %s: what became of it cannot be read", row["job_id"])
 
     def _one_run(self, row: Row, runs: list[Found]) -> Found | None:
         """The run of this attempt. Should a lost answer have led to two, the younger is ended."""
@@ -259,7 +264,13 @@ class Dispatcher:
                     self._launch_one(row)
 
     def _launch_one(self, row: Row) -> None:
-        wanted = launch_of(row)
+        try:
+            wanted = launch_of(row)
+        except Exception as error:
+            # Nothing was launched, and nothing ever would be: it ends where its owner sees why.
+            log.exception("job %s: its input cannot be launched", row["job_id"])
+            self._end(row, f"its input cannot be launched: {type(error).__name__}: {error}")
+            return
         try:
             if isinstance(wanted, RunLaunch):
                 jobs.attach(self.warehouse, row, run=self.client.launch(wanted))
