@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ import httpx
 import jsonschema
 import psycopg
 import pytest
-import uvicorn
 
 from api import create_app
 from api.accounts import required_access
@@ -27,6 +25,7 @@ from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from signaldelta_assets.warehouse.stores import dead_letters, users
 from signaldelta_assets.warehouse.stores import jobs as store
 from tests.readside import LATENCY, fill
+from tests.serving import serving
 
 pytestmark = [pytest.mark.postgres, pytest.mark.platform]
 JOBS = "/api/v2/platform/jobs"
@@ -54,18 +53,10 @@ def url(postgres_url: str, silent: str, tmp_path_factory: pytest.TempPathFactory
     dispatcher = Dispatcher(warehouse, DagsterClient(silent, httpx.Timeout(2.0)), Pace(every=0.1))
     access = required_access(warehouse)
     app = create_app(warehouse, artifacts, access=access, dagster_url=silent, dispatcher=dispatcher)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    began = time.monotonic()
-    thread.join(20)
-    assert not thread.is_alive() and time.monotonic() - began < 10, "a silent Dagster holds up the end"
+    with serving(app) as address:
+        yield address
+        began = time.monotonic()
+    assert time.monotonic() - began < 10, "a silent Dagster holds up the end"
 
 
 @contextmanager
