@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import sys
 import traceback
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
+
+import orjson
 
 from signaldelta_assets.correlation import correlation_id
 
@@ -51,8 +54,16 @@ _SECRET_FORMS = (
     ),
     (re.compile(r"(?i)(https?://hooks\.slack\.com/)\S+"), rf"\1{HIDDEN}"),
 )
+# What every one of these names and forms has in it, in small letters: text without any of them needs no closer look.
+_SUSPECT = (
+    "password", "passwd", "secret", "token", "authorization", "apikey", "api_key", "credential", "cookie", "signature",
+    "sd_", "bearer", "basic", "://",
+)  # fmt: skip
 # Shorter ones would be found in words that have nothing to do with them.
 _LEAST_SECRET = 6
+# Where a record keeps the line that was made of it.
+_LINE = "signaldelta_line"
+_PLAIN = (str, int, bool, type(None))
 
 
 class Redactor:
@@ -61,6 +72,15 @@ class Redactor:
     def __init__(self, secrets: Collection[str] = ()) -> None:
         known = sorted({secret for secret in secrets if len(secret) >= _LEAST_SECRET}, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        self._written = tuple(json.dumps(secret, ensure_ascii=False)[1:-1] for secret in known)
+
+    def suspects(self, line: str) -> bool:
+        """Whether a line of JSON may hold a secret in any of its texts. Quick: most lines hold none."""
+        # Beyond ASCII there are letters that count as others where case does not matter.
+        if not line.isascii():
+            return True
+        small = line.lower()
+        return any(word in small for word in _SUSPECT) or any(secret in line for secret in self._written)
 
     def text(self, words: str) -> str:
         """Return `words` without secrets."""
@@ -98,6 +118,14 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; never more than one, whatever the message holds."""
+        # Every handler of a process has this formatter: what one has written the next need not put together again.
+        made: tuple[JsonFormatter, str] | None = record.__dict__.get(_LINE)
+        if made is None or made[0] is not self:
+            made = self, self._line(record)
+            record.__dict__[_LINE] = made
+        return made[1]
+
+    def _line(self, record: logging.LogRecord) -> str:
         context: dict[str, Any] = {}
         given = getattr(record, "context", None)
         if isinstance(given, Mapping):
@@ -111,12 +139,24 @@ class JsonFormatter(logging.Formatter):
             "service": self._service,
             "correlation_id": getattr(record, "correlation_id", None) or correlation_id() or self._fallback,
             "level": record.levelname.lower(),
-            "message": self._redactor.text(_message(record)),
-            "context": self._redactor.value(context),
+            "message": _message(record),
+            "context": context,
             "logger": record.name,
             "process": record.process,
         }
-        return json.dumps(line, ensure_ascii=False)
+        if all(_is_plain(value) for value in context.values()):
+            # What JSON cannot hold as it is goes the longer way.
+            with suppress(orjson.JSONEncodeError):
+                quick = orjson.dumps(line).decode()
+                if not self._redactor.suspects(quick):
+                    return quick
+        line["message"], line["context"] = self._redactor.text(line["message"]), self._redactor.value(context)
+        return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    return kind in _PLAIN or (kind is float and math.isfinite(value))
 
 
 class TextFormatter(logging.Formatter):
@@ -176,13 +216,13 @@ def configure(
     fallback: the id of lines that belong to no action, where the whole process is one.
     """
     redactor = Redactor(secrets)
+    json_form = JsonFormatter(service, redactor, fallback)
     handlers: list[logging.Handler] = []
     if folder is not None:
         handlers.append(DayFileHandler(folder, service))
-        handlers[-1].setFormatter(JsonFormatter(service, redactor, fallback))
+        handlers[-1].setFormatter(json_form)
     if stream is not None:
         handlers.append(logging.StreamHandler(stream))
-        json_form = JsonFormatter(service, redactor, fallback)
         handlers[-1].setFormatter(json_form if form == "json" else TextFormatter(redactor))
     root = logging.getLogger()
     levels = {name: logging.getLogger(name).level for name in OURS}

@@ -110,6 +110,25 @@ class TestSecrets:
         assert hidden not in found and "***" in found
         assert len(found) > 5, "the rest is there"
 
+    @given(
+        st.lists(
+            st.sampled_from(
+                ["sd_Ab3_x9", "SD_", "Bearer abcdefgh1", "BASIC " + "a" * 20, "u://a:b@", "apiKey=1", "tok\u212aen=1", " ",
+                 "\n", '"', "\\", "hidden\"one", "pa\u017f\u017fwd=1", "https://hooks.slack.com/x", "secret", "signature=q"]
+            )
+            | st.text(max_size=4),
+            max_size=8,
+        ).map("".join),
+        st.dictionaries(
+            st.sampled_from(["path", "Cookie", "user_token", "rows", "credentials"]),
+            st.text(max_size=8) | st.integers() | st.floats() | st.none() | st.just("hidden\"one"),
+        ),
+    )  # fmt: skip
+    def test_the_quick_way_hides_what_the_longer_one_does(self, said: str, context: dict[str, Any]) -> None:
+        redactor = Redactor(['hidden"one'])
+        found = json.loads(JsonFormatter("api", redactor).format(record("%s", said, context=context)))
+        assert found["message"] == redactor.text(said) and found["context"] == redactor.value(context)
+
     def test_a_name_is_enough(self) -> None:
         found = line("x", context={"api_key": "short", "Authorization": "y", "inner": {"password": "z"}, "rows": 3})
         assert found["context"] == {"api_key": "***", "Authorization": "***", "inner": {"password": "***"}, "rows": 3}
@@ -147,6 +166,12 @@ class TestFiles:
         assert [found["service"] for found in lines_of(tmp_path / "logs", ["run-1"])] == ["dagster-run"]
         assert list(lines_of(tmp_path / "logs", ["id-1"], last=today - timedelta(days=1))) == []
         assert [json.loads(text)["message"] for text in stream.getvalue().splitlines()] == ["one", "names id-2"]
+
+    def test_what_one_handler_has_written_the_next_need_not(self) -> None:
+        formatter, other = JsonFormatter("api", Redactor()), JsonFormatter("daemon", Redactor())
+        said = record("once")
+        assert formatter.format(said) is formatter.format(said)
+        assert json.loads(other.format(said))["service"] == "daemon"
 
     def test_a_cut_line_hides_no_other(self, tmp_path: Path) -> None:
         path = tmp_path / "api-2024-01-01.jsonl"
