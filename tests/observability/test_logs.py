@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from signaldelta_assets.correlation import correlated
@@ -124,6 +124,8 @@ class TestSecrets:
             st.text(max_size=8) | st.integers() | st.floats() | st.none() | st.just("hidden\"one"),
         ),
     )  # fmt: skip
+    @example('hidden"one', {})
+    @example("", {"path": 'hidden"one'})
     def test_the_quick_way_hides_what_the_longer_one_does(self, said: str, context: dict[str, Any]) -> None:
         redactor = Redactor(['hidden"one'])
         found = json.loads(JsonFormatter("api", redactor).format(record("%s", said, context=context)))
