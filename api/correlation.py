@@ -12,15 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signaldelta_assets.correlation import correlated
 from signaldelta_assets.versioning import new_ulid
 
 from .auth.access import seen_of
+from .wire import headers_of
 
 HEADER = "X-Request-ID"
+_HEADER = HEADER.lower().encode()
 # What may be echoed into headers and logs without quoting.
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 log = logging.getLogger("signaldelta.api.access")
@@ -63,7 +64,7 @@ class CorrelationMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
+        given = next((value.decode("latin-1") for name, value in scope["headers"] if name == _HEADER), "")
         request_id = given if _SAFE.fullmatch(given) else new_ulid()
         scope.setdefault("state", {})["request_id"] = request_id
         started, status, size = time.perf_counter(), 0, 0
@@ -72,7 +73,10 @@ class CorrelationMiddleware:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
+                headers = headers_of(message)
+                # A problem document says it itself.
+                if all(name != _HEADER for name, _ in headers):
+                    headers.append((_HEADER, request_id.encode()))
             elif message["type"] == "http.response.body":
                 size += len(message.get("body", b""))
             await send(message)

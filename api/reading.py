@@ -16,12 +16,12 @@ from datetime import datetime
 from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.routing import APIRoute
 from psycopg import Connection
 
 from signaldelta_assets.warehouse import Warehouse
 
 from .together import Together
+from .unasked import UnaskedRoute
 
 
 # Coroutines, although they wait for nothing: FastAPI sends a plain function to a thread.
@@ -128,7 +128,7 @@ def lending(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-class _Route(APIRoute):
+class _Route(UnaskedRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, lending(endpoint), **options)
 

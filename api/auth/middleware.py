@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..wire import Header, add_vary, headers_of
 from .access import Access, seen_of
 from .stores import Counted
 
@@ -40,11 +40,11 @@ class AccessMiddleware:
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
+                headers = headers_of(message)
                 if seen.counted:
-                    _tell(headers, seen.counted)
+                    headers.extend(_standing(seen.counted))
                 if seen.principal is not None or message["status"] in _REFUSED:
-                    headers.add_vary_header("Authorization, X-API-Key")
+                    add_vary(headers, b"Authorization, X-API-Key")
                 await note(message["status"])
             await send(message)
 
@@ -63,14 +63,13 @@ class AccessMiddleware:
             raise
 
 
-def _tell(headers: MutableHeaders, counted: object) -> None:
+def _standing(rows: Sequence[Counted]) -> Iterator[Header]:
     """RateLimit-* of the allowance that is nearest to its end (IETF httpapi's draft), and Retry-After where it is."""
-    rows: list[Counted] = list(counted)  # type: ignore[call-overload]
     nearest = min(rows, key=lambda one: (one.within, one.allowance.allowed - one.used))
     allowance = nearest.allowance
-    headers["RateLimit-Limit"] = str(allowance.allowed)
-    headers["RateLimit-Remaining"] = str(max(allowance.allowed - nearest.used, 0) if nearest.within else 0)
-    headers["RateLimit-Reset"] = str(nearest.reset_seconds)
-    headers["RateLimit-Policy"] = ", ".join(
-        f'"{one.allowance.scope}";q={one.allowance.allowed};w={one.allowance.seconds}' for one in rows
-    )
+    left = max(allowance.allowed - nearest.used, 0) if nearest.within else 0
+    policy = ", ".join(f'"{one.allowance.scope}";q={one.allowance.allowed};w={one.allowance.seconds}' for one in rows)
+    yield b"ratelimit-limit", b"%d" % allowance.allowed
+    yield b"ratelimit-remaining", b"%d" % left
+    yield b"ratelimit-reset", b"%d" % nearest.reset_seconds
+    yield b"ratelimit-policy", policy.encode()

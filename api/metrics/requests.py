@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from collections.abc import Iterator
@@ -34,18 +35,22 @@ class RequestMetrics:
         self._duration = Histogram(duration.name, duration.words, duration.labels, registry=registry, buckets=_BUCKETS)
         self._active = Gauge(active.name, active.words, active.labels, registry=registry)
         self._sent = Counter(sent.name, sent.words, sent.labels, registry=registry)
+        # Looked up once: as many as there are series.
+        self._under_way = functools.cache(self._active.labels)
+        self._took = functools.cache(self._duration.labels)
+        self._bytes = functools.cache(self._sent.labels)
 
     def began(self, method: str) -> None:
         """Note that a request is under way."""
-        self._active.labels(_method(method)).inc()
+        self._under_way(_method(method)).inc()
 
     def ended(self, served: Served) -> None:
         """Note that it is over."""
         # A path as it was sent could be anything, and each a series: where no route matched there is one.
         route = served.route or ""
-        self._active.labels(_method(served.method)).dec()
-        self._duration.labels(_method(served.method), route, str(served.status)).observe(served.seconds)
-        self._sent.labels(route).inc(served.bytes)
+        self._under_way(_method(served.method)).dec()
+        self._took(_method(served.method), route, str(served.status)).observe(served.seconds)
+        self._bytes(route).inc(served.bytes)
 
 
 def instance() -> str:

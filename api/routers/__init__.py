@@ -22,12 +22,12 @@ from . import (
     watchlist,
 )
 
-# By domain; within one, paths that take any name come last.
+# Scores first, as they are asked most; then by domain. Within one, paths that take any name come last.
 V2 = (
+    scores.router,
     filing.router,
     jobs.router,
     catalogue.router,
-    scores.router,
     signals.router,
     securities.router,
     market.router,

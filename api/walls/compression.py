@@ -9,11 +9,13 @@ A strong ETag names bytes, and packed bytes are others: a packed answer has the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_compress import CompressMiddleware, add_compress_type
+
+from ..wire import add_vary, headers_of
 
 MINIMUM_BYTES = 1024
 _LEAVE = "x-leave"
@@ -32,7 +34,11 @@ class CompressionMiddleware:
         if scope["type"] != "http":
             await self.plain(scope, receive, send)
             return
-        known = _weak_tags(Headers(scope=scope).getlist("if-none-match"))
+        given = dict(scope["headers"])
+        known = _weak_tags(Headers(scope=scope).getlist("if-none-match")) if b"if-none-match" in given else set()
+        if b"accept-encoding" not in given:
+            await self.plain(scope, receive, _unpacked(send, known))
+            return
 
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -47,6 +53,33 @@ class CompressionMiddleware:
             await send(message)
 
         await self.packing(scope, receive, tagged)
+
+
+def _unpacked(send: Send, known: Collection[str]) -> Send:
+    """Return what sends an answer to a caller who takes none packed: nothing is looked into but its headers."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = headers_of(message)
+            own = dict(headers)
+            tag = own.get(b"etag", b"").decode("latin-1")
+            if message["status"] == 304 and tag in known:
+                headers[:] = [
+                    (name, f"W/{tag}".encode("latin-1") if name == b"etag" else told) for name, told in headers
+                ]
+            # Another caller may get it packed.
+            if b"content-encoding" not in own and not _left(own):
+                add_vary(headers, b"Accept-Encoding")
+        await send(message)
+
+    return sent
+
+
+def _left(own: Mapping[bytes, bytes]) -> bool:
+    """Whether an answer with these headers must not be packed."""
+    return own.get(b"content-type", b"").startswith(b"text/event-stream") or b"no-store" in own.get(
+        b"cache-control", b""
+    )
 
 
 def _weak_tags(given: Iterable[str]) -> set[str]:
@@ -64,10 +97,10 @@ class _Marked:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                stream = headers.get("content-type", "").startswith("text/event-stream")
-                if stream or "no-store" in headers.get("cache-control", ""):
-                    headers.setdefault("Content-Encoding", _LEAVE)
+                headers = headers_of(message)
+                own = dict(headers)
+                if b"content-encoding" not in own and _left(own):
+                    headers.append((b"content-encoding", _LEAVE.encode()))
             await send(message)
 
         await self.app(scope, receive, marked)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..wire import headers_of
 
 # A page of ours shows text, its own styles and its own pictures; it runs nothing, loads nothing, and is framed nowhere.
 _PAGE = (
@@ -11,6 +12,12 @@ _PAGE = (
     " form-action 'none'; frame-ancestors 'none'"
 )
 _DATA = "default-src 'none'; frame-ancestors 'none'"
+_POLICY = b"content-security-policy"
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
 
 
 class SecurityHeaders:
@@ -26,12 +33,13 @@ class SecurityHeaders:
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                page = headers.get("content-type", "").startswith("text/html")
-                headers.setdefault("Content-Security-Policy", _PAGE if page else _DATA)
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
-                headers["X-Frame-Options"] = "DENY"
+                # As they are on the wire: read once and added to, at every answer.
+                headers = headers_of(message)
+                own = dict(headers)
+                page = own.get(b"content-type", b"").startswith(b"text/html")
+                if _POLICY not in own:
+                    headers.append((_POLICY, (_PAGE if page else _DATA).encode()))
+                headers.extend(header for header in _ALWAYS if header[0] not in own)
             await send(message)
 
         await self.app(scope, receive, marked)

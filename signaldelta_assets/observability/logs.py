@@ -134,12 +134,13 @@ class JsonFormatter(logging.Formatter):
             kind, error, trace = record.exc_info
             stack = "".join(traceback.format_exception(kind, error, trace))
             context["exception"] = {"type": kind.__name__, "message": str(error), "stack": stack}
+        message = _message(record)
         line = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
             "service": self._service,
             "correlation_id": getattr(record, "correlation_id", None) or correlation_id() or self._fallback,
             "level": record.levelname.lower(),
-            "message": _message(record),
+            "message": message,
             "context": context,
             "logger": record.name,
             "process": record.process,
@@ -150,7 +151,7 @@ class JsonFormatter(logging.Formatter):
                 quick = orjson.dumps(line).decode()
                 if not self._redactor.suspects(quick):
                     return quick
-        line["message"], line["context"] = self._redactor.text(line["message"]), self._redactor.value(context)
+        line["message"], line["context"] = self._redactor.text(message), self._redactor.value(context)
         return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -113,8 +113,9 @@ class TestSecrets:
     @given(
         st.lists(
             st.sampled_from(
-                ["sd_Ab3_x9", "SD_", "Bearer abcdefgh1", "BASIC " + "a" * 20, "u://a:b@", "apiKey=1", "tok\u212aen=1", " ",
-                 "\n", '"', "\\", "hidden\"one", "pa\u017f\u017fwd=1", "https://hooks.slack.com/x", "secret", "signature=q"]
+                ["sd_Ab3_x9", "SD_", "Bearer abcdefgh1", "BASIC " + "a" * 20, "u://a:b@", "apiKey=1", "tok\u212aen=1",
+                 " ", "\n", '"', "\\", "hidden\"one", "pa\u017f\u017fwd=1", "https://hooks.slack.com/x", "secret",
+                 "signature=q"]
             )
             | st.text(max_size=4),
             max_size=8,
