@@ -159,7 +159,7 @@ def _admission(app: FastAPI) -> Callable[[Scope], Awaitable[None]]:
 
 
 def create() -> FastAPI:
-    """Return the API by the settings: ``uvicorn --factory api.app:create``. Starts the embedded database if need be."""
+    """Return the API by the settings, as a server makes it (`server`). Starts the embedded database if need be."""
     settings = load_settings()
     logging = begin_logging("api", settings, stderr=True)
     url, peer = database_url(settings), peer_database_url(settings)
