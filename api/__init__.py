@@ -3,6 +3,6 @@
 Routers translate, `queries` holds all SQL, `pointintime` decides what could have been known at a moment.
 """
 
-from .app import create_app
+from .app import Parts, create_app
 
-__all__ = ["create_app"]
+__all__ = ["Parts", "create_app"]

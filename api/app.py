@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -63,46 +64,58 @@ _DESCRIPTION = """What was collected, extracted, labeled, scored and tested, to 
 """
 
 
-def create_app(
-    warehouse: Warehouse,
-    store: ArtifactStore,
-    *,
-    access: Access | None = None,
-    reports: Path | None = None,
-    dagster_url: str | None = None,
-    gateway: Gateway | None = None,
-    dispatcher: Dispatcher | None = None,
-    questions: Sequence[watch.Question] = (),
-    origins: Collection[str] = (),
-    bodies: BodyLimits | None = None,
-    folders: Mapping[str, Path] | None = None,
-    scrape_token: str | None = None,
-    logging: Configured | None = None,
-) -> FastAPI:
-    """Return the API over `warehouse` and `store`. Opens nothing; the warehouse is closed with the server.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the API is made of. What is closed or stopped at all is so with the server.
 
-    `access`: who is let in; None lets in everybody on this machine, and nobody from elsewhere. `reports`: the folder
-    of written reports; `dagster_url`: the webserver whose reachability `/status` tells; `gateway`: the way to language
-    models, closed with the server; `dispatcher`: what launches jobs, started and stopped with it. None for none; jobs
-    then wait for another process. `questions`: what `/status` asks beside all that the watch does. `folders`: whose
-    disks it tells, by name. `scrape_token`: what `/metrics` asks for; without one it answers this machine. `logging`:
-    undone with the server.
+    warehouse, store: what it reads and writes; the warehouse is closed.
+    access: who is let in; None lets in everybody on this machine, and nobody from elsewhere.
+    reports: the folder of written reports.
+    dagster_url: the webserver whose reachability `/status` tells.
+    gateway: the way to language models; closed. None: templates answer.
+    dispatcher: what launches jobs; started and stopped. None: they wait for another process.
+    questions: what `/status` asks beside all that the watch does.
+    origins: pages of which sites a browser lets read.
+    bodies: how large a body may be and how long it may take.
+    folders: whose disks `/status` and `/metrics` tell, by name.
+    scrape_token: what `/metrics` asks for; without one it answers this machine.
+    logging: undone.
+    """
+
+    warehouse: Warehouse
+    store: ArtifactStore
+    access: Access | None = None
+    reports: Path | None = None
+    dagster_url: str | None = None
+    gateway: Gateway | None = None
+    dispatcher: Dispatcher | None = None
+    questions: Sequence[watch.Question] = ()
+    origins: Collection[str] = ()
+    bodies: BodyLimits | None = None
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    scrape_token: str | None = None
+    logging: Configured | None = None
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """Return the API of its parts. Opens nothing.
 
     Raises `routes.UndeclaredRouteError` where a route does not say what it asks of its caller.
     """
+    warehouse = parts.warehouse
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if dispatcher is not None:
-            dispatcher.start()
+        if parts.dispatcher is not None:
+            parts.dispatcher.start()
         yield
-        if dispatcher is not None:
-            await run_in_threadpool(dispatcher.stop)
-        if gateway is not None:
-            await run_in_threadpool(gateway.close)
+        if parts.dispatcher is not None:
+            await run_in_threadpool(parts.dispatcher.stop)
+        if parts.gateway is not None:
+            await run_in_threadpool(parts.gateway.close)
         await run_in_threadpool(warehouse.close)
-        if logging is not None:
-            logging.close()
+        if parts.logging is not None:
+            parts.logging.close()
 
     app = FastAPI(
         title="SignalDelta API",
@@ -116,15 +129,15 @@ def create_app(
         # The function's own name: readable, and the same when a path moves.
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, store, dagster_url
-    app.state.reports, app.state.gateway = reports, gateway
-    app.state.dispatcher, app.state.jobs_feed = dispatcher, make_feed(warehouse, dagster_url)
+    app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, parts.store, parts.dagster_url
+    app.state.reports, app.state.gateway = parts.reports, parts.gateway
+    app.state.dispatcher, app.state.jobs_feed = parts.dispatcher, make_feed(warehouse, parts.dagster_url)
     app.state.verified, app.state.scores = Verified(), score_feed(warehouse)
     app.state.latest_scores, app.state.settling = latest_scores(warehouse), settling(warehouse)
-    app.state.watching, app.state.reading = Watching(warehouse, questions), Reading(warehouse)
-    app.state.folders, app.state.scrape_token = dict(folders or {}), scrape_token
-    app.state.metrics = Metrics(warehouse, app.state.watching, app.state.reading, folders)
-    app.state.access = access if access is not None else open_access(warehouse)
+    app.state.watching, app.state.reading = Watching(warehouse, parts.questions), Reading(warehouse)
+    app.state.folders, app.state.scrape_token = dict(parts.folders), parts.scrape_token
+    app.state.metrics = Metrics(warehouse, app.state.watching, app.state.reading, parts.folders)
+    app.state.access = parts.access if parts.access is not None else open_access(warehouse)
     for router in ROOT:
         app.include_router(router)
     for router in V2:
@@ -136,12 +149,12 @@ def create_app(
     requests, path_of = app.state.metrics.requests, path_finder(app)
     # From the inside out.
     app.add_middleware(UnexpectedErrors)
-    app.add_middleware(BodyWall, limits=bodies, admit=_admission(app))
+    app.add_middleware(BodyWall, limits=parts.bodies, admit=_admission(app))
     app.add_middleware(TextWall)
     app.add_middleware(AccessMiddleware, access=app.state.access, path_of=path_of)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(HeadMiddleware)
-    app.add_middleware(CorsMiddleware, origins=origins)
+    app.add_middleware(CorsMiddleware, origins=parts.origins)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CorrelationMiddleware, path_of=path_of, began=requests.began, ended=requests.ended)
     return app
@@ -159,7 +172,7 @@ def _admission(app: FastAPI) -> Callable[[Scope], Awaitable[None]]:
 
 
 def create() -> FastAPI:
-    """Return the API by the settings: ``uvicorn --factory api.app:create``. Starts the embedded database if need be."""
+    """Return the API by the settings, as a server makes it (`server`). Starts the embedded database if need be."""
     settings = load_settings()
     logging = begin_logging("api", settings, stderr=True)
     url, peer = database_url(settings), peer_database_url(settings)
@@ -175,7 +188,7 @@ def create() -> FastAPI:
         idle_seconds=60,
     )
     warehouse = Warehouse(url, place=settings.place, peer_url=peer, limits=limits)
-    return create_app(
+    parts = Parts(
         warehouse,
         ArtifactStore(settings.artifacts_dir),
         access=access_of(settings, warehouse),
@@ -200,3 +213,4 @@ def create() -> FastAPI:
         scrape_token=settings.metrics_token.get_secret_value() if settings.metrics_token is not None else None,
         logging=logging,
     )
+    return create_app(parts)

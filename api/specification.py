@@ -14,7 +14,7 @@ from typing import Any
 
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 
-from .app import create_app
+from .app import Parts, create_app
 from .compatibility import BREAKING, HARMLESS, compare
 from .kinds import KINDS
 
@@ -25,7 +25,7 @@ CURRENT, PUBLISHED = _DOCS / "openapi.json", _DOCS / "openapi-published.json"
 
 def described() -> dict[str, Any]:
     """Return the document of the API as the code makes it. Opens nothing."""
-    return create_app(Warehouse("postgresql://"), ArtifactStore(Path("artifacts"))).openapi()
+    return create_app(Parts(Warehouse("postgresql://"), ArtifactStore(Path("artifacts")))).openapi()
 
 
 def written(document: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -96,7 +97,12 @@ class Settings(BaseSettings):
     disk_warning: float = Field(0.8, gt=0, le=1, description="Part of a disk in use at which operators are warned.")
     disk_critical: float = Field(0.9, gt=0, le=1, description="Part of a disk in use at which it is urgent.")
     api_host: str = Field("127.0.0.1", description="Where the API listens; this machine alone unless said otherwise.")
-    api_port: int = 8787
+    api_port: int = Field(8787, ge=1, le=65_535)
+    trusted_proxies: tuple[str, ...] = Field(
+        (),
+        description="Whose X-Forwarded-For the API believes, a JSON list of addresses and networks; unset: nobody's. "
+        '["10.0.0.7", "192.168.7.0/24"].',
+    )
     auth: Literal["required", "open"] = Field(
         "required", description="open: the API asks nobody who they are, and answers this machine alone."
     )
@@ -132,6 +138,16 @@ class Settings(BaseSettings):
                     f"cors_origins: {origin!r}: expected an origin as a browser writes it: https://host or"
                     " https://host:port in small letters, http of this machine alone; no path, no wildcard"
                 )
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in value:
+            try:
+                ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(f"trusted_proxies: expected an address or a network: {error}") from error
         return value
 
     @field_validator("edgar_www_url", "edgar_data_url", "polygon_url")
@@ -176,6 +192,8 @@ class Settings(BaseSettings):
     def _open_at_home_alone(self) -> Self:
         if self.auth == "open" and self.api_host not in ("127.0.0.1", "::1", "localhost"):
             raise ValueError(f"auth=open: an API beyond this machine asks who is there; api_host is {self.api_host!r}")
+        if self.auth == "open" and self.trusted_proxies:
+            raise ValueError("auth=open: it is for this machine alone, and trusted_proxies speak for others")
         return self
 
     @field_validator("fixed_clock")

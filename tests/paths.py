@@ -1,13 +1,17 @@
-"""Where the recorded inputs and the golden cases are: beside the checkout, or where SIGNALDELTA_SHARED says."""
+"""Where things are: the commands, the recorded inputs and the golden cases (beside the checkout, or where
+SIGNALDELTA_SHARED says)."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# The commands of this environment.
+BIN = Path(sys.executable).parent
 SHARED = Path(os.environ.get("SIGNALDELTA_SHARED", ROOT.parent / "shared"))
 DATA = SHARED / "data"
 GOLDEN = SHARED / "golden"

@@ -10,17 +10,14 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from api.server import Serving
 from api.walls.patience import PatientProtocol
 
 
 @contextmanager
 def serving(app: FastAPI, protocol: type[PatientProtocol] = PatientProtocol) -> Iterator[str]:
     """Serve `app`; yield its address. Streams that are open at the end are cut."""
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_level="warning", http=protocol, proxy_headers=False,
-        timeout_graceful_shutdown=1,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(Serving(port=0, graceful_seconds=1, protocol=protocol).config(app))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -11,7 +11,7 @@ def client_address(scope: Scope) -> str:
     """Return what requests of one address are counted under: an IPv4 address, the /64 of an IPv6 address, or "local".
 
     A household or a machine has a whole /64 of IPv6 to itself. "local": no network in between, as in a test. Behind a
-    proxy the server is told whom to believe (`uvicorn --forwarded-allow-ips`); then this is the address it was told.
+    proxy the server is told whom to believe (`SIGNALDELTA_TRUSTED_PROXIES`); then this is the address it was told.
     """
     client = scope.get("client")
     try:

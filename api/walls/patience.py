@@ -1,7 +1,7 @@
 """The server's protocol with its patience limited: heads of requests by size and time, bodies and readers by time.
 
 uvicorn waits for ever: for a head that dribbles in, a body that does not end, a reader that does not read. One
-machine could hold every connection open that way. Use: ``uvicorn --http api.walls.patience:PatientProtocol``.
+machine could hold every connection open that way. `api.server` serves by it.
 What is cut here never reached a route, so no thread and no connection of the database is held meanwhile.
 """
 

@@ -97,6 +97,21 @@ def up(
 
 
 @app.command()
+def api(
+    host: Annotated[str | None, typer.Option(help="Where to listen; SIGNALDELTA_API_HOST if not given.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="On which port; SIGNALDELTA_API_PORT if not given.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes behind that port.")] = 1,
+) -> None:
+    """Serve the API alone, on this machine unless said otherwise, until a signal comes."""
+    from .serving import run_api
+
+    with refusals():
+        run_api(host, port, workers)
+
+
+@app.command()
 def trace(
     identifier: Annotated[
         str,

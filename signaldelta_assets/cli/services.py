@@ -52,13 +52,7 @@ def run_services(archive: Path | None, live: bool, console: Console) -> None:
             "dagster-webserver": [sys.executable, "-m", "signaldelta_assets.cli.dagster_process", "dagster-webserver",
                                   "-h", "127.0.0.1", "-p", port, *workspace],
             "dagster-daemon": [str(binaries / "signaldelta"), "daemon"],
-            "api": [sys.executable, "-m", "uvicorn", "--factory", "api.app:create",
-                    "--host", settings.api_host, "--port", str(settings.api_port),
-                    "--http", "api.walls.patience:PatientProtocol",
-                    # Nobody stands in between, so what a header says of the caller's address is not asked.
-                    "--no-proxy-headers",
-                    # Who follows a job comes again by himself; a server that is to stop does not wait for that.
-                    "--timeout-graceful-shutdown", "5"],
+            "api": [str(binaries / "signaldelta"), "api"],
         }  # fmt: skip
         logs = settings.home_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)

@@ -152,11 +152,11 @@ def show_routes(markdown: bool) -> None:
     """Print what every route asks of its caller. Opens nothing."""
     from pathlib import Path
 
-    from api import create_app
+    from api import Parts, create_app
     from api.routes import PREFLIGHT, route_table, routes_page
     from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 
-    app = create_app(Warehouse("postgresql://"), ArtifactStore(Path("artifacts")))
+    app = create_app(Parts(Warehouse("postgresql://"), ArtifactStore(Path("artifacts"))))
     if markdown:
         print(routes_page(app), end="")
         return

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from api import create_app
+from api import Parts, create_app
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from tests.readside import fill
 from tests.serving import serving
@@ -35,7 +35,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(postgres_url: str, store: ArtifactStore, reports: Path) -> FastAPI:
-    return create_app(Warehouse(postgres_url), store, reports=reports)
+    return create_app(Parts(Warehouse(postgres_url), store, reports=reports))
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from schemathesis.checks import CHECKS as CHECKS_BY_NAME
 from schemathesis.engine import events, from_schema
 
-from api import create_app
+from api import Parts, create_app
 from api.accounts import required_access
 from api.auth import KeySource, Limits, TokenVerifier
 from api.description import operations
@@ -94,7 +94,7 @@ def world(postgres_url: str, folder: Path) -> Iterator[tuple[FastAPI, str, dict[
         tokens = TokenVerifier(KeySource(provider.url), issuer=ISSUER, audience=AUDIENCE)
         warehouse = Warehouse(postgres_url)
         access = required_access(warehouse, tokens, Limits(address_per_hour=0, refused=10**9))
-        app = create_app(warehouse, store, access=access, reports=folder / "reports")
+        app = create_app(Parts(warehouse, store, access=access, reports=folder / "reports"))
         # What is followed here never ends by itself.
         app.state.jobs_feed.longest_seconds = app.state.scores.longest_seconds = 0.2
         # A token: a key could be revoked by what is found in the list of keys.

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
-from api import create_app
+from api import Parts, create_app
 from api.correlation import CorrelationMiddleware
 from signaldelta_assets.correlation import correlation_id
 from signaldelta_assets.versioning import sha256_hex
@@ -101,7 +101,7 @@ class TestErrors:
             closed.bind(("127.0.0.1", 0))
             url = f"postgresql://nobody@127.0.0.1:{closed.getsockname()[1]}/none"
             warehouse = Warehouse(url, limits=PoolLimits(wait_seconds=0.5))
-            other = TestClient(create_app(warehouse, ArtifactStore(tmp_path)))
+            other = TestClient(create_app(Parts(warehouse, ArtifactStore(tmp_path))))
             problem(other.get("/api/v2/market/securities"), 503, "database-unavailable")
             status = other.get("/status")
             assert status.status_code == 503 and status.json()["database"] == "unreachable"

@@ -22,7 +22,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from api import create_app
+from api import Parts, create_app
 from api.metrics import FAMILIES, table
 from api.metrics.page import PAGE, with_table
 from signaldelta_assets.observability import logs
@@ -210,7 +210,7 @@ class TestScraping:
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
             url = f"postgresql://nobody@127.0.0.1:{closed.getsockname()[1]}/none"
-            app = create_app(Warehouse(url, limits=PoolLimits(wait_seconds=0.5)), ArtifactStore(tmp_path))
+            app = create_app(Parts(Warehouse(url, limits=PoolLimits(wait_seconds=0.5)), ArtifactStore(tmp_path)))
             with TestClient(app, base_url="http://127.0.0.1") as client:
                 client.get("/api/v2/market/securities")
                 began = time.monotonic()
@@ -226,7 +226,7 @@ class TestScraping:
             silent.bind(("127.0.0.1", 0))
             silent.listen()
             url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none"
-            app = create_app(Warehouse(url, limits=PoolLimits(wait_seconds=0.5)), ArtifactStore(tmp_path))
+            app = create_app(Parts(Warehouse(url, limits=PoolLimits(wait_seconds=0.5)), ArtifactStore(tmp_path)))
             with TestClient(app, base_url="http://127.0.0.1") as client:
                 began = time.monotonic()
                 samples = scraped(client)
@@ -247,7 +247,7 @@ class TestWho:
     @pytest.fixture(scope="class")
     @classmethod
     def token_client(cls, postgres_url: str, store: ArtifactStore) -> Iterator[TestClient]:
-        app = create_app(Warehouse(postgres_url), store, scrape_token="a-token-of-the-settings")
+        app = create_app(Parts(Warehouse(postgres_url), store, scrape_token="a-token-of-the-settings"))
         with TestClient(app, base_url="http://127.0.0.1") as client:
             yield client
 

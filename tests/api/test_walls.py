@@ -27,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api import create_app
+from api import Parts, create_app
 from api.accounts import required_access
 from api.auth import Limits, make_key
 from api.problems import ProblemError
@@ -72,7 +72,7 @@ def place(postgres_url: str, store: ArtifactStore, filled: Warehouse, tmp_path_f
     warehouse = Warehouse(postgres_url)
     access = required_access(warehouse, None, Limits(refused=50))
     reports = tmp_path_factory.mktemp("reports")
-    app = create_app(warehouse, store, access=access, reports=reports, origins=[DESK], bodies=BODIES)
+    app = create_app(Parts(warehouse, store, access=access, reports=reports, origins=[DESK], bodies=BODIES))
     owner = users.create_user(
         filled, tier="research", admin=False, email=None, name=None, subject=None, actor=users.OPERATOR
     )
@@ -353,7 +353,7 @@ class TestBodies:
 
     def test_a_database_that_is_away_is_no_fault_of_the_body(self, tmp_path: Path) -> None:
         warehouse = Warehouse("postgresql://nobody@127.0.0.1:9/none", limits=PoolLimits(wait_seconds=0.2))
-        app = create_app(warehouse, ArtifactStore(tmp_path), access=required_access(warehouse))
+        app = create_app(Parts(warehouse, ArtifactStore(tmp_path), access=required_access(warehouse)))
         with TestClient(app) as client:
             answer = client.post(KEYS, headers={"X-API-Key": make_key().text}, json={"name": "x"})
         problem(answer, 503, "database-unavailable")
@@ -421,7 +421,7 @@ def test_guesses_are_counted_exactly_however_many_come_at_once(
     with psycopg.connect(postgres_url) as connection:
         connection.execute("DELETE FROM signaldelta.request_counts")
     with Warehouse(postgres_url) as warehouse:
-        app = create_app(warehouse, store, access=required_access(warehouse, None, Limits(refused=5)))
+        app = create_app(Parts(warehouse, store, access=required_access(warehouse, None, Limits(refused=5))))
         with serving(app) as url, httpx.Client(base_url=url) as client, ThreadPoolExecutor(8) as pool:
             wrong = [
                 pool.submit(lambda: client.get("/status", headers={"X-API-Key": make_key().text}).status_code)

@@ -6,7 +6,6 @@ import os
 import random
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,7 +35,7 @@ from signaldelta_assets.warehouse.stores.collection import ArchivedDocument, Bat
 from signaldelta_assets.warehouse.stores.reading import Window
 from signaldelta_assets.warehouse.stores.scores import ScoreRow
 from signaldelta_assets.warehouse.tables import Place
-from tests.paths import ROOT
+from tests.paths import BIN, ROOT
 from tests.platform.deployment import short_folder
 from tests.warehouse.examples import DEFINITIONS, DEFINITIONS_DOCUMENT, score_sample, signal_event
 
@@ -122,7 +121,7 @@ def api(url: str, home: Path) -> Iterator[str]:
     address = "http://127.0.0.1:8899"
     settings = {"HOME": str(home), "DATABASE_URL": url, "PLACE": "aws", "AUTH": "open"}
     environment = os.environ | {f"SIGNALDELTA_{name}": value for name, value in settings.items()}
-    command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create", "--port", "8899", "--log-level", "error"]
+    command = [BIN / "signaldelta", "api", "--port", "8899"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
     try:
         deadline = time.monotonic() + 60

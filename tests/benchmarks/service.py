@@ -6,10 +6,9 @@ import os
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,11 +22,12 @@ from api.auth import make_key
 from signaldelta_assets.warehouse import Warehouse, embedded_server, migrate, partitions, stop_embedded
 from signaldelta_assets.warehouse.postgres import plain_url
 from signaldelta_assets.warehouse.stores import users
-from tests.paths import ROOT
+from tests.paths import BIN, ROOT
 
 from .load import Load, load, request
 from .timing import Row
 
+SERVICE, BARE = ("signaldelta", "api"), ("python", "-m", "tests.benchmarks.served")
 ENTITIES, HOURS = 200, 1_000
 CONNECTIONS = (1, 16, 64)
 ROUNDS, SECONDS = 5, 2.0
@@ -72,8 +72,8 @@ def fill(url: str) -> str:
 
 
 @contextmanager
-def serving(factory: str, url: str, home: Path, **more: str) -> Iterator[int]:
-    """A server process as the deployment starts it; yields its port."""
+def serving(program: Sequence[str], url: str, home: Path, **more: str) -> Iterator[int]:
+    """A server process as the deployment starts it, `SERVICE` or `BARE`; yields its port."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -84,8 +84,7 @@ def serving(factory: str, url: str, home: Path, **more: str) -> Iterator[int]:
         "SIGNALDELTA_ADDRESS_REQUESTS_PER_HOUR": "1000000000",
         **more,
     }
-    line = [sys.executable, "-m", "uvicorn", "--factory", factory, "--port", str(port), "--no-access-log",
-            "--log-level", "warning"]  # fmt: skip
+    line = [BIN / program[0], *program[1:], "--port", str(port)]
     process = subprocess.Popen(line, cwd=ROOT, env=os.environ | variables)
     try:
         for _ in range(600):
@@ -168,9 +167,9 @@ def measure() -> Iterator[Row]:
         with psycopg.connect(plain_url(url)) as connection:
             postmaster = psutil.Process(psutil.Process(connection.info.backend_pid).ppid())
         with (
-            serving("api.app:create", url, home) as whole,
-            serving("api.app:create", url, home, SIGNALDELTA_AUTH="open") as opened,
-            serving("tests.benchmarks.served:bare", url, home) as bare,
+            serving(SERVICE, url, home) as whole,
+            serving(SERVICE, url, home, SIGNALDELTA_AUTH="open") as opened,
+            serving(BARE, url, home) as bare,
         ):
 
             def served(name: str, port: int, of: dict[str, str], headers: dict[str, str]) -> Served:

@@ -24,7 +24,7 @@ from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from tests.readside import fill as fill_small
 from tests.readside import insert, score_row
 
-from .service import ENTITIES, database, entity, fill, serving
+from .service import ENTITIES, SERVICE, database, entity, fill, serving
 
 WORKERS = 4
 API = "/api/v2"
@@ -95,7 +95,7 @@ def soak(minutes: float, tell: Callable[[str], object] = print) -> list[int]:
             insert(warehouse, "score_samples", [score_row("leaving", datetime.now(UTC))])
         key = fill(url)
         found: list[int] = []
-        with serving("api.app:create", url, home) as port:
+        with serving(SERVICE, url, home) as port:
             address, process = f"http://127.0.0.1:{port}", server_of(port)
             with httpx.Client(base_url=address, headers={"X-API-Key": key}, timeout=60) as client:
                 run = client.get(f"{API}/backtests").json()["data"][0]["run_id"]

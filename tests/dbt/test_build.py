@@ -17,7 +17,7 @@ import yaml
 from fastapi.testclient import TestClient
 from psycopg.rows import dict_row
 
-from api import create_app
+from api import Parts, create_app
 from signaldelta_assets.defs.dbt import models
 from signaldelta_assets.defs.platform import Platform
 from signaldelta_assets.versioning import hash_document
@@ -202,7 +202,7 @@ class TestBuild:
 
     def test_the_api_reads_the_marts(self, built: str, work: Path) -> None:
         with Warehouse(built) as warehouse:
-            client = TestClient(create_app(warehouse, ArtifactStore(work / "store")))
+            client = TestClient(create_app(Parts(warehouse, ArtifactStore(work / "store"))))
             for path, total in (("backtests/leaderboard", 2), ("labels/coverage", 5)):
                 walked: list[Any] = []
                 cursor: dict[str, str] = {}
@@ -219,7 +219,7 @@ class TestBuild:
     def test_the_api_answers_about_labels_under_definitions(self, built: str, work: Path) -> None:
         """Definitions stand for the rules they hold on every route that counts labels."""
         with Warehouse(built) as warehouse:
-            client = TestClient(create_app(warehouse, ArtifactStore(work / "store")))
+            client = TestClient(create_app(Parts(warehouse, ArtifactStore(work / "store"))))
             for path in ("labels/coverage", "labels/coverage/entities"):
                 everything = client.get(f"/api/v2/{path}").json()["data"]
                 assert client.get(f"/api/v2/{path}", params={"definitions": HASH}).json()["data"] == everything != []

@@ -6,22 +6,19 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 
 from signaldelta_assets.cli.environment import prepare
 from signaldelta_assets.defs.partitions import RANGE_END, RANGE_START
 from tests.homes.places import Homes, Outcome
-from tests.paths import ROOT
+from tests.paths import BIN, ROOT
 
-BIN = Path(sys.executable).parent
 # The daemon looks for work every few seconds, and a process of its own imports everything first.
 PATIENCE = 150.0
 

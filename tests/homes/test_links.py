@@ -185,14 +185,14 @@ def test_clocks_that_are_apart_are_told_and_nothing_minds(homes: Homes, monkeypa
 def test_the_api_does_not_hang_where_the_other_home_swallows_everything(homes: Homes) -> None:
     from fastapi.testclient import TestClient
 
-    from api.app import create_app
+    from api.app import Parts, create_app
 
     link = Link(socket_of(homes.urls["offsite"]), homes.folder)
     link.open()
     try:
         with (
             Warehouse(homes.urls["aws"], place="aws", peer_url=link.url) as warehouse,
-            TestClient(create_app(warehouse, ArtifactStore(homes.folder / "none"))) as client,
+            TestClient(create_app(Parts(warehouse, ArtifactStore(homes.folder / "none")))) as client,
         ):
             body = client.get("/status").json()
             assert (body["status"], body["place"], body["reasons"]) == ("ok", "aws", [])

@@ -15,7 +15,7 @@ import jsonschema
 import psycopg
 import pytest
 
-from api import create_app
+from api import Parts, create_app
 from api.accounts import required_access
 from api.auth import make_key
 from api.jobs import DagsterClient, Dispatcher, Pace
@@ -52,7 +52,7 @@ def url(postgres_url: str, silent: str, tmp_path_factory: pytest.TempPathFactory
     warehouse = Warehouse(postgres_url)
     dispatcher = Dispatcher(warehouse, DagsterClient(silent, httpx.Timeout(2.0)), Pace(every=0.1))
     access = required_access(warehouse)
-    app = create_app(warehouse, artifacts, access=access, dagster_url=silent, dispatcher=dispatcher)
+    app = create_app(Parts(warehouse, artifacts, access=access, dagster_url=silent, dispatcher=dispatcher))
     with serving(app) as address:
         yield address
         began = time.monotonic()

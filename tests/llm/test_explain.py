@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from api import create_app
+from api import Parts, create_app
 from api.routers.explain import get_asker
 from signaldelta_assets.cli.main import app as commands
 from signaldelta_assets.llm import Asker, Gateway, UnknownTermError, explain_score, explain_term, known_terms
@@ -141,7 +141,7 @@ def scored(warehouse: Warehouse) -> None:
 @pytest.mark.postgres
 @pytest.mark.usefixtures("scored", "nothing_told")
 def test_the_routes(explained: Bench, gateway: Gateway, postgres_url: str, tmp_path: Path) -> None:
-    app = create_app(Warehouse(postgres_url), ArtifactStore(tmp_path), gateway=gateway)
+    app = create_app(Parts(Warehouse(postgres_url), ArtifactStore(tmp_path), gateway=gateway))
     app.dependency_overrides[get_asker] = lambda: Asker("01ASKER", "free")
     with TestClient(app) as client:
         explained.order("A signal of tier 1.", {"kind": "echo", "status": 401})
@@ -156,7 +156,7 @@ def test_the_routes(explained: Bench, gateway: Gateway, postgres_url: str, tmp_p
         early = client.get(f"/api/v2/platform/explain/score/{ENTITY}", params={"as_of": "2025-01-01T00:00:00Z"})
         unknown = client.get("/api/v2/platform/explain/term/nonsense")
         assert early.status_code == unknown.status_code == 404 and "problem+json" in unknown.headers["content-type"]
-    with TestClient(create_app(Warehouse(postgres_url), ArtifactStore(tmp_path))) as client:
+    with TestClient(create_app(Parts(Warehouse(postgres_url), ArtifactStore(tmp_path)))) as client:
         assert client.get("/api/v2/platform/explain/term/S001").json()["data"]["why_template"] == "off"
 
 
@@ -200,7 +200,7 @@ def _events(text: str) -> list[tuple[str, dict[str, Any]]]:
 def test_sentences_are_held_against_the_facts_before_they_are_told(
     explained: Bench, gateway: Gateway, postgres_url: str, tmp_path: Path
 ) -> None:
-    app = create_app(Warehouse(postgres_url), ArtifactStore(tmp_path), gateway=gateway)
+    app = create_app(Parts(Warehouse(postgres_url), ArtifactStore(tmp_path), gateway=gateway))
     score = f"/api/v2/platform/explain/score/{ENTITY}/events"
     with TestClient(app) as client:
 
@@ -231,7 +231,7 @@ def test_sentences_are_held_against_the_facts_before_they_are_told(
         explained.order("It points up.")
         [(_, sentence), (_, explanation)] = _events(client.get("/api/v2/platform/explain/term/S001/events").text)
         assert sentence["text"] == explanation["text"] == "It points up."
-    with TestClient(create_app(Warehouse(postgres_url), ArtifactStore(tmp_path))) as client:
+    with TestClient(create_app(Parts(Warehouse(postgres_url), ArtifactStore(tmp_path)))) as client:
         [(_, explanation)] = _events(client.get("/api/v2/platform/explain/term/S001/events").text)
         assert explanation["why_template"] == "off"
 
@@ -240,7 +240,7 @@ def test_sentences_are_held_against_the_facts_before_they_are_told(
 def test_who_leaves_a_stream_does_not_pay_for_its_rest_and_gives_his_place_back(
     explained: Bench, gateway: Gateway, postgres_url: str, tmp_path: Path
 ) -> None:
-    app = create_app(Warehouse(postgres_url), ArtifactStore(tmp_path), gateway=gateway)
+    app = create_app(Parts(Warehouse(postgres_url), ArtifactStore(tmp_path), gateway=gateway))
     before = explained.outcomes("explain").count("cancelled")
     path, most = "/api/v2/platform/explain/term/S001/events", 8
     with serving(app) as url, httpx.Client(base_url=url) as client:

@@ -24,9 +24,8 @@ from signaldelta_assets.cli.environment import prepare, replay_environment
 from signaldelta_assets.replay import SimulationPlan
 from signaldelta_assets.settings import Settings
 from signaldelta_assets.warehouse import Warehouse
-from tests.paths import ROOT
+from tests.paths import BIN, ROOT
 
-BIN = Path(sys.executable).parent
 # Whether it can be seen which processes a deployment has.
 PROCESSES = Path("/proc/self/environ").exists()
 

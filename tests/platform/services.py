@@ -52,8 +52,7 @@ class Services:
                      "-m", "signaldelta_assets.definitions", "--location-name", "signaldelta"],
             "webserver": ["dagster-webserver", "-h", "127.0.0.1", "-p", str(self.ports["webserver"]), *place],
             "daemon": ["dagster-daemon", "run", *place],
-            "api": ["uvicorn", "--factory", "api.app:create", "--host", "127.0.0.1", "--port", str(self.ports["api"]),
-                    "--no-proxy-headers", "--timeout-graceful-shutdown", "5", "--log-level", "info"],
+            "api": ["signaldelta", "api"],
         }  # fmt: skip
 
     def start(self, name: str) -> None:

@@ -68,8 +68,9 @@ def traced(deploy: MakeDeployment, small_replay: str) -> Iterator[Traced]:
          FAILED], cwd=ROOT, env=deployment.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     # What it prints is in its log file as well; nobody reads a pipe.
-    line = ["--factory", "api.app:create", "--port", str(port), "--no-proxy-headers"]
-    api = deployment.start("uvicorn", *line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    api = deployment.start(
+        "signaldelta", "api", "--port", str(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
     def answers() -> bool:
         try:

@@ -50,7 +50,7 @@ def test_everything_starts_answers_and_stops_together(
         paths = [node["assetKey"]["path"] for node in answer["data"]["assetNodes"]]
         assert ["raw", "edgar", "submissions"] in paths and ["backtests", "run"] in paths
         running = " ".join(deployment.processes())
-        assert all(name in running for name in ("dagster-webserver", "dagster-daemon", "uvicorn", "replay"))
+        assert all(name in running for name in ("dagster-webserver", "dagster-daemon", "signaldelta api", "replay"))
         # What Ctrl-C in a terminal sends, to the command alone: stopping the others is its work.
         os.kill(up.pid, signal.SIGINT)
         assert up.wait(60) == 0, said.read_text()

@@ -10,7 +10,7 @@ from fastapi.routing import iter_route_contexts
 from pydantic import ValidationError
 
 import api.app
-from api import create_app
+from api import Parts, create_app
 from api.auth import public, require_tier
 from api.routes import UndeclaredRouteError, route_table, routes_page
 from signaldelta_assets.settings import Settings
@@ -23,7 +23,7 @@ def nothing() -> dict[str, str]:
 
 
 def made() -> FastAPI:
-    return create_app(Warehouse("postgresql://nobody@127.0.0.1:9/none"), ArtifactStore(Path("artifacts")))
+    return create_app(Parts(Warehouse("postgresql://nobody@127.0.0.1:9/none"), ArtifactStore(Path("artifacts"))))
 
 
 def test_every_route_declares_who_may_which_limit_and_what_else() -> None:

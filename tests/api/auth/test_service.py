@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from signaldelta_assets.warehouse import PoolLimits, Warehouse
 from signaldelta_assets.warehouse.stores import request_counts, users
 from signaldelta_assets.warehouse.stores.request_counts import Allowance
 from tests.api.auth.provider import AUDIENCE, Provider, serving
-from tests.paths import ROOT
+from tests.paths import BIN
 
 pytestmark = [pytest.mark.postgres, pytest.mark.platform]
 ME = "/api/v2/users/me"
@@ -63,14 +62,9 @@ def service(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         }
         ports, logs, running = [_free_port(), _free_port()], [folder / "first.log", folder / "second.log"], []
         for port, log in zip(ports, logs, strict=True):
-            line = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create", "--port", str(port)]
-            line += ["--http", "api.walls.patience:PatientProtocol"]
+            line = [BIN / "signaldelta", "api", "--port", str(port)]
             with log.open("wb") as out:
-                running.append(
-                    subprocess.Popen(
-                        [*line, "--no-proxy-headers"], cwd=ROOT, env=os.environ | variables, stdout=out, stderr=out
-                    )
-                )
+                running.append(subprocess.Popen(line, env=os.environ | variables, stdout=out, stderr=out))
         clients = [httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) for port in ports]
         for client, process, log in zip(clients, running, logs, strict=True):
             for _ in range(600):

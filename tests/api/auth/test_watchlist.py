@@ -10,7 +10,7 @@ from threading import Barrier
 import httpx
 import pytest
 
-from api import create_app
+from api import Parts, create_app
 from api.accounts import required_access
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from signaldelta_assets.warehouse.stores import users, watchlists
@@ -28,7 +28,7 @@ def client(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with Warehouse(postgres_url) as filling:
         fill(filling, store, store.root)
     warehouse = Warehouse(postgres_url)
-    app = create_app(warehouse, store, access=required_access(warehouse))
+    app = create_app(Parts(warehouse, store, access=required_access(warehouse)))
     with serving(app) as url, httpx.Client(base_url=url, timeout=30) as opened:
         yield opened
 
