@@ -26,7 +26,7 @@ import pytest
 from signaldelta_assets.versioning import content_ulid
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from tests.api.test_formats import END_OF_STREAM, PINNED, read
-from tests.benchmarks.service import serving
+from tests.benchmarks.service import SERVICE, serving
 from tests.readside import ENTITIES, T0, insert
 
 pytestmark = [pytest.mark.postgres, pytest.mark.platform]
@@ -84,7 +84,7 @@ def service(
          "media_type": "application/vnd.apache.parquet", "rows": ROWS, "size_bytes": 1},
     ])  # fmt: skip
     with (
-        serving("api.app:create", postgres_url, home, SIGNALDELTA_AUTH="open", SIGNALDELTA_API_CONNECTIONS="1") as port,
+        serving(SERVICE, postgres_url, home, SIGNALDELTA_AUTH="open", SIGNALDELTA_API_CONNECTIONS="1") as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v2", timeout=60) as client,
     ):  # fmt: skip
         mine = psutil.Process().children()

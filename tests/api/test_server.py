@@ -42,7 +42,7 @@ def served(url: str, home: Path, *more: str, **variables: str) -> Iterator[tuple
             return False
 
     try:
-        wait_until(answers, 60, "the API", process)
+        wait_until(answers, 150, "the API", process)
         yield address, process
     finally:
         kill(process)
