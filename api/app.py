@@ -37,6 +37,7 @@ from .head import HeadMiddleware
 from .jobs import DagsterClient, Dispatcher, Pace
 from .livescores import latest_scores, score_feed
 from .metrics import Metrics, Reading
+from .parameters import Parameters
 from .reading import settling
 from .routers import ROOT, V2
 from .routers.jobs import make_feed
@@ -58,6 +59,7 @@ _DESCRIPTION = """What was collected, extracted, labeled, scored and tested, to 
 * A bearer token or an API key (`X-API-Key`) says who asks. `RateLimit-*` headers say how many more requests may come.
 * Questions with `as_of` never show what could not have been known then; `known_as_of` asks what this database held.
 * Lists page by keyset: follow `meta.next_cursor` with the same filters until it is null.
+* A query parameter that a route does not have is refused (422), never ignored.
 * Errors are RFC 9457 problem documents with the request's correlation id (`X-Request-ID`).
 * Immutable things carry a strong ETag and may be cached for ever; everything else can be revalidated.
 * A change that would break a reader of `/api/v2` gets a new prefix; fields may be added.
@@ -144,12 +146,14 @@ def create_app(parts: Parts) -> FastAPI:
         app.include_router(router, prefix=PREFIX)
     route_table(app)
     app.state.methods_of = methods_finder(app)
+    let_in = _admission(app)
+    app.state.parameters = Parameters(app, let_in)
     problems.install(app)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     requests, path_of = app.state.metrics.requests, path_finder(app)
     # From the inside out.
     app.add_middleware(UnexpectedErrors)
-    app.add_middleware(BodyWall, limits=parts.bodies, admit=_admission(app))
+    app.add_middleware(BodyWall, limits=parts.bodies, admit=let_in)
     app.add_middleware(TextWall)
     app.add_middleware(AccessMiddleware, access=app.state.access, path_of=path_of)
     app.add_middleware(CompressionMiddleware)
@@ -161,7 +165,7 @@ def create_app(parts: Parts) -> FastAPI:
 
 
 def _admission(app: FastAPI) -> Callable[[Scope], Awaitable[None]]:
-    """Return what lets a request in before its body is read, where the route it has come to asks who is there."""
+    """Return what lets a request in before its route has it, where that asks who is there."""
     asks = asks_finder(app)
 
     async def let_in(scope: Scope) -> None:

@@ -118,11 +118,10 @@ def operations(made: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]
 
 def _complete(operation: dict[str, Any], public: bool) -> None:
     operation["security"] = [] if public else [{name: []} for name in _SCHEMES]
-    statuses = {400, 408, 414, 431}  # of the server, before any route
+    # Of the server, before any route; 422 for a query parameter that the route does not have.
+    statuses = {400, 408, 414, 422, 431}
     if not public:
         statuses |= {401, 403, 429, 500, 503}
-    if operation.get("parameters") or "requestBody" in operation:
-        statuses.add(422)
     if "requestBody" in operation:
         statuses |= {413, 415}
     for parameter in operation.get("parameters", []):

@@ -28,7 +28,10 @@ KINDS: dict[str, tuple[tuple[int, ...], str]] = {
     "content-too-large": ((413,), "The body has too many bytes, levels or members."),
     "uri-too-long": ((414,), "Path and query together are too long."),
     "unsupported-media-type": ((415,), "A body is not `application/json`."),
-    "invalid-request": ((422,), "A parameter or a member of the body is not what is expected; `errors` names each."),
+    "invalid-request": (
+        (422,),
+        "A parameter or member of the body is not as expected, or there is none of its name; `errors` names each.",
+    ),
     "rate-limited": ((429,), "Too many requests of the user, key or address; `Retry-After` says until when."),
     "queue-full": ((429,), "As many of one's jobs wait as the tier may have waiting."),
     "day-limit": ((429,), "As many jobs in 24 hours as the tier has."),

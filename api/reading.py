@@ -16,12 +16,13 @@ from datetime import datetime
 from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
 from psycopg import Connection
 
 from signaldelta_assets.warehouse import Warehouse
 
 from .together import Together
-from .unasked import UnaskedRoute
+from .unasked import Handler, UnaskedRoute
 
 
 # Coroutines, although they wait for nothing: FastAPI sends a plain function to a thread.
@@ -132,9 +133,23 @@ class _Route(UnaskedRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, lending(endpoint), **options)
 
+    def get_route_handler(self) -> Handler:
+        """Return what answers a request."""
+        handler = super().get_route_handler()
+
+        async def checked(request: Request) -> Response:
+            if request.scope["query_string"]:
+                await request.app.state.parameters.check(self, request)
+            return await handler(request)
+
+        return checked
+
 
 class Router(APIRouter):
-    """A router whose routes may have parameters `Reading`, `Viewing` and `Asking`; another refuses them."""
+    """A router whose routes may have parameters `Reading`, `Viewing` and `Asking`; another refuses them.
+
+    Its routes refuse query parameters that they do not have (`parameters`).
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(route_class=_Route, **options)

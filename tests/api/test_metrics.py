@@ -98,11 +98,15 @@ class TestRequests:
 
     def test_the_log_says_the_route_and_no_query(self, client: httpx.Client, tmp_path: Path) -> None:
         with logs.configured("api", folder=tmp_path):
-            client.get("/api/v2/backtests/none-1?q=visible", headers={"X-Request-ID": "logged-1"})
+            client.get("/api/v2/backtests/none-1/metrics?metric=visible", headers={"X-Request-ID": "logged-1"})
         [line] = [json.loads(text) for path in tmp_path.iterdir() for text in path.read_text().splitlines()]
         assert line["correlation_id"] == "logged-1" and line["service"] == "api"
         context = line["context"]
-        assert context["route"] == "/api/v2/backtests/{run}" and context["status"] == 404 and context["bytes"] > 100
+        assert (
+            context["route"] == "/api/v2/backtests/{run}/metrics"
+            and context["status"] == 404
+            and context["bytes"] > 100
+        )
         assert "visible" not in json.dumps(line)
 
 

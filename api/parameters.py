@@ -1,0 +1,57 @@
+"""Query parameters that a route does not have: refused, for a misspelt filter is an answer without it.
+
+What a route has is gathered once, when the app is made. A request without a query costs nothing, another one look at
+each of its names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from starlette.types import Scope
+
+from .problems import FieldError, ProblemError
+
+# Of so many the answer tells; an honest mistake is one or two.
+_TOLD, _NAME = 10, 100
+
+
+class Parameters:
+    """The query parameters of every route of an app.
+
+    let_in: asked before anything is told, as before a body is read; raises where the caller is not let in.
+    """
+
+    def __init__(self, app: FastAPI, let_in: Callable[[Scope], Awaitable[None]]) -> None:
+        # The routes live as long as the app, so that their identity is a name.
+        self._names = {
+            id(context.original_route): tuple(sorted(set(_names(dependant))))
+            for context in iter_route_contexts(app.routes)
+            if (dependant := getattr(context, "dependant", None)) is not None
+        }
+        self._sets = {route: frozenset(names) for route, names in self._names.items()}
+        self._let_in = let_in
+
+    async def check(self, route: Any, request: Request) -> None:
+        """Raise the 422 that names what `route` does not have and what it has."""
+        unknown = [name for name in request.query_params if name not in self._sets[id(route)]]
+        if not unknown:
+            return
+        await self._let_in(request.scope)
+        has = ", ".join(self._names[id(route)])
+        expected = f"one of the parameters {has}" if has else "no parameter: there are none here"
+        # What it was set to is not repeated: it may be a credential in the wrong place.
+        errors = [FieldError(field=f"query.{name[:_NAME]}", expected=expected) for name in unknown[:_TOLD]]
+        fields = ", ".join(error.field for error in errors)
+        raise ProblemError(422, "invalid-request", f"{fields}: expected {expected}", errors)
+
+
+def _names(dependant: Dependant) -> Iterator[str]:
+    for field in dependant.query_params:
+        yield field.alias
+    for inner in dependant.dependencies:
+        yield from _names(inner)
