@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, Header, Query
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
-from api.app import create_app
+from api.app import Parts, create_app
 from api.unasked import UnaskedRoute, has_query, without_query
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 
@@ -91,7 +91,7 @@ class TestShorterWay:
         assert "x_told" in looked and not {"limit", "order", "at", "many"} & set(looked)
 
     def test_every_route_of_ours_that_can_has_it(self, tmp_path: Path) -> None:
-        app = create_app(Warehouse("postgresql://nobody@localhost/nowhere"), ArtifactStore(tmp_path))
+        app = create_app(Parts(Warehouse("postgresql://nobody@localhost/nowhere"), ArtifactStore(tmp_path)))
         asked, longer = set(), set()
         for one in iter_route_contexts(app.routes):
             dependant = getattr(one, "dependant", None)
