@@ -16,10 +16,11 @@ from signaldelta_assets.errors import SignalDeltaError
 from signaldelta_assets.settings import Settings
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import request_counts, users
+from signaldelta_assets.warehouse.tables import written_at
 
 from .auth import Access, Allowance, Counted, KeySource, Limits, StoredKey, TokenVerifier, User
 from .auth.resolving import Resolver
-from .auth.stores import AuditLogError
+from .auth.stores import Asked, AuditLogError, Keys
 
 log = logging.getLogger("signaldelta.api.auth")
 # Of the registry: the longest window is an hour.
@@ -51,13 +52,15 @@ class Accounts:
     warehouse: Warehouse
     tidying: _Hourly = field(default_factory=_Hourly, repr=False)
 
-    def keys_of_prefix(self, prefix: str) -> list[StoredKey]:
+    def keys_of_prefix(self, prefix: str) -> Sequence[StoredKey]:
         """The keys with this prefix, with their users."""
-        return self.keys_of_prefixes([prefix]).get(prefix, [])
+        found = self.keys_of_prefixes([prefix]).get(prefix)
+        return found.found if found else ()
 
-    def keys_of_prefixes(self, prefixes: Sequence[str]) -> dict[str, list[StoredKey]]:
+    def keys_of_prefixes(self, prefixes: Sequence[str]) -> dict[str, Keys]:
         """The keys with these prefixes, by prefix."""
         found: dict[str, list[StoredKey]] = {}
+        versions: dict[str, str] = {}
         for row in users.keys_of_prefixes(self.warehouse, prefixes):
             key = StoredKey(
                 row["api_key_id"],
@@ -70,7 +73,10 @@ class Accounts:
                 row["requests_per_hour"],
             )
             found.setdefault(row["prefix"], []).append(key)
-        return found
+            versions[row["prefix"]] = row["version"]
+        # Where requests are counted elsewhere than keys are kept, no statement sees both.
+        here = written_at(users.GROUP, self.warehouse.place)
+        return {prefix: Keys(keys, versions[prefix] if here else None) for prefix, keys in found.items()}
 
     def user_of_subject(self, subject: str, email: str | None) -> User:
         """The user of a token; made at first sight."""
@@ -88,26 +94,18 @@ class Accounts:
         """Count a request, for all processes at once."""
         return self.count_all([(allowances, barred)])[0]
 
-    def count_all(self, asked: Sequence[tuple[Sequence[Allowance], Allowance | None]]) -> list[list[Counted]]:
+    def count_all(self, asked: Sequence[Asked]) -> list[list[Counted]]:
         """Count several requests, each as if alone."""
         if self.tidying.due():
             request_counts.forget(self.warehouse, _KEPT_DAYS)
-        stored = [
-            ([_stored(one) for one in allowances], None if barred is None else _stored(barred))
-            for allowances, barred in asked
-        ]
-        return [
-            [
-                Counted(
-                    Allowance(one.allowance.scope, one.allowance.subject, one.allowance.allowed, one.allowance.seconds),
-                    one.used,
-                    one.reset_seconds,
-                    one.within,
-                )
-                for one in found
-            ]
-            for found in request_counts.count_all(self.warehouse, stored)
-        ]
+        return _told(request_counts.count_all(self.warehouse, _stored(asked)))
+
+    def count_all_held(self, asked: Sequence[Asked], versions: Mapping[str, str]) -> list[list[Counted]] | None:
+        """Count several requests, if their keys are still what they were and all of them pass."""
+        if self.tidying.due():
+            request_counts.forget(self.warehouse, _KEPT_DAYS)
+        found = request_counts.count_all_held(self.warehouse, _stored(asked), versions)
+        return None if found is None else _told(found)
 
     def note(self, user_id: str | None, kind: str, subject: str | None, detail: Mapping[str, Any]) -> None:
         """Add a line to the audit log. Raises `AuditLogError` where the database does not take it."""
@@ -117,8 +115,22 @@ class Accounts:
             raise AuditLogError(f"{kind} of {user_id}: {error}") from error
 
 
-def _stored(allowance: Allowance) -> request_counts.Allowance:
-    return request_counts.Allowance(allowance.scope, allowance.subject, allowance.allowed, allowance.seconds)
+def _stored(asked: Sequence[Asked]) -> list[request_counts.Asked]:
+    def one(allowance: Allowance) -> request_counts.Allowance:
+        return request_counts.Allowance(allowance.scope, allowance.subject, allowance.allowed, allowance.seconds)
+
+    return [
+        ([one(each) for each in allowances], None if barred is None else one(barred)) for allowances, barred in asked
+    ]
+
+
+def _told(found: Sequence[Sequence[request_counts.Counted]]) -> list[list[Counted]]:
+    def told(one: request_counts.Counted) -> Counted:
+        of = one.allowance
+        allowance = Allowance(of.scope, of.subject, of.allowed, of.seconds)
+        return Counted(allowance, one.used, one.reset_seconds, one.within)
+
+    return [[told(one) for one in each] for each in found]
 
 
 def open_access(warehouse: Warehouse) -> Access:

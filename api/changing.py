@@ -10,7 +10,7 @@ from fastapi import Request
 from signaldelta_assets.warehouse.stores import users
 
 from .auth import Principal, client_address
-from .auth.access import seen_of
+from .auth.seen import seen_of
 from .problems import ProblemError
 
 # What is a user's own belongs into no cache.

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from signaldelta_assets.correlation import correlated
 from signaldelta_assets.versioning import new_ulid
 
-from .auth.access import seen_of
+from .auth.seen import seen_of
 from .wire import headers_of
 
 HEADER = "X-Request-ID"

@@ -21,7 +21,8 @@ from .addresses import client_address, host_of, is_loopback
 from .desk import Desk
 from .principal import OPEN, Principal
 from .resolving import RefusedCredentialError, Resolver, number
-from .stores import Allowance, AuditLog, AuditLogError, Counted, RequestCounter
+from .seen import Seen, seen_of
+from .stores import Allowance, Asked, AuditLog, AuditLogError, Counted, RequestCounter
 from .tokens import KeysUnavailableError
 
 log = logging.getLogger("signaldelta.api.auth")
@@ -34,8 +35,7 @@ _FOLD_SECONDS = 1.0
 
 
 # What the steps of letting in ask: the keys of a prefix, or to be counted.
-Count = tuple[Sequence[Allowance], Allowance | None]
-Asked = str | Count
+Question = str | Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +49,6 @@ class Limits:
     address_per_hour: int = 20_000
     refused: int = 60
     refused_seconds: int = 600
-
-
-@dataclass(slots=True)
-class Seen:
-    """What became of one request, for its headers and the log: kept in its state.
-
-    principal: who asks, let in or not; admitted: the same, once the request has passed every limit.
-    """
-
-    principal: Principal | None = None
-    admitted: Principal | None = None
-    counted: Sequence[Counted] = ()
-    reason: str | None = None
-    owner: str | None = None
-    noted: bool = False
 
 
 @dataclass
@@ -104,14 +89,14 @@ class Access:
             principal: Principal = done.value
             return principal
 
-    def _answer(self, asked: Asked) -> Any:
+    def _answer(self, asked: Question) -> Any:
         if isinstance(asked, str):
             assert self.resolver is not None
             return self.resolver.users.keys_of_prefix(asked)
         assert self.counter is not None
         return self.counter.count(*asked)
 
-    def steps(self, request: Request) -> Generator[Asked, Any, Principal]:
+    def steps(self, request: Request) -> Generator[Question, Any, Principal]:
         """What `admit` does, without asking the stores itself: it yields what is to be asked, and is sent the answer.
 
         So that one way to the store can serve the questions of many.
@@ -160,7 +145,7 @@ class Access:
 
     def _count(
         self, seen: Seen, allowances: Sequence[Allowance], barred: Allowance | None = None
-    ) -> Generator[Count, Sequence[Counted], None]:
+    ) -> Generator[Asked, Sequence[Counted], None]:
         if self.counter is None:
             return
         # How many wrong ones are left is told to nobody.
@@ -222,12 +207,6 @@ class Access:
                 self._folded.clear()
             self._folded[caller] = (now, 0)
             return waiting + 1
-
-
-def seen_of(scope: Mapping[str, Any]) -> Seen:
-    """Return what is kept of a request, in its state."""
-    seen: Seen = scope["state"].setdefault("access", Seen())
-    return seen
 
 
 def _unauthenticated() -> ProblemError:

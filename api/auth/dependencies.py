@@ -14,8 +14,9 @@ from fastapi.dependencies.models import Dependant
 from starlette.concurrency import run_in_threadpool
 
 from ..problems import ProblemError
-from .access import Access, seen_of
+from .access import Access
 from .principal import TIERS, Principal
+from .seen import seen_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..wire import Header, add_vary, headers_of
-from .access import Access, seen_of
+from .access import Access
+from .seen import seen_of
 from .stores import Counted
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -12,7 +12,8 @@ from typing import Any
 from fastapi import Depends, Request
 
 from ..problems import ProblemError
-from .access import require_this_machine, seen_of
+from .access import require_this_machine
+from .seen import seen_of
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="signaldelta-metrics"'}
 # What a proxy on this machine adds: the caller is then whoever asked it.

@@ -78,14 +78,31 @@ class RequestCounter(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of a prefix, and the version of all that was read of them; None where it cannot be asked for again."""
+
+    found: Sequence[StoredKey]
+    version: str | None = None
+
+
+Asked = tuple[Sequence[Allowance], Allowance | None]
+
+
 class Several(Protocol):
     """What a store may offer besides: the questions of several requests in one."""
 
-    def keys_of_prefixes(self, prefixes: Sequence[str]) -> Mapping[str, Sequence[StoredKey]]:
+    def keys_of_prefixes(self, prefixes: Sequence[str]) -> Mapping[str, Keys]:
         """`UserStore.keys_of_prefix` of each."""
 
-    def count_all(self, asked: Sequence[tuple[Sequence[Allowance], Allowance | None]]) -> Sequence[Sequence[Counted]]:
+    def count_all(self, asked: Sequence[Asked]) -> Sequence[Sequence[Counted]]:
         """`RequestCounter.count` of each, to the same result as one after the other."""
+
+    def count_all_held(self, asked: Sequence[Asked], versions: Mapping[str, str]) -> Sequence[Sequence[Counted]] | None:
+        """`count_all` where the keys of these prefixes still have these versions; else None, and none is counted.
+
+        It may be None for any other reason too.
+        """
 
 
 class AuditLogError(SignalDeltaError):

@@ -18,7 +18,7 @@ from signaldelta_assets.warehouse.stores import jobs as store
 
 from .. import paging
 from ..auth import Principal, PrincipalOf, require_tier
-from ..auth.access import seen_of
+from ..auth.seen import seen_of
 from ..dependencies import WarehouseOf, reads
 from ..jobs import dagster_link
 from ..jobs.filing import limits_of

@@ -16,6 +16,7 @@ from typing import Any
 from psycopg import Connection
 
 from ..pools import Warehouse
+from . import users
 
 # Each place counts for itself: a count is worth nothing elsewhere, and copying it would be most of the traffic.
 GROUP = "operations"
@@ -47,8 +48,12 @@ Asked = tuple[Sequence[Allowance], Allowance | None]
 # The rows are locked, in one order everywhere, looked at, and changed where none is used up. A row that is not there
 # yet cannot be locked: two who make it at once are told apart by what `used` came back. Not durable at once: after a
 # crash of the server the last half second may be forgotten, and nobody waits for a disk.
-_COUNT = """
-WITH asked AS (
+_COUNT = f"""
+WITH held AS MATERIALIZED (
+  SELECT NOT EXISTS (
+    SELECT FROM unnest(%(prefixes)s::text[], %(versions)s::text[]) AS h (prefix, version)
+    WHERE version IS DISTINCT FROM {users.VERSION.format(prefix="h.prefix")}) AS held
+), asked AS (
   SELECT * FROM unnest(%(scopes)s::text[], %(subjects)s::text[], %(allowed)s::int[], %(seconds)s::int[],
                        %(times)s::int[]) AS a (scope, subject, allowed, seconds, times)
 ), locked AS MATERIALIZED (
@@ -62,13 +67,14 @@ WITH asked AS (
   INSERT INTO request_counts AS c (scope, subject, window_end, used)
   SELECT scope, subject, clock_timestamp() + make_interval(secs => seconds), times
   FROM standing, set_config('synchronous_commit', 'off', true)
-  WHERE times > 0 AND (SELECT bool_and(used + greatest(times, 1) <= allowed) FROM standing) ORDER BY scope, subject
+  WHERE times > 0 AND (SELECT held FROM held)
+    AND (SELECT bool_and(used + greatest(times, 1) <= allowed) FROM standing) ORDER BY scope, subject
   ON CONFLICT (scope, subject) DO UPDATE SET
     used = CASE WHEN c.window_end > clock_timestamp() THEN c.used + excluded.used ELSE excluded.used END,
     window_end = CASE WHEN c.window_end > clock_timestamp() THEN c.window_end ELSE excluded.window_end END
   RETURNING scope, subject, used
 )
-SELECT scope, subject, changed.used, standing.used AS before, reset
+SELECT scope, subject, changed.used, standing.used AS before, reset, (SELECT held FROM held) AS held
 FROM standing LEFT JOIN changed USING (scope, subject)
 """
 
@@ -92,27 +98,63 @@ def count_all(warehouse: Warehouse, asked: Sequence[Asked]) -> list[list[Counted
         return _count_all(connection, asked)
 
 
-def _count_all(connection: Connection[dict[str, Any]], asked: Sequence[Asked]) -> list[list[Counted]]:
+def count_all_held(
+    warehouse: Warehouse, asked: Sequence[Asked], versions: Mapping[str, str]
+) -> list[list[Counted]] | None:
+    """`count_all` where the keys of each prefix still have the version they were read with, and all requests pass.
+
+    One statement: what is revoked or changed before it is seen by it. None where either is not so, and nothing was
+    counted then. For places where users are written, whose rows are copies elsewhere, of another version.
+    """
+    times = _times(asked)
+    if len({(one.scope, one.subject) for one in times}) < len(times) or not times:
+        return None
+    with warehouse.state_pool(GROUP).connection() as connection:
+        rows = _counted(connection, times, versions)
+    if not all(row["held"] for row in rows.values()) or _over(times, rows):
+        return None
+    return _told(asked, times, rows)
+
+
+def _times(asked: Sequence[Asked]) -> Counter[Allowance]:
     times: Counter[Allowance] = Counter()
     for allowances, barred in asked:
         times.update(allowances)
         if barred is not None:
             times[barred] += 0
-    if not times:
-        return [[] for _ in asked]
-    subjects = {(one.scope, one.subject) for one in times}
-    if len(subjects) < len(times):
-        # A limit that was changed between two of them.
-        return [_count_all(connection, [one])[0] for one in asked]
+    return times
+
+
+def _counted(
+    connection: Connection[dict[str, Any]], times: Mapping[Allowance, int], versions: Mapping[str, str]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Count each allowance so many times, or none, and return how each stood and stands, by scope and subject."""
     values = {
         "scopes": [one.scope for one in times],
         "subjects": [one.subject for one in times],
         "allowed": [one.allowed for one in times],
         "seconds": [one.seconds for one in times],
         "times": list(times.values()),
+        "prefixes": list(versions),
+        "versions": list(versions.values()),
     }
-    rows = {(row["scope"], row["subject"]): row for row in connection.execute(_COUNT, values)}
-    over = {one for one in times if rows[one.scope, one.subject]["before"] + max(times[one], 1) > one.allowed}
+    return {(row["scope"], row["subject"]): row for row in connection.execute(_COUNT, values)}
+
+
+def _over(times: Mapping[Allowance, int], rows: Mapping[tuple[str, str], dict[str, Any]]) -> set[Allowance]:
+    return {one for one in times if rows[one.scope, one.subject]["before"] + max(times[one], 1) > one.allowed}
+
+
+def _count_all(connection: Connection[dict[str, Any]], asked: Sequence[Asked]) -> list[list[Counted]]:
+    times = _times(asked)
+    if not times:
+        return [[] for _ in asked]
+    subjects = {(one.scope, one.subject) for one in times}
+    if len(subjects) < len(times):
+        # A limit that was changed between two of them.
+        return [_count_all(connection, [one])[0] for one in asked]
+    rows = _counted(connection, times, {})
+    over = _over(times, rows)
     if not over or len(asked) == 1:
         return _told(asked, times, rows)
     found: list[list[Counted] | None] = [None] * len(asked)

@@ -32,6 +32,13 @@ _KEY = (
     "k.api_key_id, k.user_id, k.prefix, k.name, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.last_used_at,"
     " k.replaces, k.requests_per_hour"
 )
+# What changes whenever a key of a prefix, its user, or what the user's tier gives was written to: PostgreSQL numbers
+# every version of a row by who wrote it.
+VERSION = (
+    "(SELECT string_agg(concat_ws('.', vk.xmin, vu.xmin, (SELECT string_agg(e.xmin::text, '.' ORDER BY e.entitlement)"
+    " FROM tier_entitlements e WHERE e.tier = vu.tier)), ',' ORDER BY vk.api_key_id)"
+    " FROM api_keys vk JOIN users vu USING (user_id) WHERE vk.prefix = {prefix})"
+)
 _LIVE = "{0}.revoked_at IS NULL AND ({0}.expires_at IS NULL OR {0}.expires_at > clock_timestamp())"
 
 
@@ -69,11 +76,14 @@ class NewKey:
 def keys_of_prefixes(warehouse: Warehouse, prefixes: Sequence[str]) -> list[Row]:
     """Return the keys with these prefixes, revoked and expired ones too, each with its user and what the tier gives.
 
+    `version`: of all keys of the prefix, for `request_counts.count_all`.
+
     Asked at the home where keys are revoked, so that a revocation is seen at the next request, wherever that comes in.
     """
     with warehouse.state_pool(GROUP).connection() as connection:
         return connection.execute(
-            f"SELECT {_KEY}, k.key_hash, {_USER} FROM api_keys k JOIN users u USING (user_id)"
+            f"SELECT {_KEY}, k.key_hash, {_USER}, {VERSION.format(prefix='k.prefix')} AS version"
+            " FROM api_keys k JOIN users u USING (user_id)"
             " WHERE k.prefix = ANY(%s::text[])",
             (list(prefixes),),
         ).fetchall()
