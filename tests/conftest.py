@@ -7,13 +7,16 @@ again; without it one embedded server runs for the session in a temporary direct
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -22,10 +25,36 @@ from signaldelta_assets.versioning import new_ulid
 from signaldelta_assets.warehouse import Warehouse, embedded_server, migrate, stop_embedded
 
 _TEMPLATE = "signaldelta_test_template"
+# A short path: a Unix socket's may have only about 100 characters.
+_IN_MEMORY, _PLENTY = "sdt-", 8 << 30
 
 # Tests start processes by the hundred. Where byte code is not kept, each would compile over a thousand modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Modules and test functions stay until the end: while they are made and after that (`pytest_collection_finish`) nobody
+# looks through them for garbage.
+gc.disable()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Several workers put their servers, deployments and stores into memory where there is plenty.
+
+    What a store writes is to reach the disk before it counts, here by the thousand, and nothing of it is kept.
+    """
+    memory = Path("/dev/shm")
+    if not config.getoption("numprocesses", None) or not os.access(memory, os.W_OK):
+        return
+    for left in memory.glob(f"{_IN_MEMORY}*"):
+        if not psutil.pid_exists(int(left.name.removeprefix(_IN_MEMORY))):
+            shutil.rmtree(left, ignore_errors=True)
+    if min(psutil.virtual_memory().available, shutil.disk_usage(memory).free) < _PLENTY:
+        return
+    folder = memory / f"{_IN_MEMORY}{os.getpid()}"
+    folder.mkdir()
+    # Servers run as another user where tests run as root.
+    folder.chmod(0o755)
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ["TMPDIR"], tempfile.tempdir = str(folder), None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,6 +63,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Asked not to reorder files by their numbers of tests (`make test`), xdist hands them out in this order.
     """
     items.sort(key=lambda item: item.path.parent.name != "platform")
+
+
+def pytest_collection_finish() -> None:
+    """Set apart what has been imported, and look for garbage in what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def _database(url: str, name: str) -> str:

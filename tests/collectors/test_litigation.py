@@ -196,7 +196,7 @@ def test_the_collector_takes_feed_lists_and_pages(run: Run, warehouse: Warehouse
 def test_what_the_simulation_planted_is_labeled_to_the_second(
     warehouse: Warehouse, archive: Any, no_limit: None, tmp_path: Path
 ) -> None:
-    plan = SimulationPlan(seed=5, entities=30, days=120)
+    plan = SimulationPlan(seed=5, entities=30, days=120, pools=0)
     simulate(plan, tmp_path / "simulated")
     simulated = SimulatedArchive(tmp_path / "simulated")
     universe = parse_universe(simulated.universe()["entities"])

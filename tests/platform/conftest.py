@@ -15,7 +15,7 @@ from tests.conftest import _create, _drop
 from tests.platform.deployment import Deployment, make_deployment, serving, short_folder
 
 # Two quarters of earnings, 32 surprises among them: the least that a study of one event type can be made of.
-SMALL = SimulationPlan(seed=7, entities=40, days=200)
+SMALL = SimulationPlan(seed=7, entities=40, days=200, pools=4)
 
 MakeDeployment = Callable[..., Deployment]
 

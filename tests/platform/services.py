@@ -41,12 +41,12 @@ class Services:
         self.deployment = self.deployment.with_variables(
             SIGNALDELTA_WEBSERVER_PORT=str(self.ports["webserver"]), SIGNALDELTA_API_PORT=str(self.ports["api"])
         )
-        workspace = self.deployment.home / "workspace.yaml"
-        workspace.write_text(
+        self.workspace = self.deployment.home / "workspace.yaml"
+        self.workspace.write_text(
             f"load_from:\n  - grpc_server:\n      host: localhost\n      port: {self.ports['code']}\n"
             "      location_name: signaldelta\n"
         )
-        place = ["-w", str(workspace)]
+        place = ["-w", str(self.workspace)]
         self.commands = {
             "code": ["dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(self.ports["code"]),
                      "-m", "signaldelta_assets.definitions", "--location-name", "signaldelta"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from signaldelta_assets.warehouse.stores import documents
 from tests.backtests.runs.study import MODEL, make_spec
 from tests.conftest import _create, _drop
-from tests.platform.deployment import Deployment, kill, short_folder, wait_until
+from tests.platform.deployment import Deployment, short_folder, wait_until
+from tests.platform.services import services
 from tests.snapshots.world import build_world
 
 pytestmark = [pytest.mark.platform, pytest.mark.postgres]
@@ -87,9 +87,10 @@ def test_a_backfill_of_the_daemon_makes_the_runs_and_then_the_table(
     assert "3 runs, the base among them; 0 are there" in said
     (asked,) = instance.get_backfills()
     assert asked.backfill_id in said and asked.is_asset_backfill
-    log = (deployment.home / "daemon.log").open("w")
-    daemon = deployment.start("dagster-daemon", "run", "-w", "workspace.yaml", stdout=log)
-    try:
+    with services(deployment) as running:
+        # A code server of its own: the one that a daemon starts for itself it starts anew every minute.
+        running.up("code")
+        running.start("daemon")
 
         def done() -> bool:
             found = instance.get_backfill(asked.backfill_id)
@@ -97,12 +98,7 @@ def test_a_backfill_of_the_daemon_makes_the_runs_and_then_the_table(
             assert found.status not in (BulkActionStatus.COMPLETED_FAILED, BulkActionStatus.FAILED), found.error
             return found.status is BulkActionStatus.COMPLETED_SUCCESS
 
-        wait_until(done, 1200, "the backfill", daemon)
-    finally:
-        daemon.send_signal(signal.SIGINT)
-        daemon.wait(60)
-        kill(daemon)
-        log.close()
+        wait_until(done, 1200, "the backfill", running.processes["daemon"])
     records = list(instance.get_run_records(dg.RunsFilter(tags={"dagster/backfill": asked.backfill_id})))
     assert {record.dagster_run.status for record in records} == {dg.DagsterRunStatus.SUCCESS}
     # A run for each spec; and the table after every run, not beside them.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Iterator
 
 import dagster as dg
@@ -19,7 +18,8 @@ from signaldelta_assets.defs.versions import EMPTY, partition_versions, signal_v
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.tables import raw_records
 from tests.platform.conftest import MakeDeployment
-from tests.platform.deployment import Deployment, kill, wait_until
+from tests.platform.deployment import Deployment, wait_until
+from tests.platform.services import services
 
 pytestmark = [pytest.mark.platform, pytest.mark.postgres]
 
@@ -149,26 +149,22 @@ def test_a_backfill_runs_its_partitions_through_the_daemon(
     deployment: Deployment, instance: dg.DagsterInstance
 ) -> None:
     chosen = ["--from", BACKFILLED[0], "--to", BACKFILLED[-1]]
-    deployment.run("dagster", "job", "backfill", "-w", "workspace.yaml", "-j", "collect_polygon_earnings",
-                   *chosen, "--noprompt")  # fmt: skip
-    log = (deployment.home / "daemon.log").open("w")
-    daemon = deployment.start("dagster-daemon", "run", "-w", "workspace.yaml", stdout=log)
-    try:
+    with services(deployment) as running:
+        # A code server of its own, for both: one that a daemon starts for itself it starts anew every minute.
+        running.up("code")
+        deployment.run("dagster", "job", "backfill", "-w", str(running.workspace), "-j", "collect_polygon_earnings",
+                       *chosen, "--noprompt")  # fmt: skip
+        running.start("daemon")
 
         def runs() -> list[dg.DagsterRun]:
             found = instance.get_runs(dg.RunsFilter(job_name="collect_polygon_earnings"))
             # Schedules run too; the backfill's runs are those that carry its tag.
             return [run for run in found if "dagster/backfill" in run.tags]
 
-        wait_until(lambda: len(runs()) == 2 and all(run.is_finished for run in runs()), 150, "the backfill", daemon)
+        wait_until(lambda: len(runs()) == 2 and all(run.is_finished for run in runs()), 150, "the backfill",
+                   running.processes["daemon"])  # fmt: skip
         done = {run.tags["dagster/partition"]: run.status for run in runs()}
         assert done == dict.fromkeys(BACKFILLED, dg.DagsterRunStatus.SUCCESS)
-    finally:
-        daemon.send_signal(signal.SIGINT)
-        daemon.wait(60)
-        # Its code server lives on while a run that a schedule has begun does.
-        kill(daemon)
-        log.close()
     kept = deployment.rows(
         "SELECT partition_date::text, count(*) FROM raw_records WHERE source_type = 'earnings_actual'"
         " AND partition_date = ANY(%(days)s::date[]) GROUP BY 1 ORDER BY 1",

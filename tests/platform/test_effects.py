@@ -15,7 +15,7 @@ from tests.platform.deployment import Deployment, serving
 pytestmark = [pytest.mark.platform, pytest.mark.postgres]
 
 # More deals than in the default archive (one per four entities), so that 80 entities have enough of them.
-PLAN = SimulationPlan(seed=7, entities=80, days=300, deal_share=0.6)
+PLAN = SimulationPlan(seed=7, entities=80, days=300, pools=4, deal_share=0.6)
 PLANTED = ("insider-buys-before-earnings", "market-move-before-deal")
 NOISE = "noise-before-earnings"
 
