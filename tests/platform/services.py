@@ -34,8 +34,10 @@ class Services:
     """One code server, which webserver and daemon share: loading the definitions is what costs."""
 
     deployment: Deployment
-    ports: dict[str, int] = field(default_factory=lambda: {n: free_port() for n in ("code", "webserver", "api")})
+    ports: dict[str, int] = field(default_factory=lambda: {n: free_port() for n in ("code", "webserver", "api", "way")})
     processes: dict[str, subprocess.Popen[Any]] = field(default_factory=dict)
+    # Settings of one of them alone, by its name.
+    own: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.deployment = self.deployment.with_variables(
@@ -59,7 +61,8 @@ class Services:
         """Start one, without waiting for it."""
         with (self.deployment.home / f"{name}.log").open("ab") as log:
             program, *arguments = self.commands[name]
-            self.processes[name] = self.deployment.start(program, *arguments, stdout=log, stderr=log)
+            deployment = self.deployment.with_variables(**self.own.get(name, {}))
+            self.processes[name] = deployment.start(program, *arguments, stdout=log, stderr=log)
 
     def answers(self, name: str) -> bool:
         """Whether it takes connections."""

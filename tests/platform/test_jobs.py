@@ -1,4 +1,5 @@
-"""Jobs with everything real: filed over HTTP, run by Dagster, while API, daemon and worker are killed in turn."""
+"""Jobs with everything real: filed over HTTP at one home, run by Dagster at the other, while API, daemon, worker and
+database are killed in turn and answers are lost on the way."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,13 @@ from signaldelta_assets.catalogue import load_definitions
 from signaldelta_assets.cli.environment import prepare
 from signaldelta_assets.jobs import RESCORE_JOB, job_op
 from signaldelta_assets.replay import RecordedArchive, ReplayServer
-from signaldelta_assets.settings import Settings
-from signaldelta_assets.versioning import new_ulid
-from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+from signaldelta_assets.warehouse import ArtifactStore, Place, Warehouse, other_place
 from signaldelta_assets.warehouse.stores import jobs as store
 from signaldelta_assets.warehouse.stores import signals, users
 from tests.backtests.runs.study import make_spec
-from tests.conftest import _create, _drop
-from tests.platform.deployment import Deployment, short_folder
+from tests.homes.places import Homes, two_homes
+from tests.platform.deployment import Deployment
+from tests.platform.losing import LosingProxy
 from tests.platform.services import PATIENCE, Services, services
 from tests.snapshots.world import WINDOW, build_world
 
@@ -39,30 +39,43 @@ JOBS = "/api/v2/platform/jobs"
 # So many hours that there is time to kill what works on them.
 LONG = {"first": "2024-02-01T00:00:00Z", "last": "2024-02-05T00:00:00Z"}
 HOURS = 4 * 24 + 1
+RUNS_OF = "SELECT count(*) FROM dagster.run_tags WHERE key = 'signaldelta/job_id' AND value = %(job)s"
 
 
 @pytest.fixture(scope="module")
-def deployment(postgres_server: str, postgres_template: str, parsed_home: Path) -> Iterator[Deployment]:
-    """A deployment with a made-up world in its database: nothing is collected here."""
-    name = f"signaldelta_test_{new_ulid().lower()}"
-    url = _create(postgres_server, name, postgres_template)
-    with short_folder() as home:
-        (home / "tmp").mkdir()
-        shutil.copytree(parsed_home / "dbt", home / "dbt")
-        variables = prepare(Settings(home=home, database_url=url)) | {
-            "SIGNALDELTA_DATABASE_URL": url,
-            "SIGNALDELTA_FIRST_DAY": "2024-01-01",
-            "TMPDIR": str(home / "tmp"),
-            "COLUMNS": "250",
-        }
-        yield Deployment(home, url, variables)
-    _drop(postgres_server, name)
+def homes() -> Iterator[Homes]:
+    with two_homes(replay=False) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def spec(deployment: Deployment) -> dict[str, Any]:
+def deployment(homes: Homes, parsed_home: Path) -> Deployment:
+    """The offsite home, where Dagster works, with a made-up world in its database: nothing is collected here."""
+    home = homes.state
+    (home / "tmp").mkdir(exist_ok=True)
+    shutil.copytree(parsed_home / "dbt", home / "dbt")
+    variables = prepare(homes.settings()) | {
+        "SIGNALDELTA_PLACE": "offsite",
+        "SIGNALDELTA_DATABASE_URL": homes.urls["offsite"],
+        "SIGNALDELTA_PEER_DATABASE_URL": homes.urls["aws"],
+        "SIGNALDELTA_FIRST_DAY": "2024-01-01",
+        "TMPDIR": str(home / "tmp"),
+        "COLUMNS": "250",
+    }
+    return Deployment(home, homes.urls["offsite"], variables)
+
+
+@contextmanager
+def at(homes: Homes, place: Place) -> Iterator[Warehouse]:
+    """A warehouse of a process at that home."""
+    with Warehouse(homes.urls[place], place=place, peer_url=homes.urls[other_place(place)]) as warehouse:
+        yield warehouse
+
+
+@pytest.fixture(scope="module")
+def spec(deployment: Deployment, homes: Homes) -> dict[str, Any]:
     """A spec whose inputs are stored, and which nobody has stored or run; events by the rules of now, to score."""
-    with Warehouse(deployment.url) as warehouse:
+    with at(homes, "offsite") as warehouse:
         world = build_world(warehouse, ArtifactStore(deployment.home / "artifacts"))
         rule = load_definitions().signal_hashes()["S001"]
         own = [replace(event, definitions_hash=rule) for event in world.events if event.signal_id == "S001"]
@@ -71,17 +84,32 @@ def spec(deployment: Deployment) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def running(deployment: Deployment, spec: dict[str, Any]) -> Iterator[Services]:
+def running(deployment: Deployment, homes: Homes, spec: dict[str, Any]) -> Iterator[Services]:
+    """The API is beside its users, everything else offsite."""
     with services(deployment) as made:
+        made.own["api"] = {
+            "SIGNALDELTA_PLACE": "aws",
+            "SIGNALDELTA_DATABASE_URL": homes.urls["aws"],
+            "SIGNALDELTA_PEER_DATABASE_URL": homes.urls["offsite"],
+            "SIGNALDELTA_WEBSERVER_URL": f"http://127.0.0.1:{made.ports['way']}",
+        }
         made.up("api")
         yield made
 
 
 @pytest.fixture(scope="module")
-def client(running: Services, deployment: Deployment) -> Iterator[httpx.Client]:
+def way(running: Services) -> Iterator[LosingProxy]:
+    """From the API to Dagster's webserver; there once somebody asks for it."""
+    made = LosingProxy(running.ports["way"], f"http://127.0.0.1:{running.ports['webserver']}")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def client(running: Services, homes: Homes) -> Iterator[httpx.Client]:
     """An administrator's."""
     made = make_key()
-    with Warehouse(deployment.url) as warehouse:
+    with at(homes, "aws") as warehouse:
         user = users.create_user(
             warehouse, tier="research", admin=True, email=None, name=None, subject=None, actor=users.OPERATOR
         )
@@ -123,7 +151,7 @@ def tags(deployment: Deployment, run: str) -> dict[str, str]:
 
 @pytest.mark.timeout(900)
 def test_a_backtest_waits_for_dagster_and_is_run_when_it_comes(
-    running: Services, client: httpx.Client, deployment: Deployment, spec: dict[str, Any]
+    running: Services, client: httpx.Client, deployment: Deployment, spec: dict[str, Any], request: Any
 ) -> None:
     name = file(client, "/api/v2/backtests", spec, **{"X-Request-ID": "request-of-a-backtest"})
     running.until(lambda: bool(job(client, name)["reason"]), "the reason", 30)
@@ -131,6 +159,8 @@ def test_a_backtest_waits_for_dagster_and_is_run_when_it_comes(
     assert (waiting["state"], waiting["attempts"]) == ("queued", 0) and "does not answer" in waiting["reason"]
     for service in ("code", "webserver", "daemon"):
         running.start(service)
+    way: LosingProxy = request.getfixturevalue("way")
+    way.lose_answers(1, b"launchRun(")
     states = []
     with client.stream("GET", waiting["links"]["events"], timeout=PATIENCE) as stream:
         states += [line.removeprefix("event: ") for line in stream.iter_lines() if line.startswith("event: ")]
@@ -138,12 +168,16 @@ def test_a_backtest_waits_for_dagster_and_is_run_when_it_comes(
     assert done["state"] == "complete", (done, running.log("api")[-3000:])
     # Never backwards, and each of them at most once as an event without change.
     assert states[0] == "queued" and states == sorted(states, key=["queued", "launched", "running", "complete"].index)
+    # The answer to its launch was lost, and the run found.
+    assert way.lost == 1 and deployment.rows(RUNS_OF, job=name) == [(1,)]
     assert done["attempts"] == 1 and done["progress"]["done"] == done["progress"]["total"] > 0
     result = done["result"]
     assert deployment.rows("SELECT run_id, run_hash, dagster_run_id FROM backtest_runs") == [
         (result["run_id"], result["run_hash"], done["links"]["dagster"].rpartition("/")[2])
     ]
-    for link in ("run", "report", "manifest"):
+    # The run comes to this home by itself.
+    running.until(lambda: client.get(result["links"]["run"]).status_code == 200, "the run at the API's home", 30)
+    for link in ("report", "manifest"):
         assert client.get(result["links"][link]).status_code == 200, link
     run = tags(deployment, done["links"]["dagster"].rpartition("/")[2])
     assert run["signaldelta/job_id"] == name and run["signaldelta/correlation_id"] == "request-of-a-backtest"
@@ -154,11 +188,11 @@ def test_a_backtest_waits_for_dagster_and_is_run_when_it_comes(
 
 @pytest.fixture(scope="module")
 def filed(
-    running: Services, client: httpx.Client, deployment: Deployment, tmp_path_factory: Any
+    running: Services, client: httpx.Client, homes: Homes, way: LosingProxy, tmp_path_factory: Any
 ) -> Iterator[dict[str, str]]:
     """Everything else, filed at once, so that Dagster works on it side by side."""
     with ReplayServer(RecordedArchive(tmp_path_factory.mktemp("nothing"))) as model:
-        with Warehouse(deployment.url) as warehouse, warehouse.write_pool("routing").connection() as connection:
+        with at(homes, "aws") as warehouse, warehouse.write_pool("routing").connection() as connection:
             connection.execute(
                 "UPDATE llm_model_routing SET base_url = %s WHERE route_id = 'local-heavy'",
                 (f"{model.url}/api.openai.com/v1",),
@@ -200,8 +234,7 @@ def test_a_job_outlives_api_daemon_and_worker_and_is_done_once(
     # Every hour of every entity once, by two workers.
     scored = deployment.rows("SELECT count(*) AS n, count(DISTINCT (entity_id, at)) AS m FROM score_samples")
     assert scored == [(done["result"]["scores"], done["result"]["scores"])]
-    mine = "SELECT count(*) FROM dagster.run_tags WHERE key = 'signaldelta/job_id' AND value = %(job)s"
-    assert deployment.rows(mine, job=name) == [(2,)], "a run for each attempt and no more"
+    assert deployment.rows(RUNS_OF, job=name) == [(2,)], "a run for each attempt and no more"
 
 
 def kill_worker_of(running: Services, run: str) -> None:
@@ -224,6 +257,29 @@ def walk(found: Any) -> Iterator[dict[str, Any]]:
         if found.get("label") == "pid":
             yield found.get("entry_data", found)
         yield from walk(list(found.values()))
+
+
+@pytest.mark.timeout(900)
+def test_a_job_outlives_the_database_it_writes_to(
+    running: Services, client: httpx.Client, deployment: Deployment, homes: Homes, filed: dict[str, str]
+) -> None:
+    span = {"first": "2024-03-01T00:00:00Z", "last": "2024-03-05T00:00:00Z"}
+    name = file(client, "/api/v2/signals/rescores", span)
+    running.until(lambda: (job(client, name)["progress"] or {"done": 0})["done"] > 0, "the middle of the job")
+    homes.kill_server("offsite")
+    time.sleep(2)
+    homes.start_server("offsite")
+    for service in ("webserver", "daemon"):
+        if running.processes[service].poll() is not None:
+            running.start(service)  # as a service manager does
+    done = ended(running, client, name)
+    assert done["state"] == "complete", done
+    assert done["result"]["hours"] == HOURS and deployment.rows(RUNS_OF, job=name) == [(done["attempts"],)]
+    where = "at >= '2024-03-01' AND at <= '2024-03-05'"
+    scored = deployment.rows(
+        f"SELECT count(*) AS n, count(DISTINCT (entity_id, at)) AS m FROM score_samples WHERE {where}"
+    )
+    assert scored == [(done["result"]["scores"], done["result"]["scores"])]
 
 
 @pytest.mark.timeout(900)
@@ -262,7 +318,7 @@ def test_what_cannot_be_is_a_dead_letter_at_once_and_can_be_tried_again(
 
 @pytest.mark.timeout(900)
 def test_a_running_job_is_canceled_and_a_failed_run_of_nobodys_is_found(
-    running: Services, client: httpx.Client, deployment: Deployment, filed: dict[str, str]
+    running: Services, client: httpx.Client, deployment: Deployment, homes: Homes, filed: dict[str, str]
 ) -> None:
     dagster = DagsterClient(f"http://127.0.0.1:{running.ports['webserver']}")
     nonsense = {"ops": {job_op(RESCORE_JOB): {"config": {"first": "never", "last": "never"}}}}
@@ -270,7 +326,7 @@ def test_a_running_job_is_canceled_and_a_failed_run_of_nobodys_is_found(
     name = file(client, "/api/v2/signals/rescores", LONG | {"last": "2024-02-05T01:00:00Z"})
     # The same attempt launched twice, as by a dispatcher whose answer was lost: one is ended, the other is the job's.
     running.until(lambda: job(client, name)["links"].get("dagster") is not None, "the launch")
-    with Warehouse(deployment.url) as warehouse:
+    with at(homes, "aws") as warehouse:
         row = store.get(warehouse, name)
     assert row is not None
     twin = launch_of(row)
