@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import FastAPI, Request
+from httpx import Timeout
 from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
@@ -73,7 +74,7 @@ class Parts:
     warehouse, store: what it reads and writes; the warehouse is closed.
     access: who is let in; None lets in everybody on this machine, and nobody from elsewhere.
     reports: the folder of written reports.
-    dagster_url: the webserver whose reachability `/status` tells.
+    dagster_url: the webserver whose reachability `/status` tells, and which is asked what a backfill may name.
     gateway: the way to language models; closed. None: templates answer.
     dispatcher: what launches jobs; started and stopped. None: they wait for another process.
     questions: what `/status` asks beside all that the watch does.
@@ -105,6 +106,8 @@ def create_app(parts: Parts) -> FastAPI:
     Raises `routes.UndeclaredRouteError` where a route does not say what it asks of its caller.
     """
     warehouse = parts.warehouse
+    # What a request waits for; the dispatcher has more patience, and a client of its own.
+    dagster = None if parts.dagster_url is None else DagsterClient(parts.dagster_url, Timeout(3.0, connect=1.0))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -115,6 +118,8 @@ def create_app(parts: Parts) -> FastAPI:
             await run_in_threadpool(parts.dispatcher.stop)
         if parts.gateway is not None:
             await run_in_threadpool(parts.gateway.close)
+        if dagster is not None:
+            dagster.close()
         await run_in_threadpool(warehouse.close)
         if parts.logging is not None:
             parts.logging.close()
@@ -133,6 +138,7 @@ def create_app(parts: Parts) -> FastAPI:
     )
     app.state.warehouse, app.state.store, app.state.dagster_url = warehouse, parts.store, parts.dagster_url
     app.state.reports, app.state.gateway = parts.reports, parts.gateway
+    app.state.dagster = dagster
     app.state.dispatcher, app.state.jobs_feed = parts.dispatcher, make_feed(warehouse, parts.dagster_url)
     app.state.verified, app.state.scores = Verified(), score_feed(warehouse)
     app.state.latest_scores, app.state.settling = latest_scores(warehouse), settling(warehouse)

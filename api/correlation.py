@@ -6,7 +6,6 @@ starts. Every request is told once it is over: to the log, and to whoever counts
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from signaldelta_assets.correlation import correlated
+from signaldelta_assets.correlation import SAFE, correlated
 from signaldelta_assets.versioning import new_ulid
 
 from .auth.seen import seen_of
@@ -22,8 +21,6 @@ from .wire import headers_of
 
 HEADER = "X-Request-ID"
 _HEADER = HEADER.lower().encode()
-# What may be echoed into headers and logs without quoting.
-_SAFE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 log = logging.getLogger("signaldelta.api.access")
 
 
@@ -65,7 +62,7 @@ class CorrelationMiddleware:
             await self.app(scope, receive, send)
             return
         given = next((value.decode("latin-1") for name, value in scope["headers"] if name == _HEADER), "")
-        request_id = given if _SAFE.fullmatch(given) else new_ulid()
+        request_id = given if SAFE.fullmatch(given) else new_ulid()
         scope.setdefault("state", {})["request_id"] = request_id
         started, status, size = time.perf_counter(), 0, 0
 

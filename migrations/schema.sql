@@ -635,6 +635,8 @@ CREATE TABLE signaldelta.llm_usage_log (
 
 COMMENT ON TABLE signaldelta.llm_usage_log IS 'Every call of a model: use-case, model, tokens, price in US dollars, latency, outcome.';
 
+CREATE INDEX ix_llm_usage_log_correlation_id ON signaldelta.llm_usage_log (correlation_id) WHERE correlation_id IS NOT NULL;
+
 CREATE INDEX ix_llm_usage_log_event_time ON signaldelta.llm_usage_log (event_time);
 
 CREATE INDEX ix_llm_usage_log_user_id_event_time ON signaldelta.llm_usage_log (user_id, event_time);
@@ -999,6 +1001,8 @@ CREATE TABLE signaldelta.user_activity (
 
 COMMENT ON TABLE signaldelta.user_activity IS 'What users did and were refused: the audit log of requests.';
 
+CREATE INDEX ix_user_activity_correlation_id ON signaldelta.user_activity (correlation_id) WHERE correlation_id IS NOT NULL;
+
 CREATE INDEX ix_user_activity_ingest_time ON signaldelta.user_activity USING brin (ingest_time);
 
 CREATE INDEX ix_user_activity_user_id_event_time ON signaldelta.user_activity (user_id, event_time);
@@ -1144,6 +1148,12 @@ CREATE TABLE signaldelta.jobs (
 );
 
 COMMENT ON TABLE signaldelta.jobs IS 'What users asked to be done, how far it is and what came of it; Dagster does it.';
+
+CREATE INDEX ix_jobs_correlation_id ON signaldelta.jobs (correlation_id) WHERE correlation_id IS NOT NULL;
+
+CREATE INDEX ix_jobs_dagster_run_id ON signaldelta.jobs (dagster_run_id) WHERE dagster_run_id IS NOT NULL;
+
+CREATE INDEX ix_jobs_input_hash ON signaldelta.jobs (input_hash);
 
 CREATE INDEX ix_jobs_unfinished ON signaldelta.jobs (job_id) WHERE finished_at IS NULL;
 
@@ -1490,4 +1500,4 @@ $$;
 CREATE TABLE public.alembic_version (
 	version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO public.alembic_version VALUES ('0016');
+INSERT INTO public.alembic_version VALUES ('0017');

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 # The tag of a Dagster run that says which request it comes of.
 RUN_TAG = "signaldelta/correlation_id"
+# What may be echoed into headers and logs without quoting.
+SAFE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 _current: ContextVar[str | None] = ContextVar("signaldelta_correlation_id", default=None)
 

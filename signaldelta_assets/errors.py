@@ -4,7 +4,12 @@ from __future__ import annotations
 
 
 class SignalDeltaError(Exception):
-    """Root of every error this project raises on purpose."""
+    """Root of every error this project raises on purpose.
+
+    correlation_id: of the command that it ended, where that is known.
+    """
+
+    correlation_id: str | None = None
 
 
 def _shown(value: object) -> str:

@@ -93,6 +93,15 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What a backfill names and Dagster does not have."""
+
+    field: Literal["assets", "first", "last"]
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a run failed. `classes`: of the error and its causes, outermost first; empty where no step raised one."""
 
@@ -157,23 +166,45 @@ class DagsterClient:
 
     def _require(self, assets: Sequence[Sequence[str]], keys: tuple[str, str] | None = None) -> None:
         """Raise `DagsterError` where no code is loaded, `RefusedLaunchError` for assets or partitions there are not."""
-        wanted = [{"path": list(path)} for path in assets]
-        found = self._ask(documents.READY, {"repository": _PLACE, "assets": wanted})
-        if found["repositoryOrError"]["__typename"] != "Repository":
-            raise DagsterError(f"Dagster has no code loaded: {_error(found['repositoryOrError'])}", elsewhere=True)
-        nodes = {tuple(node["assetKey"]["path"]): node for node in found["assetNodes"]}
+        nodes = self._nodes(assets)
         missing = ["/".join(path) for path in assets if tuple(path) not in nodes]
         if missing:
             raise RefusedLaunchError(f"there is no asset {', '.join(missing)}")
         if keys is None:
             return
-        for path, node in nodes.items():
-            ends = [*node["first"]["results"], *node["last"]["results"]] if node["isPartitioned"] else []
+        for path, ends in nodes.items():
             # Keys are ISO dates, which sort as they follow each other.
-            if not ends or keys[0] < ends[0] or keys[1] > ends[-1]:
-                there = f"{ends[0]} to {ends[-1]}" if ends else "none"
+            if ends is None or keys[0] < ends[0] or keys[1] > ends[1]:
                 asked = " to ".join(dict.fromkeys(keys))
-                raise RefusedLaunchError(f"{'/'.join(path)}: partitions: expected some of {there}, found {asked}")
+                words = f"partitions: expected some of {_range(ends)}, found {asked}"
+                raise RefusedLaunchError(f"{'/'.join(path)}: {words}")
+
+    def _nodes(self, assets: Sequence[Sequence[str]]) -> dict[tuple[str, ...], tuple[str, str] | None]:
+        """Return those of the assets that there are, with the first and last key of their partitions, if any."""
+        wanted = [{"path": list(path)} for path in assets]
+        found = self._ask(documents.READY, {"repository": _PLACE, "assets": wanted})
+        if found["repositoryOrError"]["__typename"] != "Repository":
+            raise DagsterError(f"Dagster has no code loaded: {_error(found['repositoryOrError'])}", elsewhere=True)
+        nodes: dict[tuple[str, ...], tuple[str, str] | None] = {}
+        for node in found["assetNodes"]:
+            keys = [*node["first"]["results"], *node["last"]["results"]] if node["isPartitioned"] else []
+            nodes[tuple(node["assetKey"]["path"])] = (keys[0], keys[-1]) if keys else None
+        return nodes
+
+    def faults(self, assets: Sequence[Sequence[str]], first: str, last: str) -> list[Fault]:
+        """Return what a backfill names that Dagster does not have. Raises `DagsterError` where that cannot be said."""
+        nodes, found = self._nodes(assets), []
+        for path in assets:
+            name = "/".join(path)
+            if tuple(path) not in nodes:
+                found.append(Fault("assets", "the key of an asset", name))
+            elif (ends := nodes[tuple(path)]) is None:
+                found.append(Fault("assets", "an asset with partitions", name))
+            else:
+                expected = f"a partition of {name}, {_range(ends)}"
+                found += [Fault("first", expected, first)] if not ends[0] <= first <= ends[1] else []
+                found += [Fault("last", expected, last)] if not ends[0] <= last <= ends[1] else []
+        return found
 
     def _add_partition(self, definition: str, key: str) -> None:
         variables = {"key": key, "definition": definition, "repository": _PLACE}
@@ -308,6 +339,10 @@ def _said(body: Any) -> str:
     errors = body.get("errors") if isinstance(body, dict) else None
     said = [str(one.get("message")) for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
     return "; ".join(said)[:2000] or str(body)[:500]
+
+
+def _range(ends: tuple[str, str] | None) -> str:
+    return "none" if ends is None else f"{ends[0]} to {ends[1]}"
 
 
 def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:

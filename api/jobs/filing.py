@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,9 @@ from signaldelta_assets.warehouse.stores.jobs import Limits, NewJob
 from .. import queries
 from ..auth import Principal
 from ..problems import FieldError
+from .client import DagsterClient, DagsterError
+
+log = logging.getLogger("signaldelta.api.jobs")
 
 # What each field of a spec names.
 _NAMED = {
@@ -54,6 +58,19 @@ def missing_inputs(connection: Connection[dict[str, Any]], spec: Mapping[str, An
             words = f"the hash of a stored {kind.replace('_', ' ')}; found {what}"
             errors.append(FieldError(field=f"body.{name}", expected=words, found=spec[name]))
     return errors
+
+
+def unknown_partitions(dagster: DagsterClient | None, given: Mapping[str, Any]) -> list[FieldError]:
+    """Return what a backfill names that Dagster does not have; nothing where it cannot be asked now."""
+    if dagster is None:
+        return []
+    try:
+        faults = dagster.faults([name.split("/") for name in given["assets"]], given["first"], given["last"])
+    except DagsterError as error:
+        # The job waits for Dagster, as any other does, and is judged at its launch.
+        log.info("a backfill is taken in without a look at its partitions: %s", error)
+        return []
+    return [FieldError(field=f"body.{one.field}", expected=one.expected, found=one.found) for one in faults]
 
 
 def prospect(connection: Connection[dict[str, Any]], spec: Mapping[str, Any]) -> dict[str, Any]:

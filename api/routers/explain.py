@@ -16,15 +16,16 @@ from signaldelta_assets.llm import Asker, ExplanationStream, Gateway, UnknownTer
 
 from .. import queries
 from ..auth import PrincipalOf, require_tier
+from ..deferring import Deferring, DeferringOf
 from ..dependencies import AsOf, WarehouseOf, glancing, reads
 from ..names import EntityName, Term
 from ..pointintime import Clocks
 from ..problems import ProblemError, not_found, responses
 from ..reading import Router
-from ..schemas.explaining import Explanation, ExplanationAnswer, Fact
+from ..schemas.explaining import Explanation, ExplanationAnswer
 
 router = Router(prefix="/platform/explain", tags=["platform"], dependencies=[require_tier("free")])
-_MODELS = ("llm_model_routing", "llm_fallback_chain", "llm_usage_log", "tier_entitlements")
+_MODELS = ("llm_model_routing", "llm_fallback_chain", "llm_usage_log", "tier_entitlements", "jobs")
 _NO_MODELS = {"scoring_model": None, "latency_model": None, "definitions": None}
 
 
@@ -58,23 +59,10 @@ def _one_of_few() -> Iterator[None]:
         _streams.release()
 
 
-def _shown(made: llm.Explanation) -> Explanation:
-    return Explanation(
-        subject=made.facts.subject,
-        text=made.text,
-        made_by=made.made_by,
-        model=made.model if made.made_by == "model" else None,
-        why_template=made.why_template,
-        facts=[Fact(name=fact.name, text=fact.text) for fact in made.facts.facts],
-    )
-
-
-def _answer(made: llm.Explanation) -> Response:
+def _answer(shown: Explanation) -> Response:
     # Another answer each time, and by one's own budget: for no cache.
     headers = {"Cache-Control": "no-store"}
-    return Response(
-        ExplanationAnswer(data=_shown(made)).model_dump_json(), media_type="application/json", headers=headers
-    )
+    return Response(ExplanationAnswer(data=shown).model_dump_json(), media_type="application/json", headers=headers)
 
 
 @router.get(
@@ -84,10 +72,13 @@ def _answer(made: llm.Explanation) -> Response:
     openapi_extra=reads(*_MODELS, cached=False),
     summary="A term in plain words",
 )
-def explain_term(term: Term, gateway: GatewayOf, asker: AskerOf) -> Response:
-    """A signal (S001), family (F01), chain (CT-01), event type, or a word of a report or a score; 404 for others."""
+def explain_term(term: Term, gateway: GatewayOf, asker: AskerOf, deferring: DeferringOf) -> Response:
+    """A signal (S001), family (F01), chain (CT-01), event type, or a word of a report or a score; 404 for others.
+
+    Where the model is offsite, a job asks it (`job`): the template answers now, and the model once the job is complete.
+    """
     try:
-        return _answer(llm.explain_term(term, gateway, asker))
+        return _answer(deferring.shown(llm.explain_term(term, gateway, asker)))
     except UnknownTermError:
         raise not_found("term", term[:100]) from None
 
@@ -114,14 +105,14 @@ def get_told_term(term: Term, gateway: GatewayOf, asker: AskerOf) -> Iterator[Ex
     summary="A term in plain words, as a stream",
 )
 def tell_term(
-    told: Annotated[ExplanationStream, Depends(get_told_term)],
+    told: Annotated[ExplanationStream, Depends(get_told_term)], deferring: DeferringOf
 ) -> Iterator[ServerSentEvent]:
     """Events `sentence` as the model says them, each figure held against the facts before; last `explanation`.
 
     The last event has what `/term/{term}` answers and counts: where no model could be asked, failed, or brought a
     figure of its own, its text is the template's, to be shown in place of the sentences.
     """
-    yield from _events(told)
+    yield from _events(told, deferring)
 
 
 @router.get(
@@ -132,10 +123,18 @@ def tell_term(
     summary="A score in plain words",
 )
 def explain_score(
-    warehouse: WarehouseOf, gateway: GatewayOf, asker: AskerOf, entity_id: EntityName, as_of: AsOf = None
+    warehouse: WarehouseOf,
+    gateway: GatewayOf,
+    asker: AskerOf,
+    deferring: DeferringOf,
+    entity_id: EntityName,
+    as_of: AsOf = None,
 ) -> Response:
-    """The entity's latest score at or before `as_of`, from its stored figures and counterfactuals; 404 without one."""
-    return _answer(llm.explain_score(_stored(warehouse, entity_id, as_of), gateway, asker))
+    """The entity's latest score at or before `as_of`, from its stored figures and counterfactuals; 404 without one.
+
+    Where the model is offsite, a job asks it, as for a term.
+    """
+    return _answer(deferring.shown(llm.explain_score(_stored(warehouse, entity_id, as_of), gateway, asker)))
 
 
 def get_told_score(
@@ -155,13 +154,13 @@ def get_told_score(
     summary="A score in plain words, as a stream",
 )
 def tell_score(
-    told: Annotated[ExplanationStream, Depends(get_told_score)],
+    told: Annotated[ExplanationStream, Depends(get_told_score)], deferring: DeferringOf
 ) -> Iterator[ServerSentEvent]:
     """As `/term/{term}/events`, of the entity's latest score at or before `as_of`."""
-    yield from _events(told)
+    yield from _events(told, deferring)
 
 
-def _events(told: ExplanationStream) -> Iterator[ServerSentEvent]:
+def _events(told: ExplanationStream, deferring: Deferring) -> Iterator[ServerSentEvent]:
     for sentence in told:
         # In between a comment: it is at what is sent that one who has left is noticed.
         yield (
@@ -170,7 +169,7 @@ def _events(told: ExplanationStream) -> Iterator[ServerSentEvent]:
             else ServerSentEvent(event="sentence", data={"text": sentence})
         )
     assert told.explanation is not None
-    yield ServerSentEvent(event="explanation", data=_shown(told.explanation))
+    yield ServerSentEvent(event="explanation", data=deferring.shown(told.explanation))
 
 
 def _stored(warehouse: WarehouseOf, entity_id: str, as_of: AsOf) -> dict[str, Any]:

@@ -144,10 +144,14 @@ def file_rescore(filed: FilingOf, wanted: RescoreRequest) -> Response:
     openapi_extra=_READS,
     tags=["platform"],
     summary="File a backfill",
-    description="Materializes a range of partitions of assets, as a backfill of Dagster's. " + _FILED,
+    description="Materializes a range of partitions of assets, as a backfill of Dagster's. 422 names what "
+    "Dagster does not have; where it cannot be asked, the job says so later. " + _FILED,
 )
-def file_backfill(filed: FilingOf, wanted: BackfillRequest) -> Response:
+def file_backfill(request: Request, filed: FilingOf, wanted: BackfillRequest) -> Response:
     """Materializes a range of partitions."""
+    unknown = filing.unknown_partitions(request.app.state.dagster, wanted.document())
+    if unknown:
+        raise _invalid(unknown)
     return filed.take("backfill", wanted.document())
 
 

@@ -30,14 +30,14 @@ _LAST_DAYS = 7
 
 
 @contextmanager
-def _opened() -> Iterator[tuple[Settings, Warehouse]]:
+def _opened(changing: str | None = None) -> Iterator[tuple[Settings, Warehouse]]:
     from signaldelta_assets.settings import load_settings
     from signaldelta_assets.warehouse import open_warehouse
 
     from .refusing import refusals
 
     settings = load_settings()
-    with refusals(), open_warehouse(settings) as warehouse:
+    with refusals(changing), open_warehouse(settings) as warehouse:
         yield settings, warehouse
 
 
@@ -162,7 +162,7 @@ def backfill_gaps(
     from signaldelta_assets.errors import DocumentError
     from signaldelta_assets.warehouse import ArtifactStore
 
-    with _opened() as (settings, warehouse):
+    with _opened("collectors backfill-gaps") as (settings, warehouse):
         _known(collector)
         if settings.universe is None:
             raise DocumentError("SIGNALDELTA_UNIVERSE", "the path of a universe file", None)

@@ -23,7 +23,7 @@ def migrate_command(
 
     from .database import migrate_all
 
-    with refusals():
+    with refusals("db migrate"):
         migrate_all(console, load_settings(), level=level)
 
 
@@ -34,7 +34,7 @@ def seed_command() -> None:
 
     from .database import seed_all
 
-    with refusals():
+    with refusals("db seed"):
         seed_all(console, load_settings())
 
 
@@ -76,7 +76,7 @@ def pair_command() -> None:
 
     from .database import pair
 
-    with refusals():
+    with refusals("db pair"):
         pair(console, load_settings())
 
 
@@ -87,7 +87,7 @@ def unpair_command() -> None:
 
     from .database import unpair
 
-    with refusals():
+    with refusals("db unpair"):
         unpair(console, load_settings())
 
 
@@ -110,7 +110,7 @@ def resync_command(group: Annotated[str, typer.Argument(help="A table group; `db
 
     from .database import resync
 
-    with refusals():
+    with refusals("db resync"):
         resync(console, load_settings(), group)
 
 
@@ -121,7 +121,7 @@ def adopt_command(group: Annotated[str, typer.Argument(help="A table group; `db 
 
     from .database import adopt
 
-    with refusals():
+    with refusals("db adopt"):
         adopt(console, load_settings(), group)
 
 
@@ -147,7 +147,7 @@ def recover_command() -> None:
 
     from .database import recover
 
-    with refusals():
+    with refusals("db recover"):
         delivered = recover(console, load_settings())
     raise typer.Exit(0 if delivered else 1)
 
@@ -166,7 +166,7 @@ def backup_command(
     """Back up the running database and the files it names; exit code 1 where it names one that is not there."""
     from .backups import backup
 
-    with refusals():
+    with refusals("db backup"):
         whole = backup(console, to, files_only=files, keep=keep, as_json=as_json)
     raise typer.Exit(0 if whole else 1)
 
@@ -193,7 +193,7 @@ def restore_command(
     """Restore into a new data directory, start it, compare every table and file; exit code 1 where one differs."""
     from .backups import restore
 
-    with refusals():
+    with refusals("db restore"):
         equal = restore(console, backup, to, until=until, home=home, wal=wal, stop=stop, as_json=as_json)
     raise typer.Exit(0 if equal else 1)
 
@@ -230,7 +230,7 @@ def prune_command(
     """Remove what is past its time and what nothing rests on; docs/retention.md says what that is."""
     from .retention import prune
 
-    with refusals():
+    with refusals("db prune"):
         prune(console, dry_run=dry_run)
 
 
@@ -239,5 +239,5 @@ def partitions_command() -> None:
     """Make the partitions of the next two years, move what landed in DEFAULT, list all of them."""
     from .retention import show_partitions
 
-    with refusals():
+    with refusals("db partitions"):
         show_partitions(console)

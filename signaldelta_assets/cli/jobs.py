@@ -22,14 +22,14 @@ JobName = Annotated[str, typer.Argument(help="`jobs list` shows them.")]
 
 
 @contextmanager
-def _opened() -> Iterator[Warehouse]:
+def _opened(changing: str | None = None) -> Iterator[Warehouse]:
     """The warehouse of this deployment, its refusals as one line."""
     from signaldelta_assets.settings import load_settings
     from signaldelta_assets.warehouse import open_warehouse
 
     from .refusing import refusals
 
-    with refusals(), open_warehouse(load_settings()) as warehouse:
+    with refusals(changing), open_warehouse(load_settings()) as warehouse:
         yield warehouse
 
 
@@ -73,7 +73,7 @@ def cancel_job(job_id: JobName) -> None:
     """Cancel a job that waits, or ask for the end of one that runs; the API's dispatcher ends it."""
     from signaldelta_assets.warehouse.stores import jobs as store
 
-    with _opened() as warehouse:
+    with _opened("jobs cancel") as warehouse:
         row = _found(store.cancel(warehouse, job_id), job_id)
     asked = row["finished_at"] is None
     print(f"{row['job_id']} {row['state']}{', its end is asked for' if asked else ''}")
@@ -110,7 +110,7 @@ def retry(name: Annotated[str, typer.Argument(help="A dead letter, or its job or
     from signaldelta_assets.warehouse.stores import dead_letters
     from signaldelta_assets.warehouse.stores.jobs import Limits
 
-    with _opened() as warehouse:
+    with _opened("jobs retry") as warehouse:
         letter = _found(dead_letters.get(warehouse, name), name)
         if letter["job_id"] is not None:
             made, _ = retry_job(warehouse, letter, Limits())

@@ -245,7 +245,7 @@ def freeze_snapshot_command(
     """Freeze the labels and the evidence of the days as dataset and snapshot; print their hashes."""
     from .labels import freeze_range
 
-    with refusals():
+    with refusals("snapshot freeze"):
         freeze_range(console, first.date(), last.date(), include_interpolated)
 
 
@@ -269,7 +269,7 @@ def add_backtest(
     """Store a spec and its documents, add its partition to Dagster, print the spec's hash."""
     from .backtests import add_spec
 
-    with refusals():
+    with refusals("backtest add"):
         add_spec(console, snapshot, model, protocol, latency, hypothesis)
 
 
@@ -278,7 +278,7 @@ def run_backtest(spec_hash: str) -> None:
     """Run the backtest of a stored spec now, in this process."""
     from .backtests import run_spec
 
-    with refusals():
+    with refusals("backtest run"):
         run_spec(console, spec_hash)
 
 
@@ -355,7 +355,7 @@ def ablate_backtest(
         raise typer.BadParameter("--show starts nothing and shows every part: it takes neither --by nor --now")
     if as_json and not show:
         raise typer.BadParameter("--json goes with --show")
-    with refusals():
+    with refusals("backtest ablate"):
         if show:
             ablation.show(console, spec_or_run, as_json=as_json)
         else:
@@ -390,7 +390,7 @@ def explain_a_term(
     """Explain a term, or a score of a run, in plain words: by a model where one has a key, else from a template."""
     from .models import explain, explain_point
 
-    with refusals():
+    with refusals("llm explain"):
         if entity is None or at is None:
             explain(console, term, as_json=as_json)
         else:

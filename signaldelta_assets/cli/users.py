@@ -24,13 +24,13 @@ Tier = Literal["free", "entry", "professional", "analyst", "research"]
 
 
 @contextmanager
-def _opened() -> Iterator[Warehouse]:
+def _opened(changing: str | None = None) -> Iterator[Warehouse]:
     from signaldelta_assets.settings import load_settings
     from signaldelta_assets.warehouse import open_warehouse
 
     from .refusing import refusals
 
-    with refusals(), open_warehouse(load_settings()) as warehouse:
+    with refusals(changing), open_warehouse(load_settings()) as warehouse:
         yield warehouse
 
 
@@ -45,7 +45,7 @@ def create_user(
     """Make a user and print the id."""
     from signaldelta_assets.warehouse.stores import users as store
 
-    with _opened() as warehouse:
+    with _opened("users create") as warehouse:
         made = store.create_user(
             warehouse, tier=tier, admin=admin, email=email, name=name, subject=subject, actor=store.OPERATOR
         )
@@ -73,7 +73,7 @@ def set_tier(user_id: UserId, tier: Tier) -> None:
     """Give a user another tier; it holds from the next request on."""
     from signaldelta_assets.warehouse.stores import users as store
 
-    with _opened() as warehouse:
+    with _opened("users set-tier") as warehouse:
         store.set_tier(warehouse, user_id, tier, store.OPERATOR)
 
 
@@ -82,7 +82,7 @@ def disable_user(user_id: UserId) -> None:
     """Let a user in no more, by key or token, from the next request on."""
     from signaldelta_assets.warehouse.stores import users as store
 
-    with _opened() as warehouse:
+    with _opened("users disable") as warehouse:
         store.disable_user(warehouse, user_id, store.OPERATOR)
 
 
@@ -103,7 +103,7 @@ def create_key(
         raise typer.BadParameter(f"--scope: expected some of {', '.join(SCOPES)}")
     made = make_key()
     expires = datetime.now(UTC) + timedelta(days=days) if days else None
-    with _opened() as warehouse:
+    with _opened("keys create") as warehouse:
         key = store.NewKey(made.prefix, made.key_hash, name, scopes, expires, requests_per_hour)
         store.create_key(warehouse, user_id, key, store.OPERATOR)
     print(made.text)
@@ -133,7 +133,7 @@ def revoke_key(api_key_id: Annotated[str, typer.Argument(help="`keys list` shows
     """End a key at once, in every process; exit code 2 where there is none."""
     from signaldelta_assets.warehouse.stores import users as store
 
-    with _opened() as warehouse:
+    with _opened("keys revoke") as warehouse:
         if not store.revoke_key(warehouse, api_key_id, store.OPERATOR):
             raise store.RefusedChangeError("no-key", f"API key {api_key_id}: there is none")
 

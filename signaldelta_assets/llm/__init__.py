@@ -6,11 +6,14 @@ decides a signal, a label, a score or a run. Those rooms may not import this one
 """
 
 from .explain import (
+    Answered,
     Asker,
     Explanation,
     ExplanationStream,
     explain_score,
     explain_term,
+    held,
+    request_of,
     stream_score,
     stream_term,
 )
@@ -33,6 +36,7 @@ from .types import (
 __all__ = [
     "FAILURES",
     "Answer",
+    "Answered",
     "Asker",
     "BecomesJobError",
     "BudgetExceededError",
@@ -53,8 +57,10 @@ __all__ = [
     "UnknownTermError",
     "explain_score",
     "explain_term",
+    "held",
     "known_terms",
     "open_gateway",
+    "request_of",
     "stream_score",
     "stream_term",
 ]

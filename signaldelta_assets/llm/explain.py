@@ -55,6 +55,16 @@ class Explanation:
     detail: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a job asked for an explanation, as its result has it."""
+
+    text: str
+    model: str
+    route_id: str
+    usage_id: str
+
+
 def explain_term(term: str, gateway: Gateway | None = None, asker: Asker | None = None) -> Explanation:
     """Explain a term of the catalogue or of a report. Raises `UnknownTermError`, before any model is asked.
 
@@ -107,7 +117,7 @@ class ExplanationStream:
             self.explanation = _without(self.facts)
             return
         try:
-            with gateway.stream(_request(self.facts, asker, _STREAM_SECONDS)) as stream:
+            with gateway.stream(request_of(self.facts, asker, _STREAM_SECONDS)) as stream:
                 said = ""
                 for sentence in _whole_sentences(stream):
                     if sentence is None:
@@ -144,7 +154,8 @@ def _whole_sentences(pieces: Iterable[str]) -> Iterator[str | None]:
         yield waiting
 
 
-def _request(facts: Facts, asker: Asker, seconds: float) -> LLMRequest:
+def request_of(facts: Facts, asker: Asker, seconds: float | None = None) -> LLMRequest:
+    """Return what a model is asked about `facts`: the same every time, so that equal questions are known as such."""
     return LLMRequest(
         USE_CASE,
         _SYSTEM,
@@ -160,7 +171,7 @@ def _without(facts: Facts) -> Explanation:
     return Explanation(facts, facts.sentence, "template", None, "off", "no gateway")
 
 
-def _made_up(facts: Facts, text: str, answer: LLMResponse | LLMStream) -> Explanation:
+def _made_up(facts: Facts, text: str, answer: LLMResponse | LLMStream | Answered) -> Explanation:
     """The template, and a line in the log: how many figures, not which, for an answer may repeat what was asked."""
     found = ungrounded(text, facts.text)
     detail = f"{answer.route_id}: {len(found)} figures of the answer are not in the facts"
@@ -172,9 +183,14 @@ def _told(facts: Facts, gateway: Gateway | None, asker: Asker) -> Explanation:
     if gateway is None:
         return _without(facts)
     try:
-        answer = gateway.complete(_request(facts, asker, _DEADLINE_SECONDS))
+        answer = gateway.complete(request_of(facts, asker, _DEADLINE_SECONDS))
     except LlmError as error:
         return Explanation(facts, facts.sentence, "template", None, error.code, str(error))
+    return held(facts, answer)
+
+
+def held(facts: Facts, answer: LLMResponse | Answered) -> Explanation:
+    """Return what a model answered, or the template where it has a figure of its own."""
     if ungrounded(answer.text, facts.text):
         return _made_up(facts, answer.text, answer)
     return Explanation(facts, answer.text.strip(), "model", answer.model)

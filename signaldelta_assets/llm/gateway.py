@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -115,7 +116,7 @@ class Gateway:
             raise NoRouteError(use_case, (), "llm_fallback_chain has no row for it")
         first = next((route for route in chain if route.enabled), None)
         if place == "aws" and first is not None and first.weight_class == "heavy":
-            raise BecomesJobError(use_case, first.route_id)
+            raise BecomesJobError(use_case, first)
         usable, skipped = [], []
         for route in chain:
             why = self._why_not(route)
@@ -141,7 +142,17 @@ class Gateway:
 
     def complete(self, request: LLMRequest) -> LLMResponse:
         """Return the whole answer. Raises `LlmError`: see its kinds in `types`."""
-        return self.along(request, *self.plan(request.use_case))
+        return self.along(request, *self._routes(request))
+
+    def _routes(self, request: LLMRequest) -> tuple[list[Route], list[Skipped]]:
+        """`plan` for one request. What has to become a job is held against the budget before it is told to."""
+        try:
+            return self.plan(request.use_case)
+        except BecomesJobError as error:
+            if request.tier is not None:
+                row, most = self._row(request, error.route), _most(request, error.route)
+                _with_budget(request, partial(self.usage.require, row, request.tier, most))
+            raise
 
     def along(self, request: LLMRequest, routes: list[Route], skipped: list[Skipped]) -> LLMResponse:
         """Return the answer by `routes`, whatever the tables say: for who has to have one certain model."""
@@ -159,7 +170,7 @@ class Gateway:
 
         Until the first piece a failure is met as in `complete`; after it raises `RoutesFailedError` from the stream.
         """
-        routes, skipped = self.plan(request.use_case)
+        routes, skipped = self._routes(request)
 
         def ask(client: Client, question: Question, seconds: float) -> tuple[Spoken, str]:
             spoken = client.stream(question, seconds)
@@ -221,7 +232,16 @@ class Gateway:
 
     def _begin(self, request: LLMRequest, route: Route) -> _Call:
         """Set aside the most that the call can cost. Raises `BudgetExceededError`, `NoRouteError` without database."""
-        row = Usage(
+        row, most = self._row(request, route), _most(request, route)
+        released, tier = None, request.tier
+        if tier is not None and _with_budget(request, partial(self.usage.reserve, row, tier, most)):
+            # The id of what was set aside is taken.
+            row, released = replace(row, usage_id=new_ulid()), most
+        return _Call(row, route, request, time.monotonic(), most, released)
+
+    def _row(self, request: LLMRequest, route: Route) -> Usage:
+        """What the log will say of a call, as far as it is known before."""
+        return Usage(
             usage_id=new_ulid(),
             event_time=datetime.now(UTC),
             use_case=request.use_case,
@@ -237,19 +257,6 @@ class Gateway:
             outcome="",
             error=None,
         )
-        most = route.cost(request.most_input_tokens, request.max_tokens) or Decimal(0)
-        released = None
-        if request.tier is not None:
-            try:
-                reserved = self.usage.reserve(row, request.tier, most)
-            except psycopg.OperationalError as error:
-                why = f"the budget cannot be read ({type(error).__name__})"
-                raise NoRouteError(request.use_case, (), why) from None
-            if reserved:
-                # The id of what was set aside is taken.
-                row = replace(row, usage_id=new_ulid())
-                released = most
-        return _Call(row, route, request, time.monotonic(), most, released)
 
     def _end(self, call: _Call, answer: Answer, skipped: tuple[Skipped, ...], failed: tuple[str, ...]) -> LLMResponse:
         """Log an answer; return it. Tokens that the server does not tell are charged for at their most."""
@@ -303,6 +310,19 @@ class Gateway:
         )  # fmt: skip
         self.usage.put(row, call.released)
         return row
+
+
+def _most(request: LLMRequest, route: Route) -> Decimal:
+    """Return the most that a call can cost."""
+    return route.cost(request.most_input_tokens, request.max_tokens) or Decimal(0)
+
+
+def _with_budget(request: LLMRequest, reckon: Callable[[], _Got]) -> _Got:
+    """Return what `reckon` does. Raises `NoRouteError` where the database that the budget is in does not answer."""
+    try:
+        return reckon()
+    except psycopg.OperationalError as error:
+        raise NoRouteError(request.use_case, (), f"the budget cannot be read ({type(error).__name__})") from None
 
 
 class LLMStream:

@@ -178,9 +178,11 @@ class BecomesJobError(LlmError):
 
     code = "becomes_job"
 
-    def __init__(self, use_case: str, route_id: str) -> None:
-        self.use_case = use_case
-        super().__init__(f"use-case {use_case!r}: its model ({route_id}) is heavy and offsite; submit it as a job")
+    def __init__(self, use_case: str, route: Route) -> None:
+        self.use_case, self.route = use_case, route
+        super().__init__(
+            f"use-case {use_case!r}: its model ({route.route_id}) is heavy and offsite; submit it as a job"
+        )
 
 
 class BudgetExceededError(LlmError):

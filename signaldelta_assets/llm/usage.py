@@ -58,11 +58,15 @@ class UsageLog:
                 if refused is not None:
                     raise BudgetExceededError(tier, *refused, most)
                 return True
+        self.require(call, tier, most)
+        return False
+
+    def require(self, call: Usage, tier: str, most: Decimal) -> None:
+        """Raise `BudgetExceededError` where less than `most` is left, by what this place knows. Sets nothing aside."""
         limit, spent = routing.spent_here(self._warehouse, call, tier)
         spent += sum((one.cost or Decimal(0) for one in self._waiting() if _same_purse(one, call)), Decimal(0))
         if spent + most > limit:
             raise BudgetExceededError(tier, limit, spent, most)
-        return False
 
     def put(self, call: Usage, released: Decimal | None) -> None:
         """Log a call that is over, and give back the `released` that was set aside. Raises nothing of the database."""

@@ -58,7 +58,8 @@ def test_what_is_there_is_shown_canceled_and_tried_again(warehouse: Warehouse) -
 
 def test_what_is_not_there_and_what_cannot_be_asked_ends_with_one_line(warehouse: Warehouse) -> None:
     for arguments in (("show", "X"), ("cancel", "X"), ("retry", "X")):
-        assert run(*arguments, code=2) == "error: X: there is no job, or no dead letter, of that name\n"
+        said = run(*arguments, code=2)
+        assert said.startswith("error: X: there is no job, or no dead letter, of that name") and said.count("\n") == 1
     dead_letters.bury(warehouse, dead_letters.Letter("run", {}, "why", 1, "", dagster_run_id="a-run"))
     assert "webserver does not answer at http://127.0.0.1:9" in run("retry", "a-run", code=2)
     assert json.loads(run("dead", "--json"))[0]["retried_at"] is None, "what did not start was not tried"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import pytest
+from fastapi import Body, FastAPI
 
 from api.jobs import DagsterClient, Dispatcher
+from signaldelta_assets.jobs import ATTEMPT_TAG, JOB_TAG
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import dead_letters, jobs
+from tests.serving import serving
 
 pytestmark = pytest.mark.postgres
 
@@ -20,3 +26,52 @@ def test_an_input_that_cannot_be_launched_ends_where_its_owner_sees_why(warehous
     assert ended is not None and ended["state"] == "failed" and "KeyError: 'first'" in ended["reason"]
     letter = dead_letters.get(warehouse, damaged["job_id"])
     assert letter is not None and letter["reason"] == ended["reason"]
+
+
+def test_a_run_that_cannot_be_read_keeps_no_other_job_waiting_and_is_read_again(
+    warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    launched = []
+    for kind in ("rescore", "snapshot"):
+        made, _ = jobs.submit(warehouse, jobs.NewJob(kind, {"n": kind}, None, "research", 9), jobs.Limits())
+        row = jobs.claim(warehouse, made["job_id"])
+        assert row is not None
+        jobs.attach(warehouse, row, run=f"run-of-{row['job_id']}")
+        launched.append(row["job_id"])
+    unreadable, canceled = launched
+    states = {unreadable: "SUCCESS", canceled: "CANCELED"}
+    # What a Dagster of another version may say: nothing where a list was.
+    events: list[dict[str, Any]] = [{"__typename": "ExecutionStepOutputEvent", "metadataEntries": None}]
+    webserver = FastAPI()
+
+    @webserver.post("/graphql")
+    def answer(query: str = Body(), variables: dict[str, Any] = Body()) -> dict[str, Any]:  # noqa: B008
+        if "logsForRun" in query:
+            log = {"__typename": "EventConnection", "cursor": None, "hasMore": False, "events": events}
+            return {"data": {"logsForRun": log}}
+        if not query.startswith("query RunsOf"):
+            return {"data": {"runsOrError": {"__typename": "Runs", "results": []}}}
+        found = {}
+        for name, wanted in variables.items():
+            job = wanted["tags"][0]["value"]
+            tags = [{"key": JOB_TAG, "value": job}, {"key": ATTEMPT_TAG, "value": "1"}]
+            run = {"runId": f"run-of-{job}", "status": states[job], "creationTime": 1.0, "tags": tags}
+            found[f"r{name[1:]}"] = {"__typename": "Runs", "results": [run]}
+        return {"data": found}
+
+    def state(job: str) -> str:
+        row = jobs.get(warehouse, job)
+        assert row is not None
+        return str(row["state"])
+
+    assert [row["job_id"] for row in jobs.under_way(warehouse)] == launched, "the one that cannot be read comes first"
+    with serving(webserver) as url, caplog.at_level(logging.ERROR):
+        dispatcher = Dispatcher(warehouse, DagsterClient(url))
+        dispatcher.turn()
+        assert (state(unreadable), state(canceled)) == ("launched", "canceled")
+        [line] = [record for record in caplog.records if "cannot be read" in record.getMessage()]
+        assert unreadable in line.getMessage() and line.exc_info is not None
+        events[0]["metadataEntries"] = []
+        dispatcher.turn()
+        assert state(unreadable) == "complete"
+        dispatcher.stop()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,29 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from api import Parts, create_app
+from api.accounts import required_access
+from api.auth import make_key
 from api.routers.explain import get_asker
 from signaldelta_assets.cli.main import app as commands
-from signaldelta_assets.llm import Asker, Gateway, UnknownTermError, explain_score, explain_term, known_terms
+from signaldelta_assets.llm import (
+    Asker,
+    BecomesJobError,
+    BudgetExceededError,
+    Gateway,
+    LlmError,
+    NoRouteError,
+    Route,
+    RoutesFailedError,
+    Skipped,
+    UnknownTermError,
+    explain_score,
+    explain_term,
+    known_terms,
+)
 from signaldelta_assets.llm.facts import score_facts, term_facts
 from signaldelta_assets.llm.grounding import ungrounded
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
+from signaldelta_assets.warehouse.stores import users
 from signaldelta_assets.warehouse.stores.scores import ScoreRow, write_score_samples
 from tests.llm.conftest import SECRET, Bench
 from tests.serving import serving
@@ -260,3 +279,156 @@ def test_who_leaves_a_stream_does_not_pay_for_its_rest_and_gives_his_place_back(
             time.sleep(0.05)
         explained.order("It points up.")
         assert client.get(path).status_code == 200
+
+
+HEAVY = "/api/v2/platform/explain/term/S001"
+
+
+@pytest.fixture
+def heavy(bench: Bench) -> Iterator[Bench]:
+    """At AWS the first route of `explain` is served offsite."""
+    before = bench.sql("SELECT route_id FROM llm_fallback_chain WHERE use_case = 'explain' ORDER BY position")
+    bench.sql("DELETE FROM llm_fallback_chain WHERE use_case = 'explain'")
+    if not bench.sql("SELECT 1 FROM llm_model_routing WHERE route_id = 'large'"):
+        bench.route("large", "openai", weight_class="heavy", locations=["offsite"])
+    bench.chain("explain", "large")
+    yield bench
+    bench.sql("UPDATE llm_model_routing SET output_price = 4 WHERE route_id = 'large'")
+    bench.sql("DELETE FROM llm_fallback_chain WHERE use_case = 'explain'")
+    for row in before:
+        bench.chain("explain", row["route_id"])
+
+
+@pytest.fixture
+def at_aws(heavy: Bench, tmp_path: Path) -> Iterator[tuple[Bench, str, Callable[..., httpx.Client]]]:
+    """(bench, the API's address, what makes a client of a new user of a tier)."""
+    with ExitStack() as stack:
+        warehouse = stack.enter_context(Warehouse(heavy.url, place="aws"))
+        app = create_app(
+            Parts(
+                Warehouse(heavy.url, place="aws"),
+                ArtifactStore(tmp_path),
+                access=required_access(warehouse),
+                gateway=heavy.gateway(warehouse, tmp_path / "spool"),
+            )
+        )
+        url = stack.enter_context(serving(app))
+
+        def client(tier: str, *scopes: str) -> httpx.Client:
+            user = users.create_user(
+                warehouse, tier=tier, admin=False, email=None, name=None, subject=None, actor=users.OPERATOR
+            )
+            made = make_key()
+            key = users.NewKey(made.prefix, made.key_hash, "test", scopes or ("read", "write"))
+            users.create_key(warehouse, user, key, users.OPERATOR)
+            return stack.enter_context(httpx.Client(base_url=url, headers={"X-API-Key": made.text}, timeout=20))
+
+        yield heavy, url, client
+
+
+@pytest.mark.postgres
+class TestAHeavyUseCaseBecomesAJob:
+    def test_once_and_then_its_answer_is_the_models(
+        self, at_aws: tuple[Bench, str, Callable[..., httpx.Client]]
+    ) -> None:
+        bench, _, client = at_aws
+        asker, other = client("research"), client("research")
+        first = asker.get(HEAVY, headers={"X-Request-ID": "heavy-1"}).json()["data"]
+        assert (first["made_by"], first["why_template"], first["job"]["state"]) == ("template", "becomes_job", "queued")
+        assert "720 hours" in first["text"] and bench.calls() == 0
+        job = asker.get(first["job"]["links"]["self"]).json()
+        assert (job["kind"], job["correlation_id"], job["input"]["use_case"]) == ("llm_answer", "heavy-1", "explain")
+        noted = bench.sql("SELECT subject, kind FROM user_activity WHERE correlation_id = 'heavy-1'")
+        assert noted == [{"subject": job["job_id"], "kind": "job.filed"}]
+        # Asked again, as a stream too, it is the same job; another's question is another's.
+        assert asker.get(HEAVY).json()["data"]["job"] == first["job"]
+        [(_, told)] = _events(asker.get(f"{HEAVY}/events").text)
+        assert told == first
+        assert other.get(HEAVY).json()["data"]["job"]["job_id"] != job["job_id"]
+        # What a worker does offsite.
+        facts = job["input"]["messages"][0]["text"]
+        assert facts == term_facts("S001").text
+        result = {
+            "text": "It counts for half after 720 hours. ",
+            "model": "large-1",
+            "route_id": "large",
+            "usage_id": "01U",
+        }
+        self._end(bench, job["job_id"], "complete", result)
+        for _ in range(2):
+            answered = asker.get(HEAVY).json()["data"]
+            assert (answered["made_by"], answered["model"], answered["why_template"]) == ("model", "large-1", None)
+            assert answered["text"] == "It counts for half after 720 hours."
+            assert answered["job"]["job_id"] == job["job_id"] and answered["job"]["state"] == "complete"
+        # Its figures are held against the facts like any other's.
+        self._end(bench, job["job_id"], "complete", result | {"text": "It doubled by 17 %."})
+        assert asker.get(HEAVY).json()["data"]["why_template"] == "figures"
+        assert bench.sql("SELECT count(*) AS n FROM jobs WHERE user_id = %s", job["user_id"]) == [{"n": 1}]
+
+    def test_what_failed_is_told_and_not_asked_again_what_was_canceled_is(
+        self, at_aws: tuple[Bench, str, Callable[..., httpx.Client]]
+    ) -> None:
+        bench, _, client = at_aws
+        asker = client("research")
+        job = asker.get(HEAVY).json()["data"]["job"]
+        self._end(bench, job["job_id"], "failed", None)
+        again = asker.get(HEAVY).json()["data"]
+        assert again["job"] == job | {"state": "failed"} and again["why_template"] == "becomes_job"
+        self._end(bench, job["job_id"], "canceled", None)
+        assert asker.get(HEAVY).json()["data"]["job"]["job_id"] > job["job_id"]
+
+    def test_who_may_file_none_has_the_template_and_is_told_why(
+        self, at_aws: tuple[Bench, str, Callable[..., httpx.Client]]
+    ) -> None:
+        bench, _, client = at_aws
+        before = bench.sql("SELECT count(*) FROM jobs")
+        bench.sql("UPDATE llm_model_routing SET output_price = 0, input_price = 0 WHERE route_id = 'large'")
+        bench.sql("UPDATE tier_entitlements SET value = '1' WHERE tier = 'free' AND entitlement = 'api_keys'")
+        free, reading = client("free"), client("research", "read")
+        for asker, why in ((free, "no-jobs"), (reading, "read-only")):
+            told = asker.get(HEAVY).json()["data"]
+            assert (told["made_by"], told["why_template"], told["job"]) == ("template", "becomes_job", None)
+            assert told["why_no_job"] == why
+        # What could cost more than the day has left is not filed.
+        bench.sql("UPDATE llm_model_routing SET output_price = 100000 WHERE route_id = 'large'")
+        told = client("research").get(HEAVY).json()["data"]
+        assert (told["why_template"], told["job"], told["why_no_job"]) == ("budget", None, None)
+        assert bench.sql("SELECT count(*) FROM jobs") == before
+
+    def _end(self, bench: Bench, job: str, state: str, result: dict[str, Any] | None) -> None:
+        bench.sql(
+            "UPDATE jobs SET state = %s, result = %s, finished_at = now() WHERE job_id = %s",
+            state, None if result is None else json.dumps(result), job,
+        )  # fmt: skip
+
+
+@pytest.mark.postgres
+def test_whatever_the_gateway_raises_a_reader_has_the_template_and_why(
+    explained: Bench, gateway: Gateway, postgres_url: str, tmp_path: Path
+) -> None:
+    kinds = {NoRouteError: "no_route", BecomesJobError: "becomes_job", BudgetExceededError: "budget",
+             RoutesFailedError: "failed"}  # fmt: skip
+    assert set(kinds) == set(LlmError.__subclasses__())
+    large, price = Skipped("large", "x"), Decimal(1)
+    route = Route("large", "openai", None, "m", "heavy", (), None, 1.0, 1, price, price)
+    raised = [
+        NoRouteError("explain", (large,)), BecomesJobError("explain", route),
+        BudgetExceededError("free", price, price, price), RoutesFailedError("explain", ("x",), ("timeout",), ()),
+    ]  # fmt: skip
+
+    class Raising(Gateway):
+        error: LlmError
+
+        def plan(self, use_case: str) -> Any:
+            raise self.error
+
+    refusing = Raising(Warehouse(postgres_url), {}.get, tmp_path / "spool")
+    app = create_app(Parts(Warehouse(postgres_url), ArtifactStore(tmp_path), gateway=refusing))
+    with TestClient(app) as client:
+        for refusing.error in raised:
+            whole = client.get(HEAVY)
+            [(name, last)] = _events(client.get(f"{HEAVY}/events").text)
+            assert whole.status_code == 200 and name == "explanation"
+            for told in (whole.json()["data"], last):
+                assert (told["made_by"], told["why_template"]) == ("template", kinds[type(refusing.error)])
+                assert "720 hours" in told["text"]

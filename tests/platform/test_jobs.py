@@ -186,6 +186,15 @@ def test_a_backtest_waits_for_dagster_and_is_run_when_it_comes(
     assert [one["run_hash"] for one in known["runs"]] == [result["run_hash"]] and known["trial_number"] == 1
 
 
+def unseen(deployment: Deployment, given: dict[str, Any]) -> str:
+    """A backfill that was filed while Dagster could not be asked, by the one user there is."""
+    with Warehouse(deployment.url) as warehouse:
+        [(owner,)] = deployment.rows("SELECT user_id FROM users WHERE tier = 'research'")
+        return str(
+            store.submit(warehouse, store.NewJob("backfill", given, owner, "research", 4), store.Limits())[0]["job_id"]
+        )
+
+
 @pytest.fixture(scope="module")
 def filed(
     running: Services, client: httpx.Client, homes: Homes, way: LosingProxy, tmp_path_factory: Any
@@ -205,7 +214,7 @@ def filed(
             "answer": file(client, f"{JOBS}/llm-answers", question, **{"X-Request-ID": "request-of-an-answer"}),
             "backfill": file(client, f"{JOBS}/backfills", evidence),
             "impossible": file(client, "/api/v2/backtests/snapshots", {"quarter": "2093-01-01"}),
-            "unknown": file(client, f"{JOBS}/backfills", evidence | {"assets": ["snapshots/nothing"]}),
+            "unknown": unseen(deployment, evidence | {"assets": ["snapshots/nothing"]}),
         }
 
 
@@ -298,6 +307,25 @@ def test_other_kinds_come_to_what_they_are_for(
     assert backfill["progress"] == {"done": 1, "total": 1, "words": "1 of 1 partitions are there"}
     made = 'SELECT count(DISTINCT partition) FROM dagster.event_logs WHERE asset_key = \'["snapshots", "evidence"]\''
     assert deployment.rows(made + " AND dagster_event_type = 'ASSET_MATERIALIZATION'") == [(1,)]
+
+
+def test_a_backfill_of_what_dagster_does_not_have_is_refused_at_once(
+    client: httpx.Client, filed: dict[str, str]
+) -> None:
+    before = len(client.get(JOBS).json()["data"])
+    wanted = {
+        "assets": ["snapshots/nothing", "snapshots/evidence", "signals/none/at_all", "scores/live"],
+        "first": "1999-01-01", "last": "2001-01-01",
+    }  # fmt: skip
+    answer = client.post(f"{JOBS}/backfills", json=wanted)
+    assert answer.status_code == 422 and answer.json()["type"].endswith(":invalid-request")
+    found = [(error["field"], error["found"]) for error in answer.json()["errors"]]
+    assert found == [
+        ("body.assets", "snapshots/nothing"), ("body.first", "1999-01-01"), ("body.last", "2001-01-01"),
+        ("body.assets", "signals/none/at_all"), ("body.assets", "scores/live"),
+    ]  # fmt: skip
+    assert "a partition of snapshots/evidence, 2024-01-01 to " in answer.json()["detail"]
+    assert len(client.get(JOBS).json()["data"]) == before
 
 
 @pytest.mark.timeout(900)

@@ -138,6 +138,16 @@ def get(warehouse: Warehouse, job_id: str) -> Row | None:
         return connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE job_id = %s", (job_id,)).fetchone()
 
 
+def newest_like(warehouse: Warehouse, job: NewJob) -> Row | None:
+    """Return the owner's newest job that asks for the same, however it ended; None where they never did."""
+    with warehouse.state_pool(GROUP).connection() as connection:
+        return connection.execute(
+            f"SELECT {_COLUMNS} FROM jobs WHERE input_hash = %s AND COALESCE(user_id, '') = %s"
+            " ORDER BY job_id DESC LIMIT 1",
+            (job.input_hash, job.user_id or ""),
+        ).fetchone()
+
+
 def several(warehouse: Warehouse, job_ids: Collection[str]) -> dict[str, Row]:
     """Return those of the jobs that there are, by id."""
     with warehouse.state_pool(GROUP).connection() as connection:

@@ -98,6 +98,7 @@ llm_usage_log = table(
     Column("error", Text),
     Index(None, "user_id", "event_time"),
     Index(None, "event_time"),
+    Index(None, "correlation_id", postgresql_where=text("correlation_id IS NOT NULL")),
     group="routing",
     identity="ulid",
     why="Every call of a model: use-case, model, tokens, price in US dollars, latency, outcome.",

@@ -115,6 +115,7 @@ user_activity = table(
     Column("correlation_id", Text),
     Index(None, "user_id", "event_time"),
     Index(None, "ingest_time", postgresql_using="brin"),
+    Index(None, "correlation_id", postgresql_where=text("correlation_id IS NOT NULL")),
     group="users",
     identity="ulid",
     why="What users did and were refused: the audit log of requests.",
