@@ -26,7 +26,7 @@ class ThresholdError(SignalDeltaError):
 class DiskUse:
     """How full the file system of a path is: bytes, and the used part of what can be used (0 to 1).
 
-    What is reserved for the superuser counts as neither, as with `df`.
+    What is reserved for the superuser counts as neither, as with `df`. device: the file system's own number.
     """
 
     path: Path
@@ -34,6 +34,7 @@ class DiskUse:
     used: int
     fraction: float
     level: Level
+    device: int
 
 
 def disk_usage(paths: Iterable[Path], warning: float = 0.8, critical: float = 0.9) -> list[DiskUse]:
@@ -53,7 +54,7 @@ def disk_usage(paths: Iterable[Path], warning: float = 0.8, critical: float = 0.
         usable = space.used + space.free
         fraction = space.used / usable if usable else 1.0
         level: Level = "critical" if fraction >= critical else "warning" if fraction >= warning else "ok"
-        found.append(DiskUse(path, space.total, space.used, fraction, level))
+        found.append(DiskUse(path, space.total, space.used, fraction, level, there.stat().st_dev))
     return found
 
 

@@ -365,13 +365,13 @@ def disks(paths: Sequence[Path], warning: float, critical: float) -> Callable[[R
 
     def ask(connection: Rows) -> list[Trouble]:
         directory = server_directory(connection)
-        found: dict[tuple[int, int], Trouble] = {}
+        found: dict[int, Trouble] = {}
         for use in disk_usage([*paths, *([] if directory is None else [directory])], warning, critical):
             if use.level == "ok":
                 continue
             words = f"the disk of {use.path} is {use.fraction:.0%} full: {use.used:,} of {use.total:,} bytes"
             detail = {"fraction": use.fraction, "warning": warning, "critical": critical}
-            found.setdefault((use.total, use.used), Trouble("disk", str(use.path), use.level, words, detail))
+            found.setdefault(use.device, Trouble("disk", str(use.path), use.level, words, detail))
         return list(found.values())
 
     return ask

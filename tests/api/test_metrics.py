@@ -32,6 +32,7 @@ from signaldelta_assets.warehouse.stores import routing
 from signaldelta_assets.warehouse.watch import Trouble
 from tests.observability.jobs import put_dead_letter, put_job
 from tests.paths import ROOT
+from tests.platform.deployment import wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.platform]
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
@@ -99,6 +100,8 @@ class TestRequests:
     def test_the_log_says_the_route_and_no_query(self, client: httpx.Client, tmp_path: Path) -> None:
         with logs.configured("api", folder=tmp_path):
             client.get("/api/v2/backtests/none-1/metrics?metric=visible", headers={"X-Request-ID": "logged-1"})
+            # Its caller is answered first.
+            wait_until(lambda: any(path.stat().st_size for path in tmp_path.iterdir()), 10, "the line")
         [line] = [json.loads(text) for path in tmp_path.iterdir() for text in path.read_text().splitlines()]
         assert line["correlation_id"] == "logged-1" and line["service"] == "api"
         context = line["context"]

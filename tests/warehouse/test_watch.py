@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,20 @@ def test_a_disk_beyond_its_watermark_is_told_once(fresh_postgres_url: str, tmp_p
         told = _words(fresh_postgres_url, more=[watch.disks(paths, warning, critical)])
         assert told and told[0].startswith(f"{severity}: the disk of {tmp_path} is ")
         assert len([words for words in told if str(tmp_path) in words]) == 1
+
+
+def test_a_disk_that_fills_meanwhile_is_one_disk(
+    fresh_postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = shutil.disk_usage, itertools.count(1)
+
+    def fuller(path: Path) -> Any:
+        space = real(path)
+        return type(space)(space.total, space.used + next(seen), space.free)
+
+    monkeypatch.setattr(shutil, "disk_usage", fuller)
+    told = _words(fresh_postgres_url, more=[watch.disks([tmp_path, tmp_path / "archive"], 1e-9, 1.0)])
+    assert len([words for words in told if str(tmp_path) in words]) == 1
 
 
 def test_work_that_failed_for_good_is_told_until_it_is_tried_again(fresh_postgres_url: str) -> None:
