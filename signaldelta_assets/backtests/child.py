@@ -1,4 +1,4 @@
-"""The process of a run: ``python -m signaldelta_assets.backtests.child FOLDER SOCKET``, started by `sandbox.execute`.
+"""The process of a run, with its folder and a socket as arguments, started by `sandbox.execute`.
 
 Reads ``request.json`` in its folder, loads and compiles everything, puts up the fence and arms the guard, computes, and
 writes the result's files into the folder, ``result.json`` last; or ``failure.json`` and a status other than 0.
@@ -6,6 +6,7 @@ writes the result's files into the folder, ``result.json`` last; or ``failure.js
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import orjson
 import pyarrow as pa
@@ -37,6 +38,13 @@ from .guard import arm
 from .warmup import warm_up
 
 FAILED, ORPHANED = 1, 4
+
+
+def start() -> NoReturn:
+    """Be the process of a run."""
+    # Threads of Arrow's pool would outlive the guard's profile; one thread reads as fast as it needs to.
+    pa.set_cpu_count(1)
+    raise SystemExit(main(sys.argv[1:]))
 
 
 def main(arguments: list[str]) -> int:
@@ -73,6 +81,9 @@ def _run(folder: Path, request: Mapping[str, Any], report: int) -> None:
     hook = _load(request["hook"]) if request.get("hook") else None
     _progress(0, 1, "compiling")
     warm_up(protocol.calibration)
+    # What is loaded by now stays: from here on garbage is looked for, and not in that (`sandbox._START`).
+    gc.freeze()
+    gc.enable()
     close_process(report)
     arm([file.path for file in files], folder)
     if hook is not None:
@@ -161,9 +172,3 @@ def _output(name: str, path: Path, media_type: str, rows: int, file_hash: str, c
         "file_hash": file_hash,
         "content_hash": content,
     }
-
-
-if __name__ == "__main__":
-    # Threads of Arrow's pool would outlive the guard's profile; one thread reads as fast as it needs to.
-    pa.set_cpu_count(1)
-    raise SystemExit(main(sys.argv[1:]))
