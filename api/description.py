@@ -118,10 +118,11 @@ def operations(made: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]
 
 def _complete(operation: dict[str, Any], public: bool) -> None:
     operation["security"] = [] if public else [{name: []} for name in _SCHEMES]
-    # Of the server, before any route; 422 for a query parameter that the route does not have.
-    statuses = {400, 408, 414, 422, 431}
+    # Of the server, before any route.
+    statuses = {400, 408, 414, 431}
     if not public:
-        statuses |= {401, 403, 429, 500, 503}
+        # 422: for a query parameter that the route does not have.
+        statuses |= {401, 403, 422, 429, 500, 503}
     if "requestBody" in operation:
         statuses |= {413, 415}
     for parameter in operation.get("parameters", []):

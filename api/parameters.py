@@ -1,7 +1,7 @@
 """Query parameters that a route does not have: refused, for a misspelt filter is an answer without it.
 
 What a route has is gathered once, when the app is made. A request without a query costs nothing, another one look at
-each of its names.
+each of its names. Public routes are for machines that watch, balance and scrape: these add what they like to an address.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from starlette.types import Scope
 
+from .auth import requirements_of
 from .problems import FieldError, ProblemError
 
 # Of so many the answer tells; an honest mistake is one or two.
@@ -32,13 +33,15 @@ class Parameters:
             id(context.original_route): tuple(sorted(set(_names(dependant))))
             for context in iter_route_contexts(app.routes)
             if (dependant := getattr(context, "dependant", None)) is not None
+            and any(one.public is None for one in requirements_of(dependant))
         }
         self._sets = {route: frozenset(names) for route, names in self._names.items()}
         self._let_in = let_in
 
     async def check(self, route: Any, request: Request) -> None:
         """Raise the 422 that names what `route` does not have and what it has."""
-        unknown = [name for name in request.query_params if name not in self._sets[id(route)]]
+        has_names = self._sets.get(id(route))
+        unknown = [] if has_names is None else [name for name in request.query_params if name not in has_names]
         if not unknown:
             return
         await self._let_in(request.scope)
