@@ -186,10 +186,10 @@ def test_a_backtest_waits_for_dagster_and_is_run_when_it_comes(
     assert [one["run_hash"] for one in known["runs"]] == [result["run_hash"]] and known["trial_number"] == 1
 
 
-def unseen(deployment: Deployment, given: dict[str, Any]) -> str:
+def unseen(homes: Homes, given: dict[str, Any]) -> str:
     """A backfill that was filed while Dagster could not be asked, by the one user there is."""
-    with Warehouse(deployment.url) as warehouse:
-        [(owner,)] = deployment.rows("SELECT user_id FROM users WHERE tier = 'research'")
+    owner = homes.rows("aws", "SELECT user_id FROM users WHERE tier = 'research'")[0]["user_id"]
+    with at(homes, "aws") as warehouse:
         return str(
             store.submit(warehouse, store.NewJob("backfill", given, owner, "research", 4), store.Limits())[0]["job_id"]
         )
@@ -214,7 +214,7 @@ def filed(
             "answer": file(client, f"{JOBS}/llm-answers", question, **{"X-Request-ID": "request-of-an-answer"}),
             "backfill": file(client, f"{JOBS}/backfills", evidence),
             "impossible": file(client, "/api/v2/backtests/snapshots", {"quarter": "2093-01-01"}),
-            "unknown": unseen(deployment, evidence | {"assets": ["snapshots/nothing"]}),
+            "unknown": unseen(homes, evidence | {"assets": ["snapshots/nothing"]}),
         }
 
 
