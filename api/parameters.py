@@ -1,7 +1,8 @@
 """Query parameters that a route does not have: refused, for a misspelt filter is an answer without it.
 
 What a route has is gathered once, when the app is made. A request without a query costs nothing, another one look at
-each of its names. Public routes are for machines that watch, balance and scrape: these add what they like to an address.
+each of its names. Public routes are for machines that watch, balance and scrape, and these add to an address what they
+like.
 """
 
 from __future__ import annotations
