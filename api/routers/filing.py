@@ -121,7 +121,7 @@ def file_snapshot(filed: FilingOf, wanted: SnapshotRequest) -> Response:
 
 @router.post(
     "/signals/rescores",
-    dependencies=[require_feature("rescores")],
+    dependencies=[require_feature(filing.FEATURE_OF["rescore"])],
     response_model=Job,
     status_code=202,
     responses=_TAKEN,
