@@ -184,6 +184,25 @@ class TestDownloads:
         stale = client.get(path, headers={"Range": "bytes=4-99", "If-Range": '"other"'})
         assert stale.status_code == 200 and stale.content == whole.content
 
+    def test_who_reads_a_file_in_ranges_has_it_hashed_once(
+        self, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hashed, verify = [], ArtifactStore.verify
+
+        def counted(store: ArtifactStore, name: str, suffix: str = "") -> Path:
+            hashed.append(name)
+            return verify(store, name, suffix)
+
+        monkeypatch.setattr(ArtifactStore, "verify", counted)
+        run = client.get("/api/v2/backtests").json()["data"][0]
+        snapshot = client.get(f"/api/v2/backtests/snapshots/{run['snapshot_id']}").json()
+        [part] = snapshot["manifest"]["parts"]
+        path = f"/api/v2/backtests/snapshots/{snapshot['snapshot_hash']}/parts/{part['file_hash']}"
+        for first in range(0, 40, 10):
+            answer = client.get(path, headers={"Range": f"bytes={first}-{first + 9}"})
+            assert (answer.status_code, len(answer.content)) == (206, 10)
+        assert len(hashed) <= 1
+
     def test_snapshot_parts_belong_to_their_snapshot(self, client: httpx.Client) -> None:
         run = first_run(client)
         snapshot = client.get(f"/api/v2/backtests/snapshots/{run['snapshot_id']}").json()
