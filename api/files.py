@@ -22,7 +22,7 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file.", "content": {"application/vnd.apache.parquet": _BINARY}},
     206: {"description": "The range asked for.", "content": {"application/vnd.apache.parquet": _BINARY}},
-    **responses(404, 500),
+    **responses(404, 416, 500),
 }
 MANIFEST_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
