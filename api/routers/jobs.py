@@ -202,7 +202,7 @@ async def _followed(
     """The id of a job that may be followed: told before the stream begins, for then no status can be told any more."""
     row = await run_in_threadpool(store.get, warehouse, job_id)
     _seen(row, principal, "job", job_id)
-    with _feed(request).room(job_id):
+    with _feed(request).room(job_id, caller=principal.user_id):
         yield job_id
 
 

@@ -82,3 +82,16 @@ def test_no_more_follow_than_may() -> None:
             assert feed._followed == {"b": 1}
 
     asyncio.run(run())
+
+
+def test_one_caller_leaves_room_for_the_others() -> None:
+    feed = Feed(lambda keys: {}, most=4, most_of_one=2)
+    with feed.room("a", caller="one"), feed.room("b", caller="one"):
+        with pytest.raises(ProblemError, match="of yours are open, as many as may be"), feed.room("c", caller="one"):
+            pass
+        with feed.room("a", caller="two"), feed.room("a"):
+            pass
+        assert feed._followed == {"a": 1, "b": 1}
+    with feed.room("a", caller="one"):
+        pass
+    assert not feed._followed and not feed._callers
