@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,20 @@ class TestFiling:
             assert everybodys >= {"backfill", "snapshot", "rescore", "llm_answer"}
             few = admin.get(JOBS, params={"kind": "backfill", "state": "queued"}).json()["data"]
             assert {row["kind"] for row in few} <= {"backfill"}
+
+    @pytest.mark.parametrize("ago", [timedelta(0), timedelta(days=-30)])
+    def test_an_hour_that_is_to_come_or_has_just_begun_is_not_scored_before_its_time(
+        self, client: httpx.Client, ago: timedelta
+    ) -> None:
+        """What is stored of an hour stays: nobody's live score of it would be made of what it brought."""
+        last = (datetime.now(UTC) - ago).replace(minute=0, second=0, microsecond=0)
+        wanted = {"first": (last - timedelta(hours=2)).isoformat(), "last": last.isoformat()}
+        refused = problem(client.post("/api/v2/signals/rescores", json=wanted), 422, "invalid-request")
+        assert [error["field"] for error in refused["errors"]] == ["body.last"]
+        wanted["last"] = wanted["first"] = (
+            (datetime.now(UTC) - timedelta(hours=2)).replace(minute=0, second=0, microsecond=0).isoformat()
+        )
+        assert client.post("/api/v2/signals/rescores", json=wanted).status_code == 202
 
     def test_a_full_queue_and_a_day_that_is_used_up_say_when_to_come_again(
         self, warehouse: Warehouse, url: str
