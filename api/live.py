@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi.sse import ServerSentEvent
@@ -29,16 +29,21 @@ _NOTHING = "-" * _DIGITS
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What there is to say of one key now. `final`: nothing will follow, and the stream ends with it."""
+    """What there is to say of one key now. `final`: nothing will follow, and the stream ends with it.
+
+    version: the event's id, equal where what is said is equal, so that who comes again is told only what is new. Made
+    with the state, by whoever reads: all who follow look at it at every turn, in the one loop they share.
+    """
 
     document: Mapping[str, Any]
     event: str = "state"
     final: bool = False
+    version: str = field(init=False)
 
-    @property
-    def version(self) -> str:
-        """The event's id: equal where what is said is equal, so that who comes again is told only what is new."""
-        return hash_document({"event": self.event, "document": dict(self.document)})[:_DIGITS]
+    def __post_init__(self) -> None:
+        """Name what is said."""
+        named = hash_document({"event": self.event, "document": dict(self.document)})[:_DIGITS]
+        object.__setattr__(self, "version", named)
 
 
 class Feed:
