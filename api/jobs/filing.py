@@ -14,6 +14,7 @@ from signaldelta_assets.warehouse.stores.jobs import Limits, NewJob
 
 from .. import queries
 from ..auth import Principal
+from ..auth.resolving import number
 from ..problems import FieldError
 from .client import DagsterClient, DagsterError
 
@@ -36,13 +37,8 @@ def limits_of(principal: Principal) -> Limits:
     """Return what a principal may file; where access is open, anything."""
     if principal.user_id is None:
         return Limits()
-    return Limits(per_day=_number(principal, "jobs_per_day"), queued=_number(principal, "jobs_queued"))
-
-
-def _number(principal: Principal, name: str) -> int:
-    value = principal.entitlements.get(name)
-    # What nobody gave, nobody has.
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    given = principal.entitlements
+    return Limits(per_day=number(given, "jobs_per_day"), queued=number(given, "jobs_queued"))
 
 
 def new_job(principal: Principal, kind: Kind, given: Mapping[str, Any], key: str | None) -> NewJob:
@@ -52,7 +48,7 @@ def new_job(principal: Principal, kind: Kind, given: Mapping[str, Any], key: str
 
 def priority_of(principal: Principal) -> int:
     """Return how early a principal's jobs come; more comes first."""
-    return 0 if principal.user_id is None else _number(principal, "job_priority")
+    return 0 if principal.user_id is None else number(principal.entitlements, "job_priority")
 
 
 def may_file(principal: Principal, kind: str) -> bool:
