@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
@@ -109,11 +110,17 @@ class Failure:
     classes: tuple[str, ...]
 
 
+def shown_address(url: str) -> str:
+    """Return an address as it may be shown: without the user and password that it may hold."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 class DagsterClient:
-    """Calls to one webserver. Safe in several threads; close it."""
+    """Calls to one webserver. Safe in several threads; close it. `url`: its address, to be shown."""
 
     def __init__(self, url: str, timeout: httpx.Timeout = _TIMEOUT) -> None:
-        self.url = url
+        self.url = shown_address(url)
         self._http = httpx.Client(base_url=url, timeout=timeout)
 
     def close(self) -> None:

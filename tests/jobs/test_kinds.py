@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from api.jobs import documents
-from api.jobs.client import RunLaunch
-from api.jobs.kinds import launch_of, result_of, tags_of
+from api.jobs.client import DagsterClient, RunLaunch, UnreachableError
+from api.jobs.kinds import dagster_link, launch_of, result_of, tags_of
 from api.jobs.letters import of_run, used_up
 from api.schemas.jobs import AnswerRequest, BackfillRequest, BacktestRequest, RescoreRequest, SnapshotRequest
 from signaldelta_assets.backtests import BacktestSpec, BacktestSpecError
@@ -140,6 +140,20 @@ def test_prompts_are_in_no_run_and_results_hold_what_is_known_of_their_kind() ->
     assert made["links"]["report"] == f"/api/v2/backtests/{HASH}/report"
     assert made["links"]["dagster"] == "http://dagster/runs/run-1"
     assert tags_of(row_of("rescore") | {"correlation_id": None}).keys().isdisjoint({"signaldelta/correlation_id"})
+
+
+def test_the_password_in_dagsters_address_is_shown_to_nobody() -> None:
+    """Links and reasons are read by whoever filed the job; the address is an operator's, and may need one."""
+    address = "http://api:sesame@127.0.0.1:9"
+    client = DagsterClient(address)
+    with pytest.raises(UnreachableError) as refusal:
+        client.require_code()
+    client.close()
+    assert "sesame" not in str(refusal.value) and "http://127.0.0.1:9 " in str(refusal.value)
+    shown = [result_of(row_of("backtest"), {}, address), dagster_link(row_of("backtest"), address)]
+    shown.append(dagster_link(row_of("backfill") | {"backfill_id": "b"}, "http://sesame@host:3000/dagster"))
+    assert "sesame" not in repr(shown)
+    assert shown[1:] == [{"dagster": "http://127.0.0.1:9/runs/run-1"}, {"dagster": "http://host:3000/dagster/runs/b/b"}]
 
 
 def test_letters_of_runs_have_a_command_that_names_all_of_it() -> None:
