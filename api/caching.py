@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,10 +12,14 @@ from pydantic import BaseModel
 
 from signaldelta_assets.versioning import sha256_hex
 
+from .problems import ProblemError
+
 # A year is what RFC 9111 calls for ever in practice; `immutable` (RFC 8246) spares the revalidation. Private: a cache
 # that others share would hand on without asking who they are.
 IMMUTABLE = "private, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
+# Of a range of bytes: from the first on, up to the last or the end; or the last so many.
+_PART = re.compile(r"(?=-?[0-9])(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
 
 
 def tag_headers(etag: str, immutable: bool) -> dict[str, str]:
@@ -57,7 +62,34 @@ def answer(request: Request, model: BaseModel, *, immutable: bool = False) -> Re
 
 
 def answer_file(request: Request, path: Path, *, name: str, filename: str, media_type: str) -> Response:
-    """Stream a file named by its hash: Range and If-Range are honoured; 304 where the caller has it."""
+    """Stream a file named by its hash: Range and If-Range are honoured; 304 where the caller has it.
+
+    Raises the problem (416) for ranges that all begin beyond its end.
+    """
     headers = tag_headers(name, immutable=True)
     kept = not_modified(request, name, headers)
-    return kept or FileResponse(path, headers=headers, media_type=media_type, filename=filename)
+    if kept is not None:
+        return kept
+    if not _ranged(request, path.stat().st_size, name):
+        # The response reads them by itself, and refuses what is to be passed over.
+        request.scope["headers"] = [one for one in request.scope["headers"] if one[0] != b"range"]
+    return FileResponse(path, headers=headers, media_type=media_type, filename=filename)
+
+
+def _ranged(request: Request, size: int, etag: str) -> bool:
+    """Whether ranges of the file are asked for, all of which it has (RFC 9110, section 14.2)."""
+    asked = request.headers.getlist("range")
+    if len(asked) != 1 or request.headers.get("if-range", f'"{etag}"') != f'"{etag}"':
+        return False
+    unit, _, given = asked[0].partition("=")
+    parts = [_PART.fullmatch(part.strip()) for part in given.split(",")]
+    if unit.strip().lower() != "bytes" or not all(parts):
+        return False
+    found = [(one["first"], one["last"]) for one in parts if one is not None]
+    if any(first and last and int(first) > int(last) for first, last in found):
+        return False
+    there = [int(first) < size if first else int(last) > 0 for first, last in found]
+    if not any(there):
+        words = f"Range: expected bytes of the {size} there are"
+        raise ProblemError(416, "range-not-satisfiable", words, headers={"Content-Range": f"bytes */{size}"})
+    return all(there)

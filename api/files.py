@@ -22,7 +22,7 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file.", "content": {"application/vnd.apache.parquet": _BINARY}},
     206: {"description": "The range asked for.", "content": {"application/vnd.apache.parquet": _BINARY}},
-    **responses(404, 500),
+    **responses(404, 416, 500),
 }
 MANIFEST_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -52,13 +52,14 @@ def names(manifest: Any, file_hash: str) -> bool:
 
 
 def send(request: Request, store: ArtifactStore, file_hash: str, filename: str, media_type: str) -> Response:
-    """Stream the file after hashing it whole; 404 where the store does not have it.
+    """Stream the file after hashing it whole, as `Verified` does; 404 where the store does not have it.
 
     Raises `IntegrityError` where the bytes are not those of the name: better no answer than a wrong one.
     """
     for suffix in dict.fromkeys((Path(filename).suffix, ".parquet", ".json", "")):
         if store.path(file_hash, suffix).is_file():
-            path = store.verify(file_hash, suffix)
+            verified: Verified = request.app.state.verified
+            path = verified.path(store, file_hash, suffix)
             filename = filename if Path(filename).suffix else f"{filename}{suffix}"
             return answer_file(request, path, name=file_hash, filename=filename, media_type=media_type)
     raise not_found("file in the artifact store", file_hash)

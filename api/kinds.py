@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[tuple[int, ...], str]] = {
     "content-too-large": ((413,), "The body has too many bytes, levels or members."),
     "uri-too-long": ((414,), "Path and query together are too long."),
     "unsupported-media-type": ((415,), "A body is not `application/json`."),
+    "range-not-satisfiable": ((416,), "All ranges asked for begin beyond the end; `Content-Range` tells its length."),
     "invalid-request": (
         (422,),
         "A parameter or member of the body is not as expected, or there is none of its name; `errors` names each.",

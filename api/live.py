@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi.sse import ServerSentEvent
@@ -29,16 +29,21 @@ _NOTHING = "-" * _DIGITS
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What there is to say of one key now. `final`: nothing will follow, and the stream ends with it."""
+    """What there is to say of one key now. `final`: nothing will follow, and the stream ends with it.
+
+    version: the event's id, equal where what is said is equal, so that who comes again is told only what is new. Made
+    with the state, by whoever reads: all who follow look at it at every turn, in the one loop they share.
+    """
 
     document: Mapping[str, Any]
     event: str = "state"
     final: bool = False
+    version: str = field(init=False)
 
-    @property
-    def version(self) -> str:
-        """The event's id: equal where what is said is equal, so that who comes again is told only what is new."""
-        return hash_document({"event": self.event, "document": dict(self.document)})[:_DIGITS]
+    def __post_init__(self) -> None:
+        """Name what is said."""
+        named = hash_document({"event": self.event, "document": dict(self.document)})[:_DIGITS]
+        object.__setattr__(self, "version", named)
 
 
 class Feed:
@@ -53,19 +58,21 @@ class Feed:
         *,
         every_seconds: float = 1.0,
         most: int = 256,
+        most_of_one: int = 32,
         longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
-        self._read, self._every, self._most = read, every_seconds, most
+        self._read, self._every, self._most, self._most_of_one = read, every_seconds, most, most_of_one
         self.longest_seconds = longest_seconds
         self._followed: Counter[str] = Counter()
+        self._callers: Counter[str] = Counter()
         self._streams = 0
         self._states: Mapping[str, State] = {}
         self._turned = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def room(self, *keys: str) -> Iterator[None]:
-        """Hold a place among those who follow. Raises the problem (503) where as many follow as may.
+    def room(self, *keys: str, caller: str | None = None) -> Iterator[None]:
+        """Hold a place among those who follow. Raises the problem (503) where as many follow as may, `caller` or all.
 
         For an `async` dependency of the route: entered before the stream begins, where a refusal can still be told, and
         left when the request ends. A generator whose reader has left may wait long for the garbage collector.
@@ -73,14 +80,22 @@ class Feed:
         if self._streams >= self._most:
             words = f"{self._most} streams are open, as many as may be: ask again, or poll"
             raise ProblemError(503, "too-many-streams", words, headers={"Retry-After": "10"})
+        callers = () if caller is None else (caller,)
+        if any(self._callers[one] >= self._most_of_one for one in callers):
+            words = f"{self._most_of_one} streams of yours are open, as many as may be: follow more with one, or poll"
+            raise ProblemError(503, "too-many-streams", words, headers={"Retry-After": "10"})
         self._streams += 1
         self._followed.update(keys)
+        self._callers.update(callers)
         try:
             yield
         finally:
             self._streams -= 1
             self._followed.subtract(keys)
-            self._followed += Counter()  # keeps what is above zero
+            self._callers.subtract(callers)
+            # Keeps what is above zero.
+            self._followed += Counter()
+            self._callers += Counter()
 
     def follow(self, key: str, seen: str | None = None) -> AsyncIterator[ServerSentEvent]:
         """Yield the state of `key` now, unless it is the one `seen` (Last-Event-ID), and then each new one.

@@ -1,4 +1,6 @@
-"""Query parameters that a route does not have: refused, for a misspelt filter is an answer without it.
+"""Query parameters that a route does not have, or that are there twice: refused, for either is another question.
+
+A misspelt filter would be an answer without it, and one that is repeated an answer to the last alone.
 
 What a route has is gathered once, when the app is made. A request without a query costs nothing, another one look at
 each of its names. Public routes are for machines that watch, balance and scrape, and these add to an address what they
@@ -7,6 +9,7 @@ like.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -40,18 +43,28 @@ class Parameters:
         self._let_in = let_in
 
     async def check(self, route: Any, request: Request) -> None:
-        """Raise the 422 that names what `route` does not have and what it has."""
-        has_names = self._sets.get(id(route))
-        unknown = [] if has_names is None else [name for name in request.query_params if name not in has_names]
-        if not unknown:
+        """Raise the 422 that names what `route` does not have and what it has, or what is there more than once."""
+        given, has = request.query_params, self._sets.get(id(route))
+        if has is None:
+            return
+        wrong = {name: self._expected(route) for name in given if name not in has}
+        # None of ours takes several.
+        if not wrong and len(given.multi_items()) > len(given):
+            times = Counter(name for name, _ in given.multi_items())
+            wrong = {name: "one value" for name, number in times.items() if number > 1}
+        if not wrong:
             return
         await self._let_in(request.scope)
-        has = ", ".join(self._names[id(route)])
-        expected = f"one of the parameters {has}" if has else "no parameter: there are none here"
         # What it was set to is not repeated: it may be a credential in the wrong place.
-        errors = [FieldError(field=f"query.{name[:_NAME]}", expected=expected) for name in unknown[:_TOLD]]
+        errors = [
+            FieldError(field=f"query.{name[:_NAME]}", expected=words) for name, words in list(wrong.items())[:_TOLD]
+        ]
         fields = ", ".join(error.field for error in errors)
-        raise ProblemError(422, "invalid-request", f"{fields}: expected {expected}", errors)
+        raise ProblemError(422, "invalid-request", f"{fields}: expected {errors[0].expected}", errors)
+
+    def _expected(self, route: Any) -> str:
+        has = ", ".join(self._names[id(route)])
+        return f"one of the parameters {has}" if has else "no parameter: there are none here"
 
 
 def _names(dependant: Dependant) -> Iterator[str]:

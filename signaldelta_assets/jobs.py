@@ -1,11 +1,12 @@
 """What the API's jobs and the Dagster skin must call alike: kinds, Dagster's names for what runs them, tags of runs.
 
 The skin makes its jobs and assets by these names and the API launches by them, without either importing the other; a
-test compares them with the definitions. Constants alone.
+test compares them with the definitions. Constants, and what both hold a job to.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 Kind = Literal["backtest", "snapshot", "backfill", "rescore", "llm_answer"]
@@ -36,3 +37,11 @@ def job_op(job: str) -> str:
 def op_name(asset: tuple[str, ...]) -> str:
     """Return what Dagster calls the op of an asset: the key under which its config stands."""
     return "__".join(asset)
+
+
+def newest_rescored(now: datetime) -> datetime:
+    """Return the last full hour (UTC) that may be scored again: one whose own score has been made by now.
+
+    What is stored of an hour stays. Scored before its time, it would have what was known then for ever.
+    """
+    return now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)

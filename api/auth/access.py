@@ -150,6 +150,7 @@ class Access:
             return
         # How many wrong ones are left is told to nobody.
         counted = yield (allowances, barred)
+        seen.limited = True
         seen.counted = [one for one in counted if one.allowance.scope != "refused" or not one.within]
         if counted and not counted[-1].within:
             over = counted[-1]
@@ -165,8 +166,9 @@ class Access:
     def note_refusal(self, scope: Mapping[str, Any], route: str | None, status: int) -> None:
         """Keep a line of a request that was refused, or that would change something and was not noted otherwise.
 
-        Refusals for being too many are one line a second for each caller and route, `times` their number: each is
-        accounted for, and a flood cannot fill the log. A log that cannot be written is an error in the process's own.
+        Refusals for being too many, and those that no limit holds, are one line a second for each caller and route,
+        `times` their number; those of the last second are told with the next. A flood cannot fill the log. A log that
+        cannot be written is an error in the process's own.
         """
         if self.audit is None:
             return
@@ -183,7 +185,7 @@ class Access:
             detail["reason"] = seen.reason
         if principal is not None:
             detail |= {"by": principal.by} | ({"key": principal.key_id} if principal.key_id else {})
-        if status == 429:
+        if status == 429 or (detail["outcome"] == "refused" and not seen.limited):
             times = self._fold((user_id or "", detail["address"], route or "", seen.reason or ""))
             if times == 0:
                 return

@@ -18,6 +18,8 @@ from .tokens import TokenError, TokenVerifier
 # A key's last use is noted this often at most: it says which keys are in use, not when each request came.
 TOUCH_SECONDS = 60.0
 _NO_KEY = "0" * 64
+# An integer of the database.
+_MOST = 2**31 - 1
 
 
 class RefusedCredentialError(Exception):
@@ -132,6 +134,9 @@ class _Touched:
 
 
 def number(entitlements: Mapping[str, object], name: str) -> int:
-    """Return an entitlement that is a number; 0 where it is not there: what nobody gave, nobody has."""
+    """Return an entitlement that is a number, at most what a counter holds; 0 where it is not there.
+
+    What nobody gave, nobody has.
+    """
     value = entitlements.get(name)
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    return int(min(value, _MOST)) if isinstance(value, int | float) and not isinstance(value, bool) else 0

@@ -14,7 +14,8 @@ from .stores import Counted
 class Seen:
     """What became of one request, for its headers and the log: kept in its state.
 
-    principal: who asks, let in or not; admitted: the same, once the request has passed every limit.
+    principal: who asks, let in or not; admitted: the same, once the request has passed every limit. limited: whether
+    any limit was asked about it.
     """
 
     principal: Principal | None = None
@@ -23,6 +24,7 @@ class Seen:
     reason: str | None = None
     owner: str | None = None
     noted: bool = False
+    limited: bool = False
 
     def forget(self) -> None:
         """Be as at the beginning, before anything was found out. Who was let in stays so, and is counted once."""

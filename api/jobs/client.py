@@ -7,9 +7,10 @@ is the schema of the installed `dagster-graphql`; a test validates every documen
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
@@ -23,7 +24,7 @@ _TIMEOUT = httpx.Timeout(30.0, connect=3.0)
 _ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 _RUNNING = ("STARTED", "SUSPENDED", "CANCELING")
 _STEPS = re.compile(r"(\d+)/(\d+) ?(.*)", re.DOTALL)
-_PAGE = 500
+_PAGE, _RUNS = 500, 200
 # What was asked is wrong: asked again it would be wrong again.
 _REFUSALS = ("RunConfigValidationInvalid", "PartitionKeysNotFoundError", "InvalidSubsetError", "InvalidStepError")
 
@@ -109,11 +110,17 @@ class Failure:
     classes: tuple[str, ...]
 
 
+def shown_address(url: str) -> str:
+    """Return an address as it may be shown: without the user and password that it may hold."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 class DagsterClient:
-    """Calls to one webserver. Safe in several threads; close it."""
+    """Calls to one webserver. Safe in several threads; close it. `url`: its address, to be shown."""
 
     def __init__(self, url: str, timeout: httpx.Timeout = _TIMEOUT) -> None:
-        self.url = url
+        self.url = shown_address(url)
         self._http = httpx.Client(base_url=url, timeout=timeout)
 
     def close(self) -> None:
@@ -327,12 +334,19 @@ class DagsterClient:
             raise _error(made)
         return made["events"], made["cursor"], made["hasMore"]
 
-    def failed_runs(self, since: float) -> list[dict[str, Any]]:
-        """Return the runs that failed, whoever asked for them, and that were touched after a moment; newest first."""
-        made = self._ask(documents.FAILED, {"since": since})["runsOrError"]
-        if made["__typename"] != "Runs":
-            raise _error(made)
-        return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in made["results"]]
+    def failed_runs(self, since: float) -> Iterator[dict[str, Any]]:
+        """Yield the runs that failed, whoever asked for them, and that were touched after a moment; newest first."""
+        cursor: str | None = None
+        while True:
+            asked = {"since": since, "cursor": cursor, "limit": _RUNS}
+            made = self._ask(documents.FAILED, asked)["runsOrError"]
+            if made["__typename"] != "Runs":
+                raise _error(made)
+            for run in made["results"]:
+                yield {**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}}
+            if len(made["results"]) < _RUNS:
+                return
+            cursor = made["results"][-1]["runId"]
 
 
 def _said(body: Any) -> str:

@@ -92,8 +92,8 @@ EVENTS = f"""query Events($run: ID!, $after: String, $limit: Int) {{
   }}
 }}"""
 
-FAILED = """query Failed($since: Float!) {
-  runsOrError(filter: { statuses: [FAILURE], updatedAfter: $since }, limit: 200) {
+FAILED = """query Failed($since: Float!, $cursor: String, $limit: Int!) {
+  runsOrError(filter: { statuses: [FAILURE], updatedAfter: $since }, cursor: $cursor, limit: $limit) {
     __typename
     ... on Error { message }
     ... on Runs { results { runId jobName endTime rootRunId runConfigYaml tags { key value } assetSelection { path } } }

@@ -14,10 +14,15 @@ from signaldelta_assets.warehouse.stores.jobs import Limits, NewJob
 
 from .. import queries
 from ..auth import Principal
+from ..auth.resolving import number
 from ..problems import FieldError
 from .client import DagsterClient, DagsterError
 
 log = logging.getLogger("signaldelta.api.jobs")
+
+# What filing a kind asks beside a tier with jobs: a feature of the tier, or an administrator.
+FEATURE_OF: Mapping[str, str] = {"rescore": "rescores"}
+ADMINISTRATORS = frozenset({"backfill"})
 
 # What each field of a spec names.
 _NAMED = {
@@ -32,19 +37,26 @@ def limits_of(principal: Principal) -> Limits:
     """Return what a principal may file; where access is open, anything."""
     if principal.user_id is None:
         return Limits()
-    return Limits(per_day=_number(principal, "jobs_per_day"), queued=_number(principal, "jobs_queued"))
-
-
-def _number(principal: Principal, name: str) -> int:
-    value = principal.entitlements.get(name)
-    # What nobody gave, nobody has.
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    given = principal.entitlements
+    return Limits(per_day=number(given, "jobs_per_day"), queued=number(given, "jobs_queued"))
 
 
 def new_job(principal: Principal, kind: Kind, given: Mapping[str, Any], key: str | None) -> NewJob:
     """Return the job that a principal asks for."""
-    priority = 0 if principal.user_id is None else _number(principal, "job_priority")
-    return NewJob(kind, given, principal.user_id, principal.tier, priority, key)
+    return NewJob(kind, given, principal.user_id, principal.tier, priority_of(principal), key)
+
+
+def priority_of(principal: Principal) -> int:
+    """Return how early a principal's jobs come; more comes first."""
+    return 0 if principal.user_id is None else number(principal.entitlements, "job_priority")
+
+
+def may_file(principal: Principal, kind: str) -> bool:
+    """Whether a principal may file jobs of that kind, if their tier has any."""
+    if kind in ADMINISTRATORS:
+        return principal.is_admin
+    feature = FEATURE_OF.get(kind)
+    return feature is None or principal.by == "open" or principal.entitlements.get(feature) is True
 
 
 def missing_inputs(connection: Connection[dict[str, Any]], spec: Mapping[str, Any]) -> list[FieldError]:

@@ -25,7 +25,7 @@ from signaldelta_assets.jobs import (
 )
 from signaldelta_assets.versioning import hash_document
 
-from .client import BackfillLaunch, RunLaunch
+from .client import BackfillLaunch, RunLaunch, shown_address
 
 _PREFIX = "/api/v2"
 Row = Mapping[str, Any]
@@ -109,6 +109,7 @@ def result_of(row: Row, said: Mapping[str, Any], webserver: str) -> dict[str, An
 
 def dagster_link(row: Row, webserver: str) -> dict[str, str]:
     """Return where Dagster's own pages show what works for a job; empty where nothing does yet."""
+    webserver = shown_address(webserver)
     if row["backfill_id"]:
         return {"dagster": f"{webserver}/runs/b/{row['backfill_id']}"}
     return {"dagster": f"{webserver}/runs/{row['dagster_run_id']}"} if row["dagster_run_id"] else {}

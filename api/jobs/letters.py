@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import time
 from collections.abc import Mapping
@@ -12,9 +13,11 @@ from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import dead_letters
 from signaldelta_assets.warehouse.stores.dead_letters import Letter
 
-from .client import DagsterClient
+from .client import DagsterClient, DagsterError
 
-# How far back failed runs are looked for: longer than an API is away, and no more than a page of Dagster's.
+log = logging.getLogger("signaldelta.api.jobs")
+
+# How far back failed runs are looked for: longer than an API is away.
 _BACK_SECONDS = 7 * 86_400
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 _AGAIN = "dagster/will_retry"
@@ -79,5 +82,18 @@ def sweep(warehouse: Warehouse, client: DagsterClient, since: float | None = Non
     new = 0
     for run in client.failed_runs(since - _GRACE_SECONDS if since else time.time() - _BACK_SECONDS):
         if used_up(run) and dead_letters.get(warehouse, run["runId"]) is None:
-            new += dead_letters.bury(warehouse, of_run(run, client.failure(run["runId"]).words)) is not None
+            new += dead_letters.bury(warehouse, of_run(run, _why(client, run["runId"]))) is not None
     return new
+
+
+def _why(client: DagsterClient, run: str) -> str:
+    """Why a run failed; where that cannot be read its letter says so, and the letters after it are kept."""
+    try:
+        return client.failure(run).words
+    except DagsterError as error:
+        if error.elsewhere:
+            raise
+        return f"it failed, and why cannot be read: {error}"
+    except Exception as error:
+        log.exception("run %s: why it failed cannot be read", run)
+        return f"it failed, and why cannot be read: {type(error).__name__}"

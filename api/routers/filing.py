@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 from fastapi.responses import Response
 
-from signaldelta_assets.jobs import Kind
+from signaldelta_assets.jobs import Kind, newest_rescored
 from signaldelta_assets.warehouse.stores import jobs as store
 
 from .. import queries
@@ -121,7 +122,7 @@ def file_snapshot(filed: FilingOf, wanted: SnapshotRequest) -> Response:
 
 @router.post(
     "/signals/rescores",
-    dependencies=[require_feature("rescores")],
+    dependencies=[require_feature(filing.FEATURE_OF["rescore"])],
     response_model=Job,
     status_code=202,
     responses=_TAKEN,
@@ -132,6 +133,10 @@ def file_snapshot(filed: FilingOf, wanted: SnapshotRequest) -> Response:
 )
 def file_rescore(filed: FilingOf, wanted: RescoreRequest) -> Response:
     """Makes live scores of past hours."""
+    newest = newest_rescored(datetime.now(UTC))
+    if wanted.last > newest:
+        expected = f"an hour no later than {newest.isoformat()}: what is stored of an hour stays"
+        raise _invalid([FieldError(field="body.last", expected=expected, found=wanted.last.isoformat())])
     return filed.take("rescore", wanted.document())
 
 

@@ -20,8 +20,7 @@ from .. import paging
 from ..auth import Principal, PrincipalOf, require_tier
 from ..auth.seen import seen_of
 from ..dependencies import WarehouseOf, reads
-from ..jobs import dagster_link
-from ..jobs.filing import limits_of
+from ..jobs import dagster_link, filing
 from ..jobs.retrying import NotRetriedError, retry
 from ..live import Feed, State
 from ..problems import ProblemError, not_found, responses
@@ -162,12 +161,22 @@ def list_dead_letters(
 def retry_dead_letter(
     request: Request, principal: PrincipalOf, warehouse: WarehouseOf, dead_letter_id: JobId
 ) -> Response:
-    """A new job with the letter's input; again, the same one. 409 for a run that was no job: its command tries it."""
+    """A new job with the letter's input; again, the same one. 409 for a run that was no job: its command tries it.
+
+    Of the tier of now; 403 where its owner may not file such a job any more.
+    """
     letter = _seen(dead_letters.get(warehouse, dead_letter_id), principal, "dead letter", dead_letter_id)
-    # An administrator's kindness is not counted against the owner.
-    limits = store.Limits() if principal.is_admin else limits_of(principal)
     try:
-        return taken(request, *retry(warehouse, letter, limits))
+        if principal.is_admin:
+            # An administrator's kindness is not counted against the owner.
+            return taken(request, *retry(warehouse, letter, store.Limits()))
+        if letter["job_id"] is not None and not filing.may_file(principal, letter["what"]):
+            words = f"a job of the kind {letter['what']} is not this user's to file"
+            seen_of(request.scope).reason = words
+            raise ProblemError(403, "forbidden", words)
+        priority = filing.priority_of(principal)
+        limits = filing.limits_of(principal)
+        return taken(request, *retry(warehouse, letter, limits, tier=principal.tier, priority=priority))
     except NotRetriedError as error:
         raise ProblemError(409, "not-a-job", str(error)) from error
     except store.RefusedJobError as error:
@@ -193,7 +202,7 @@ async def _followed(
     """The id of a job that may be followed: told before the stream begins, for then no status can be told any more."""
     row = await run_in_threadpool(store.get, warehouse, job_id)
     _seen(row, principal, "job", job_id)
-    with _feed(request).room(job_id):
+    with _feed(request).room(job_id, caller=principal.user_id):
         yield job_id
 
 

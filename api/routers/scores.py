@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from .. import bulk, paging, queries
-from ..auth import require_feature, require_tier
+from ..auth import PrincipalOf, require_feature, require_tier
 from ..dependencies import (
     Asking,
     AsOf,
@@ -159,8 +159,8 @@ LastEventId = Annotated[
 ]
 
 
-async def _feed_of_one(request: Request, entity_id: EntityName) -> AsyncIterator[Feed]:
-    with _feed(request).room(entity_id):
+async def _feed_of_one(request: Request, principal: PrincipalOf, entity_id: EntityName) -> AsyncIterator[Feed]:
+    with _feed(request).room(entity_id, caller=principal.user_id):
         yield _feed(request)
 
 
@@ -184,8 +184,8 @@ async def _entities(
 EntitiesOf = Annotated[list[str], Depends(_entities)]
 
 
-async def _feed_of_some(request: Request, entities: EntitiesOf) -> AsyncIterator[Feed]:
-    with _feed(request).room(*entities):
+async def _feed_of_some(request: Request, principal: PrincipalOf, entities: EntitiesOf) -> AsyncIterator[Feed]:
+    with _feed(request).room(*entities, caller=principal.user_id):
         yield _feed(request)
 
 

@@ -71,7 +71,10 @@ def list_keys(
     summary="Make a key",
 )
 def create_key(request: Request, principal: PrincipalOf, warehouse: WarehouseOf, wanted: KeyRequest) -> Response:
-    """A new key; its text is in this answer alone. 403 where the tier has no more keys, or for a scope one has not."""
+    """A new key; its text is in this answer alone. 403 where the tier has no more keys, or for more than one has.
+
+    Of a key with a limit of its own it gets that limit, or a lower one.
+    """
     scopes = list(dict.fromkeys(wanted.scopes))
     own = principal.scopes - (set() if principal.is_admin else {"admin"})
     if not set(scopes) <= own:
@@ -81,8 +84,11 @@ def create_key(request: Request, principal: PrincipalOf, warehouse: WarehouseOf,
         words = "a moment that is still to come"
         error = FieldError(field="body.expires_at", expected=words, found=wanted.expires_at.isoformat())
         raise ProblemError(422, "invalid-request", f"body.expires_at: expected {words}", [error])
-    made = make_key()
-    key = users.NewKey(made.prefix, made.key_hash, wanted.name, scopes, wanted.expires_at, wanted.requests_per_hour)
+    made, often = make_key(), wanted.requests_per_hour or principal.requests_per_hour
+    if often is not None and often > (principal.requests_per_hour or often):
+        words = f"requests_per_hour: expected at most {principal.requests_per_hour}, as this key has, found {often}"
+        raise ProblemError(403, "forbidden", words)
+    key = users.NewKey(made.prefix, made.key_hash, wanted.name, scopes, wanted.expires_at, often)
     with changing(request):
         row = users.create_key(warehouse, user_of(principal), key, actor_of(request, principal))
     return _new(row, made)

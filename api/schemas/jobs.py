@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, StrictBool, field_validator, model_validator
+from pydantic import ConfigDict, Field, StrictBool, field_validator, model_validator
 
+from ..moments import CalendarDay, Moment
 from .base import WHOLE, Count, Document, Meta, Schema, Sha256, Text, Time, Ulid
 
 _HASH = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of a stored one.", examples=["3f" * 32])
@@ -67,12 +68,12 @@ class BacktestRequest(_Request):
 class SnapshotRequest(_Request):
     """A quarter (its first day) with the quarters before it, or any days; one of both."""
 
-    quarter: date | None = Field(None, description="First day of a quarter.", examples=["2025-04-01"])
+    quarter: CalendarDay | None = Field(None, description="First day of a quarter.", examples=["2025-04-01"])
     quarters: Annotated[int, Field(ge=1, le=80), WHOLE] = Field(
         4, description="Quarters in it, the named one the last.", examples=[4]
     )
-    first: date | None = Field(None, description="First day, where no quarter is named.", examples=[None])
-    last: date | None = Field(None, description="Last day, included.", examples=[None])
+    first: CalendarDay | None = Field(None, description="First day, where no quarter is named.", examples=[None])
+    last: CalendarDay | None = Field(None, description="Last day, included.", examples=[None])
     include_interpolated: StrictBool = Field(False, description="Labels of interpolated time too.", examples=[False])
 
     @field_validator("quarter")
@@ -98,8 +99,10 @@ class BackfillRequest(_Request):
         list[Annotated[str, Field(pattern="^[a-z0-9_]+(/[a-z0-9_]+)+$")]],
         Field(min_length=1, max_length=100, examples=[["raw/polygon/daily_bars"]]),
     ]
-    first: date = Field(description="Key of the first partition: a day, or a quarter's first.", examples=["2025-01-01"])
-    last: date = Field(description="Key of the last, included.", examples=["2025-01-31"])
+    first: CalendarDay = Field(
+        description="Key of the first partition: a day, or a quarter's first.", examples=["2025-01-01"]
+    )
+    last: CalendarDay = Field(description="Key of the last, included.", examples=["2025-01-31"])
 
     @model_validator(mode="after")
     def _range(self) -> Self:
@@ -108,10 +111,12 @@ class BackfillRequest(_Request):
 
 
 class RescoreRequest(_Request):
-    """Full hours whose live scores are made again, with the models of now, over what could be known at each."""
+    """Full hours (UTC) whose live scores are made again, with the models of now, over what could be known at each."""
 
-    first: AwareDatetime = Field(description="The first hour.", examples=["2025-01-01T00:00:00Z"])
-    last: AwareDatetime = Field(description="The last, included.", examples=["2025-01-02T00:00:00Z"])
+    first: Moment = Field(description="The first hour.", examples=["2025-01-01T00:00:00Z"])
+    last: Moment = Field(
+        description="The last, included; its own score has been made.", examples=["2025-01-02T00:00:00Z"]
+    )
 
     @model_validator(mode="after")
     def _range(self) -> Self:

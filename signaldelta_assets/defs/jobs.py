@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from signaldelta_assets.catalogue import load_definitions
-from signaldelta_assets.jobs import ANSWER_JOB, FREEZE_JOB, RESCORE_JOB, job_op
+from signaldelta_assets.jobs import ANSWER_JOB, FREEZE_JOB, RESCORE_JOB, job_op, newest_rescored
 from signaldelta_assets.llm import LLMRequest, Message, open_gateway
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import jobs
@@ -31,7 +31,7 @@ class Days(dg.Config):
 
 
 class Hours(dg.Config):
-    """Which full hours are scored (ISO 8601 with a zone), both included."""
+    """Which full hours are scored (ISO 8601 with a zone), both included; the last is over."""
 
     first: str
     last: str
@@ -89,6 +89,10 @@ def build_rescoring() -> dg.JobDefinition:
     @dg.op(name=job_op(RESCORE_JOB))
     def rescore(context: dg.OpExecutionContext, config: Hours, platform: Platform) -> dg.Output[None]:
         first, last = datetime.fromisoformat(config.first), datetime.fromisoformat(config.last)
+        newest = newest_rescored(platform.now())
+        if last > newest:
+            words = f"last: expected an hour no later than {newest.isoformat()}, found {last.isoformat()}"
+            raise dg.Failure(words, allow_retries=False)
         total = int((last - first) / timedelta(hours=1)) + 1
         progress, definitions = told(context.log.info), load_definitions()
         scores = new = 0

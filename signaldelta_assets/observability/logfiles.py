@@ -28,12 +28,12 @@ class DayFileHandler(logging.Handler):
         self._file: int | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line. A disk that takes none is told where logging tells its own errors, and nobody is held up."""
+        """Write one line. What cannot be written is told where logging tells its own errors, and nobody is held up."""
         try:
             line = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
             day = datetime.fromtimestamp(record.created, UTC).date()
             os.write(self._opened(day), line)
-        except OSError:
+        except Exception:  # noqa: BLE001 - a full disk, a value that has no words: never the affair of who logs
             self.handleError(record)
 
     def _opened(self, day: date) -> int:

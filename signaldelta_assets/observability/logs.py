@@ -175,7 +175,7 @@ class TextFormatter(logging.Formatter):
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         # A line whose figures do not fit its words is told with that, and not lost.
         return f"{record.msg} (arguments {record.args!r} do not fit: {error})"
 

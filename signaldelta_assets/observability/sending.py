@@ -109,18 +109,20 @@ def sending_client() -> httpx.Client:
 def post_message(client: httpx.Client, channel: Channel, message: Message, place: str) -> tuple[str | None, float]:
     """Return (None, 0) where the receiver took it, else why not and for how long it wants not to be asked."""
     try:
-        answer = client.post(
+        # What it answers beside its status is not read: it could go on for ever.
+        with client.stream(
+            "POST",
             channel.url,
             json=FORMS[channel.form](message, place),
             headers={"Idempotency-Key": message.message_id, "User-Agent": "signaldelta-alerts"},
-        )
+        ) as answer:
+            status, asked = answer.status_code, answer.headers.get("retry-after", "")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         # The words of some of these hold the address.
         return type(error).__name__, 0.0
-    if answer.is_success:
+    if httpx.codes.is_success(status):
         return None, 0.0
-    asked = answer.headers.get("retry-after", "")
-    return f"answered {answer.status_code}", min(float(asked), 3600.0) if asked.isdigit() else 0.0
+    return f"answered {status}", min(float(asked), 3600.0) if asked.isascii() and asked.isdigit() else 0.0
 
 
 def _backoff(attempts: int) -> float:

@@ -184,6 +184,46 @@ class TestDownloads:
         stale = client.get(path, headers={"Range": "bytes=4-99", "If-Range": '"other"'})
         assert stale.status_code == 200 and stale.content == whole.content
 
+    def test_a_range_that_is_none_is_passed_over_and_one_beyond_the_end_is_a_problem(
+        self, client: httpx.Client
+    ) -> None:
+        path = f"/api/v2/backtests/{first_run(client)['run_id']}/artifacts/scores.parquet"
+        whole = client.get(path)
+        size = len(whole.content)
+        # RFC 9110, sections 14.1.2 and 14.2: of another unit, not of the form, or from later to earlier.
+        for asked in ("rows=0-9", "bytes", "bytes=", "bytes=a-b", "bytes=9-5", "bytes=-", "0-9", f"bytes=0-9,{size}-"):
+            answer = client.get(path, headers={"Range": asked})
+            assert (answer.status_code, answer.content) == (200, whole.content), asked
+        for asked in (f"bytes={size}-", f"bytes={size + 5}-{size + 9}", "bytes=-0"):
+            refused = client.get(path, headers={"Range": asked})
+            problem(refused, 416, "range-not-satisfiable")
+            assert refused.headers["content-range"] == f"bytes */{size}"
+        # Of another version it is not even a range.
+        stale = client.get(path, headers={"Range": f"bytes={size}-", "If-Range": '"other"'})
+        assert (stale.status_code, stale.content) == (200, whole.content)
+        for asked, part in (("bytes=-5", slice(-5, None)), (f"bytes=7-{size * 2}", slice(7, None))):
+            answer = client.get(path, headers={"Range": asked})
+            assert (answer.status_code, answer.content) == (206, whole.content[part]), asked
+
+    def test_who_reads_a_file_in_ranges_has_it_hashed_once(
+        self, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hashed, verify = [], ArtifactStore.verify
+
+        def counted(store: ArtifactStore, name: str, suffix: str = "") -> Path:
+            hashed.append(name)
+            return verify(store, name, suffix)
+
+        monkeypatch.setattr(ArtifactStore, "verify", counted)
+        run = client.get("/api/v2/backtests").json()["data"][0]
+        snapshot = client.get(f"/api/v2/backtests/snapshots/{run['snapshot_id']}").json()
+        [part] = snapshot["manifest"]["parts"]
+        path = f"/api/v2/backtests/snapshots/{snapshot['snapshot_hash']}/parts/{part['file_hash']}"
+        for first in range(0, 40, 10):
+            answer = client.get(path, headers={"Range": f"bytes={first}-{first + 9}"})
+            assert (answer.status_code, len(answer.content)) == (206, 10)
+        assert len(hashed) <= 1
+
     def test_snapshot_parts_belong_to_their_snapshot(self, client: httpx.Client) -> None:
         run = first_run(client)
         snapshot = client.get(f"/api/v2/backtests/snapshots/{run['snapshot_id']}").json()

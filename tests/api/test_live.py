@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 
 import pytest
 
+from api import live
 from api.live import Feed, State
 from api.problems import ProblemError
 
@@ -82,3 +84,42 @@ def test_no_more_follow_than_may() -> None:
             assert feed._followed == {"b": 1}
 
     asyncio.run(run())
+
+
+def test_one_caller_leaves_room_for_the_others() -> None:
+    feed = Feed(lambda keys: {}, most=4, most_of_one=2)
+    with feed.room("a", caller="one"), feed.room("b", caller="one"):
+        with pytest.raises(ProblemError, match="of yours are open, as many as may be"), feed.room("c", caller="one"):
+            pass
+        with feed.room("a", caller="two"), feed.room("a"):
+            pass
+        assert feed._followed == {"a": 1, "b": 1}
+    with feed.room("a", caller="one"):
+        pass
+    assert not feed._followed and not feed._callers
+
+
+def test_what_a_state_is_called_is_made_once_for_all_who_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And by the reader's thread: in the loop it would keep every other request waiting."""
+    named: list[bool] = []
+    hashing = live.hash_document
+
+    def counted(document: dict[str, object]) -> str:
+        named.append(threading.current_thread() is threading.main_thread())
+        return hashing(document)
+
+    monkeypatch.setattr(live, "hash_document", counted)
+    turns = 0
+
+    def read(keys: frozenset[str]) -> dict[str, State]:
+        nonlocal turns
+        turns += 1
+        return {key: State({"key": key}, final=turns == 3) for key in keys}
+
+    feed = Feed(read, every_seconds=0.02)
+
+    async def run() -> None:
+        await asyncio.gather(*(_told(feed, "a") for _ in range(20)))
+
+    asyncio.run(run())
+    assert named == [False] * turns

@@ -62,6 +62,16 @@ def test_a_misspelt_filter_is_no_answer_without_it(place: tuple[FastAPI, httpx.C
     assert len(refused(many)) == 10 and len(many.content) < 8_000
 
 
+def test_a_parameter_that_is_there_twice_is_no_answer_to_the_last_of_both(place: tuple[FastAPI, httpx.Client]) -> None:
+    app, client = place
+    [error] = refused(client.get("/api/v2/signals?entity_id=0000320193&entity_id=0000789019&limit=5"))
+    assert error["field"] == "query.entity_id" and error["expected"] == "one value" and error["found"] is None
+    # No route has one that may be.
+    for path, _, operation in operations(app.openapi()):
+        kinds = [one["schema"] for one in operation.get("parameters", []) if one["in"] == "query"]
+        assert not any("array" in str(kind) for kind in kinds), path
+
+
 def test_who_asks_comes_first_and_nothing_is_done(place: tuple[FastAPI, httpx.Client]) -> None:
     _, client = place
     nobody = {"Authorization": "Bearer nonsense"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import Body, FastAPI
 
-from api.jobs import DagsterClient, Dispatcher
+from api.jobs import DagsterClient, Dispatcher, letters
 from signaldelta_assets.jobs import ATTEMPT_TAG, JOB_TAG
 from signaldelta_assets.warehouse import Warehouse
 from signaldelta_assets.warehouse.stores import dead_letters, jobs
@@ -75,3 +75,37 @@ def test_a_run_that_cannot_be_read_keeps_no_other_job_waiting_and_is_read_again(
         dispatcher.turn()
         assert state(unreadable) == "complete"
         dispatcher.stop()
+
+
+def test_every_run_that_failed_is_kept_however_many_and_whatever_cannot_be_read_of_one(warehouse: Warehouse) -> None:
+    """More than Dagster gives in one answer, and one of which it does not say why."""
+    names = [f"failed-{number:04d}" for number in range(450)]
+    unreadable, odd = names[7], names[8]
+    webserver = FastAPI()
+
+    @webserver.post("/graphql")
+    def answer(query: str = Body(), variables: dict[str, Any] = Body()) -> dict[str, Any]:  # noqa: B008
+        if "logsForRun" in query:
+            if variables["run"] == unreadable:
+                return {"data": {"logsForRun": {"__typename": "RunNotFoundError", "message": "no such run"}}}
+            events = None if variables["run"] == odd else []
+            log = {"__typename": "EventConnection", "cursor": None, "hasMore": False, "events": events}
+            return {"data": {"logsForRun": log}}
+        if not query.startswith("query Failed"):
+            return {"data": {"runsOrError": {"__typename": "Runs", "results": []}}}
+        # Newest first, after the cursor, as many as Dagster gives at once.
+        after = variables.get("cursor")
+        found = [name for name in reversed(names) if after is None or name < after][:200]
+        run = {"jobName": "somebodys", "endTime": 1.0, "rootRunId": None, "runConfigYaml": "", "assetSelection": None}
+        return {
+            "data": {"runsOrError": {"__typename": "Runs", "results": [{"runId": n, "tags": [], **run} for n in found]}}
+        }
+
+    with serving(webserver) as url:
+        client = DagsterClient(url)
+        assert letters.sweep(warehouse, client) == len(names)
+        assert letters.sweep(warehouse, client) == 0
+        client.close()
+    reasons = [(dead_letters.get(warehouse, name) or {})["reason"] for name in (unreadable, odd, names[0])]
+    assert "no such run" in reasons[0] and reasons[1].startswith("it failed, and why cannot be read")
+    assert reasons[2] == "it ended without saying why"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from api.jobs import documents
-from api.jobs.client import RunLaunch
-from api.jobs.kinds import launch_of, result_of, tags_of
+from api.jobs.client import DagsterClient, RunLaunch, UnreachableError
+from api.jobs.kinds import dagster_link, launch_of, result_of, tags_of
 from api.jobs.letters import of_run, used_up
 from api.schemas.jobs import AnswerRequest, BackfillRequest, BacktestRequest, RescoreRequest, SnapshotRequest
 from signaldelta_assets.backtests import BacktestSpec, BacktestSpecError
@@ -106,6 +106,12 @@ def test_the_api_takes_no_spec_that_the_room_refuses_and_calls_each_the_same(cha
         (BackfillRequest, {"assets": ["a/b"], "first": "2025-01-01", "last": "2036-01-02"}, "3660 days"),
         (RescoreRequest, {"first": "2025-01-01T00:30:00Z", "last": "2025-01-01T02:00:00Z"}, "full hour"),
         (RescoreRequest, {"first": "2025-01-01T00:00:00", "last": "2025-01-01T02:00:00Z"}, "timezone"),
+        # Not one of UTC, whose hours are scored.
+        (RescoreRequest, {"first": "2025-01-01T00:00:00+05:30", "last": "2025-01-01T02:00:00+05:30"}, "full hour"),
+        (RescoreRequest, {"first": 1735689600, "last": 1735696800}, "expected a day as"),
+        (SnapshotRequest, {"quarter": 1735689600}, "expected a day as"),
+        (SnapshotRequest, {"first": 0, "last": 86400}, "expected a day as"),
+        (BackfillRequest, {"assets": ["a/b"], "first": 0, "last": 86400}, "expected a day as"),
         (AnswerRequest, {"use_case": "x", "messages": [{"role": "assistant", "text": "a"}]}, "the user's"),
         (AnswerRequest, {"use_case": "x", "messages": [{"role": "user", "text": "a\x00"}]}, r"U\+0000"),
         (AnswerRequest, {"use_case": "x", "messages": [{"role": "user", "text": "a"}], "tier": "research"}, "Extra"),
@@ -114,6 +120,14 @@ def test_the_api_takes_no_spec_that_the_room_refuses_and_calls_each_the_same(cha
 def test_what_cannot_be_asked_is_refused_with_the_reason(model: Any, given_: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         model.model_validate(given_)
+
+
+def test_the_same_hours_are_the_same_question_in_whatever_zone() -> None:
+    asked = [
+        RescoreRequest.model_validate({"first": first, "last": "2025-01-01T05:00:00Z"}).document()
+        for first in ("2025-01-01T00:00:00Z", "2025-01-01T00:00:00+00:00", "2025-01-01T05:30:00+05:30")
+    ]
+    assert asked == [{"first": "2025-01-01T00:00:00Z", "last": "2025-01-01T05:00:00Z"}] * 3
 
 
 def test_prompts_are_in_no_run_and_results_hold_what_is_known_of_their_kind() -> None:
@@ -126,6 +140,20 @@ def test_prompts_are_in_no_run_and_results_hold_what_is_known_of_their_kind() ->
     assert made["links"]["report"] == f"/api/v2/backtests/{HASH}/report"
     assert made["links"]["dagster"] == "http://dagster/runs/run-1"
     assert tags_of(row_of("rescore") | {"correlation_id": None}).keys().isdisjoint({"signaldelta/correlation_id"})
+
+
+def test_the_password_in_dagsters_address_is_shown_to_nobody() -> None:
+    """Links and reasons are read by whoever filed the job; the address is an operator's, and may need one."""
+    address = "http://api:sesame@127.0.0.1:9"
+    client = DagsterClient(address)
+    with pytest.raises(UnreachableError) as refusal:
+        client.require_code()
+    client.close()
+    assert "sesame" not in str(refusal.value) and "http://127.0.0.1:9 " in str(refusal.value)
+    shown = [result_of(row_of("backtest"), {}, address), dagster_link(row_of("backtest"), address)]
+    shown.append(dagster_link(row_of("backfill") | {"backfill_id": "b"}, "http://sesame@host:3000/dagster"))
+    assert "sesame" not in repr(shown)
+    assert shown[1:] == [{"dagster": "http://127.0.0.1:9/runs/run-1"}, {"dagster": "http://host:3000/dagster/runs/b/b"}]
 
 
 def test_letters_of_runs_have_a_command_that_names_all_of_it() -> None:

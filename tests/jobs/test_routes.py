@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import pytest
 from api import Parts, create_app
 from api.accounts import required_access
 from api.auth import make_key
-from api.jobs import DagsterClient, Dispatcher, Pace
+from api.jobs import DagsterClient, Dispatcher, Pace, letters
 from api.jobs.election import Election, home_url
+from signaldelta_assets.jobs import Kind
 from signaldelta_assets.versioning import hash_document
 from signaldelta_assets.warehouse import ArtifactStore, Warehouse
 from signaldelta_assets.warehouse.stores import dead_letters, users
@@ -168,6 +170,20 @@ class TestFiling:
             few = admin.get(JOBS, params={"kind": "backfill", "state": "queued"}).json()["data"]
             assert {row["kind"] for row in few} <= {"backfill"}
 
+    @pytest.mark.parametrize("ago", [timedelta(0), timedelta(days=-30)])
+    def test_an_hour_that_is_to_come_or_has_just_begun_is_not_scored_before_its_time(
+        self, client: httpx.Client, ago: timedelta
+    ) -> None:
+        """What is stored of an hour stays: nobody's live score of it would be made of what it brought."""
+        last = (datetime.now(UTC) - ago).replace(minute=0, second=0, microsecond=0)
+        wanted = {"first": (last - timedelta(hours=2)).isoformat(), "last": last.isoformat()}
+        refused = problem(client.post("/api/v2/signals/rescores", json=wanted), 422, "invalid-request")
+        assert [error["field"] for error in refused["errors"]] == ["body.last"]
+        wanted["last"] = wanted["first"] = (
+            (datetime.now(UTC) - timedelta(hours=2)).replace(minute=0, second=0, microsecond=0).isoformat()
+        )
+        assert client.post("/api/v2/signals/rescores", json=wanted).status_code == 202
+
     def test_a_full_queue_and_a_day_that_is_used_up_say_when_to_come_again(
         self, warehouse: Warehouse, url: str
     ) -> None:
@@ -268,6 +284,16 @@ def events(stream: httpx.Response) -> Iterator[dict[str, str]]:
             event = {}
 
 
+def _dead(warehouse: Warehouse, wanted: store.NewJob) -> str:
+    """File a job and let it fail for good; return its letter's id."""
+    job, _ = store.submit(warehouse, wanted, store.Limits())
+    row = store.claim(warehouse, job["job_id"])
+    assert row is not None and store.finish(warehouse, row, "failed", reason="why") is not None
+    letter = dead_letters.bury(warehouse, letters.of_job(row, "why"))
+    assert letter is not None
+    return letter
+
+
 class TestDeadLetters:
     def test_a_letter_is_tried_again_once_as_a_new_job(self, client: httpx.Client, warehouse: Warehouse) -> None:
         job = client.post("/api/v2/signals/rescores", json=RESCORE).json()
@@ -289,6 +315,30 @@ class TestDeadLetters:
         (shown,) = client.get(f"{JOBS}/dead-letters").json()["data"]
         assert shown["retried_as"] == first.json()["job_id"] and shown["reason"] == "why"
         assert client.get(f"{JOBS}/dead-letters", params={"waiting": True}).json()["data"] == []
+
+    @pytest.mark.parametrize("kind", ["rescore", "backfill"])
+    def test_what_one_may_file_no_more_one_does_not_try_again(self, warehouse: Warehouse, url: str, kind: Kind) -> None:
+        """Filed with a feature or as an administrator, and tried again without."""
+        with a_user(warehouse, url) as client, a_user(warehouse, url, admin=True) as admin:
+            owner = client.get("/api/v2/users/me").json()["user_id"]
+            wanted = store.NewJob(kind, RESCORE, owner, "research", 4)
+            letter = _dead(warehouse, wanted)
+            users.set_tier(warehouse, owner, "professional", users.OPERATOR)
+            refused = problem(client.post(f"{JOBS}/dead-letters/{letter}/retry"), 403, "forbidden")
+            assert refused["detail"] == f"a job of the kind {kind} is not this user's to file"
+            assert store.newest_like(warehouse, wanted)["state"] == "failed"  # type: ignore[index]
+            assert admin.post(f"{JOBS}/dead-letters/{letter}/retry").status_code == 202
+
+    def test_what_is_tried_again_is_of_the_tier_of_now(self, warehouse: Warehouse, url: str) -> None:
+        """Its priority, and the dollars that it may cost in a day."""
+        with a_user(warehouse, url) as client:
+            owner = client.get("/api/v2/users/me").json()["user_id"]
+            letter = _dead(warehouse, store.NewJob("llm_answer", RESCORE, owner, "research", 4))
+            users.set_tier(warehouse, owner, "professional", users.OPERATOR)
+            again = client.post(f"{JOBS}/dead-letters/{letter}/retry")
+            assert again.status_code == 202, again.text
+            row = store.get(warehouse, again.json()["job_id"])
+            assert row is not None and (row["tier"], row["priority"]) == ("professional", 2)
 
     def test_a_run_that_was_no_job_is_an_administrators_and_has_its_command(
         self, client: httpx.Client, warehouse: Warehouse, url: str

@@ -214,6 +214,20 @@ class TestAttempts:
         assert asked["cancel_requested_at"] is not None and jobs.claim(warehouse, waiting) is None
         assert jobs.cancel(warehouse, new_ulid()) is None
 
+    def test_a_job_whose_end_was_asked_for_is_not_put_back_but_over(self, warehouse: Warehouse) -> None:
+        """It would wait for ever, for nobody claims it, in a place that others wait for."""
+        user = a_user(warehouse, "entry")
+        first, second = ask(warehouse, user, 1)["job_id"], ask(warehouse, user, 2)["job_id"]
+        row = jobs.claim(warehouse, first)
+        assert row is not None
+        # After the row was read: what is done by it must see this all the same.
+        jobs.cancel(warehouse, first)
+        back = jobs.put_back(warehouse, row, "its launch did not reach Dagster", wait_seconds=0, counts=False)
+        assert back is not None and (back["state"], back["finished_at"] is None) == ("canceled", False)
+        assert back["reason"] == "ended as was asked: its launch did not reach Dagster"
+        assert (back["attempts"], back["not_before"], back["launched_at"]) == (0, None, None)
+        assert [found["job_id"] for found in jobs.next_up(warehouse, 1)] == [second]
+
     def test_whoever_waits_is_told_why(self, warehouse: Warehouse) -> None:
         job = ask(warehouse, None, 1)["job_id"]
         assert (jobs.tell_waiting(warehouse, "nobody answers"), jobs.tell_waiting(warehouse, "nobody answers")) == (

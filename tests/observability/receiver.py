@@ -20,6 +20,8 @@ class Receiver:
     came: list[tuple[str, str, Any, float]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     slow_seconds: float = 0.0
+    # After the head of an answer: so long a byte now and then, of a body that would go on.
+    dripping_seconds: float = 0.0
 
     def ids(self, path: str = "/hook") -> list[str]:
         """The ids of the messages that were taken at a path, in the order in which they came."""
@@ -41,8 +43,15 @@ def receiving() -> Iterator[Receiver]:
             self.send_response(status)
             if status == 429:
                 self.send_header("Retry-After", "7")
-            self.send_header("Content-Length", "0")
+            until = time.monotonic() + made.dripping_seconds
+            self.send_header("Content-Length", "1000" if made.dripping_seconds else "0")
             self.end_headers()
+            while made.dripping_seconds and time.monotonic() < until:
+                try:
+                    self.wfile.write(b".")
+                except OSError:
+                    break
+                time.sleep(0.05)
 
         def log_message(self, *_: Any) -> None:
             """Say nothing: pytest shows what matters."""

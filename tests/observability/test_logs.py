@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from signaldelta_assets.correlation import correlated
 from signaldelta_assets.observability import FIELDS, Redactor, begin_logging, configured
-from signaldelta_assets.observability.logfiles import files, lines_of, prune
+from signaldelta_assets.observability.logfiles import DayFileHandler, files, lines_of, prune
 from signaldelta_assets.observability.logs import JsonFormatter
 from signaldelta_assets.settings import Settings, secret_values
 from tests.paths import ROOT
@@ -169,6 +169,26 @@ class TestFiles:
         assert [found["service"] for found in lines_of(tmp_path / "logs", ["run-1"])] == ["dagster-run"]
         assert list(lines_of(tmp_path / "logs", ["id-1"], last=today - timedelta(days=1))) == []
         assert [json.loads(text)["message"] for text in stream.getvalue().splitlines()] == ["one", "names id-2"]
+
+    def test_a_line_that_cannot_be_written_holds_nobody_up(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        class Broken:
+            def __str__(self) -> str:
+                raise LookupError("nothing to say")
+
+        handler = DayFileHandler(tmp_path, "api")
+        handler.setFormatter(JsonFormatter("api", Redactor()))
+        handler.handle(record("one %s", Broken()))
+        handler.handle(record("two", context={"found": Broken()}))
+        handler.handle(record("%(missing)s", {"there": 1}))
+        handler.handle(record("four"))
+        handler.close()
+        [(_, _, path)] = files(tmp_path)
+        said = [json.loads(text)["message"] for text in path.read_text().splitlines()]
+        assert len(said) == 2 and said[0].startswith("%(missing)s (arguments") and said[1] == "four"
+        # Where logging tells its own errors.
+        assert capsys.readouterr().err.count("LookupError: nothing to say") == 2
 
     def test_what_one_handler_has_written_the_next_need_not(self) -> None:
         formatter, other = JsonFormatter("api", Redactor()), JsonFormatter("daemon", Redactor())

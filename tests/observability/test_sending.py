@@ -81,7 +81,7 @@ def channel(receiver: Receiver, warehouse: Warehouse) -> Channel:
     """A webhook of its own for each test, and no alerts of the others."""
     receiver.came.clear()
     receiver.answers.clear()
-    receiver.slow_seconds = 0.0
+    receiver.slow_seconds = receiver.dripping_seconds = 0.0
     with warehouse.pulse() as connection:
         watch.note(connection, [])
         connection.execute("DELETE FROM alert_deliveries")
@@ -191,6 +191,16 @@ class TestSending:
         began = time.monotonic()
         assert send_alerts(warehouse.pulse, [slow], "one") == sending.Sent(0, 4)
         assert time.monotonic() - began < 0.9, "asked once, not once for each message"
+
+    def test_one_whose_answer_does_not_end_has_taken_it_all_the_same(
+        self, warehouse: Warehouse, channel: Channel, receiver: Receiver, note: Note
+    ) -> None:
+        """Each byte begins the wait for the next anew: nobody reads what it goes on to say."""
+        note(DISK)
+        receiver.dripping_seconds = 3.0
+        began = time.monotonic()
+        assert send_alerts(warehouse.pulse, [channel], "one") == sending.Sent(delivered=1)
+        assert time.monotonic() - began < 1.5 and len(receiver.came) == 1
 
     def test_several_processes_send_each_message_once(
         self, warehouse: Warehouse, channel: Channel, receiver: Receiver, note: Note, postgres_url: str

@@ -259,11 +259,18 @@ def note_progress(warehouse: Warehouse, row: Row, *, running: bool, progress: Ma
 
 
 def put_back(warehouse: Warehouse, row: Row, reason: str, *, wait_seconds: float, counts: bool) -> Row | None:
-    """Let an attempt's job wait again, with the reason; `counts`: whether the attempt was one."""
+    """Let an attempt's job wait again, with the reason; `counts`: whether the attempt was one.
+
+    Where its end was asked for meanwhile, it is canceled: nobody would claim it, and it would wait in others' place.
+    """
+    asked = "cancel_requested_at IS NOT NULL"
     return _of_attempt(
         warehouse,
         row,
-        f"state = 'queued', reason = %(reason)s, not_before = {_NOW} + make_interval(secs => %(wait)s),"
+        f"state = CASE WHEN {asked} THEN 'canceled' ELSE 'queued' END,"
+        f" reason = CASE WHEN {asked} THEN 'ended as was asked: ' ELSE '' END || %(reason)s,"
+        f" finished_at = CASE WHEN {asked} THEN {_NOW} END,"
+        f" not_before = CASE WHEN {asked} THEN NULL ELSE {_NOW} + make_interval(secs => %(wait)s) END,"
         " attempts = attempts - CASE WHEN %(counts)s THEN 0 ELSE 1 END, launched_at = NULL, started_at = NULL",
         {"reason": reason, "wait": wait_seconds, "counts": counts},
     )

@@ -135,6 +135,13 @@ def test_what_a_tier_gives_is_so_at_the_next_request(make_postgres_url: Callable
         last = {one.allowance.scope: one for one in seen_of(requests[3].scope).counted}["user"]
         assert (last.allowance.allowed, last.used) == (4, 4)
         assert status(asked(desk, caller.request())[0]) == 429
+        # More than a counter holds is as many as it does.
+        with psycopg.connect(plain_url(url), autocommit=True) as connection:
+            connection.execute(
+                "UPDATE signaldelta.tier_entitlements SET value = '1e12' WHERE tier = 'research' AND entitlement ="
+                " 'requests_per_hour'"
+            )
+        assert status(asked(desk, caller.request())[0]) == 200
 
 
 def test_a_wrong_secret_for_a_known_prefix_is_a_guess(desk: Desk, warehouse: Warehouse) -> None:

@@ -28,6 +28,7 @@ from api.auth import (
     Limits,
     PrincipalOf,
     TokenVerifier,
+    admit_scraper,
     client_address,
     make_key,
     prefix_of,
@@ -392,6 +393,18 @@ class TestLimits:
         client.get("/me")
         told = [line["times"] for line in store.lines if line["status"] == 429]
         assert sum(told) == 30 and len(told) <= 3
+
+    def test_refusals_that_no_limit_holds_are_few_lines_too(self, store: MemoryUsers) -> None:
+        """Nobody is counted at `/metrics`, and each line would be a row: whoever cannot be let in could fill a disk."""
+        app = application(store)
+        app.state.scrape_token = "sesame"
+        app.add_api_route("/metrics", nothing, dependencies=[public("for the test"), admit_scraper()])
+        client = TestClient(app)
+        assert {client.get("/metrics").status_code for _ in range(30)} == {401}
+        time.sleep(1.05)
+        client.get("/metrics")
+        told = [line["times"] for line in store.lines]
+        assert sum(told) == 31 and len(told) <= 3
 
     @pytest.mark.parametrize(
         ("client", "expected"),

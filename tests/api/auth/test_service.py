@@ -174,6 +174,14 @@ class TestKeys:
         assert service.first.post(f"{KEYS}/{key_id}/rotate", headers=writer).status_code == 403
         assert service.first.post(KEYS, headers=admin, json={"name": "x", "scopes": ["admin"]}).status_code == 201
 
+    def test_a_key_makes_no_key_that_may_more_often(self, service: Service, warehouse: Warehouse) -> None:
+        small = new_key(warehouse, new_user(warehouse), "read", "write", requests_per_hour=7)
+        more = service.first.post(KEYS, headers=small, json={"name": "x", "requests_per_hour": 8})
+        assert more.status_code == 403 and "at most 7" in more.json()["detail"], more.text
+        for asked, given in ((None, 7), (5, 5)):
+            made = service.first.post(KEYS, headers=small, json={"name": "x", "requests_per_hour": asked})
+            assert (made.status_code, made.json()["requests_per_hour"]) == (201, given), made.text
+
     @pytest.mark.parametrize(
         "body",
         [
