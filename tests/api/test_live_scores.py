@@ -104,6 +104,10 @@ def test_no_more_than_may(client: httpx.Client, app: FastAPI, filled: Warehouse)
             refused = client.get(f"{PATH}/{ENTITIES[0]}/events")
             assert refused.status_code == 503 and refused.headers["retry-after"]
             assert refused.json()["type"].endswith("too-many-streams")
+        # That a reader has left is noticed by the server when it comes round.
+        until = time.monotonic() + 6
+        while app.state.scores._followed and time.monotonic() < until:
+            time.sleep(0.01)
         with following(client, f"{ENTITIES[0]}/events") as free:
             assert free.get(timeout=6)
     finally:
