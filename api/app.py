@@ -19,6 +19,7 @@ from signaldelta_assets.observability import Configured, begin_logging
 from signaldelta_assets.settings import load_settings
 from signaldelta_assets.warehouse import (
     ArtifactStore,
+    IntegrityError,
     PoolLimits,
     Warehouse,
     database_url,
@@ -33,6 +34,7 @@ from .auth import Access, AccessMiddleware
 from .auth.dependencies import admit
 from .correlation import CorrelationMiddleware
 from .description import document
+from .files import damaged
 from .grids import Verified
 from .head import HeadMiddleware
 from .jobs import DagsterClient, Dispatcher, Pace
@@ -155,6 +157,7 @@ def create_app(parts: Parts) -> FastAPI:
     let_in = _admission(app)
     app.state.parameters = Parameters(app, let_in)
     problems.install(app)
+    app.add_exception_handler(IntegrityError, damaged)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     requests, path_of = app.state.metrics.requests, path_finder(app)
     # From the inside out.

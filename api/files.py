@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from signaldelta_assets.warehouse import ArtifactStore
 from .caching import answer_file
 from .formats import Format, Origin, answer_stream
 from .grids import Cut, Verified, batches, moment_of, plain
-from .problems import bad_parameter, not_found, responses
+from .problems import ProblemError, answer, bad_parameter, not_found, request_id, responses
+
+log = logging.getLogger("signaldelta.api")
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -40,6 +43,14 @@ REPORT_RESPONSES: dict[int | str, dict[str, Any]] = {
     },
     **responses(404),
 }
+
+
+def damaged(request: Request, error: Exception) -> Response:
+    """Return the problem document of a file whose bytes are not those of its name; the log has where it lies."""
+    log.error("request %s: %s", request_id(request), error)
+    # Its words begin with the path, which is this machine's: the name alone is the caller's.
+    path, _, words = str(error).partition(": ")
+    return answer(request, ProblemError(500, "stored-data", f"{Path(path).name}: {words}"))
 
 
 def names(manifest: Any, file_hash: str) -> bool:
