@@ -30,5 +30,6 @@ def retry(
     if tier is not None:
         again = replace(again, tier=tier, priority=priority)
     row, new = jobs.submit(warehouse, again, limits)
-    dead_letters.retried(warehouse, letter_id, row["job_id"])
+    if letter["retried_as"] != row["job_id"]:
+        dead_letters.retried(warehouse, letter_id, row["job_id"])
     return row, new

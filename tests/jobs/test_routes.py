@@ -310,9 +310,11 @@ class TestDeadLetters:
         first = client.post(f"{JOBS}/dead-letters/{letter}/retry")
         assert first.status_code == 202, first.text
         assert first.json()["input"] == job["input"] and first.json()["job_id"] != job["job_id"]
+        (noted,) = client.get(f"{JOBS}/dead-letters").json()["data"]
         again = client.post(f"{JOBS}/dead-letters/{letter}/retry")
         assert (again.status_code, again.json()["job_id"]) == (200, first.json()["job_id"])
         (shown,) = client.get(f"{JOBS}/dead-letters").json()["data"]
+        assert shown == noted, "when it was tried again is when it was"
         assert shown["retried_as"] == first.json()["job_id"] and shown["reason"] == "why"
         assert client.get(f"{JOBS}/dead-letters", params={"waiting": True}).json()["data"] == []
 
