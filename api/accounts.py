@@ -71,6 +71,7 @@ class Accounts:
                 row["revoked_at"],
                 row["last_used_at"],
                 row["requests_per_hour"],
+                row["first_key_id"],
             )
             found.setdefault(row["prefix"], []).append(key)
             versions[row["prefix"]] = row["version"]

@@ -195,9 +195,9 @@ def create() -> FastAPI:
     # A request that takes longer than anybody waits for gives its connection back.
     limits = PoolLimits(
         settings.api_connections,
-        wait_seconds=10,
+        wait_seconds=2,
         statement_seconds=settings.api_statement_timeout_seconds,
-        lock_seconds=5,
+        lock_seconds=2,
         idle_seconds=60,
     )
     warehouse = Warehouse(url, place=settings.place, peer_url=peer, limits=limits)

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from .kinds import KINDS, kinds_of
+from .names import PLAIN
 from .problems import MEDIA_TYPE, Problem
 from .routes import route_table
 
@@ -29,7 +30,6 @@ TAGS = {
     "platform": "Collectors, explanations, and the state of the service itself.",
     "users": "Who asks, and their API keys.",
 }
-_PLAIN = r"^[^\x00-\x1f\x7f]*$"
 _REQUEST_ID = "01JZZZZZZZZZZZZZZZZZZZZZZZ"
 
 
@@ -147,7 +147,7 @@ def _plain(schema: dict[str, Any]) -> None:
     """Say of every text what `walls.text` asks of it."""
     for one in schema.get("anyOf", [schema]):
         if one.get("type") == "string" and not {"pattern", "format", "enum", "const"} & set(one):
-            one["pattern"] = _PLAIN
+            one["pattern"] = PLAIN
 
 
 def _refusal(status: int, declared: dict[str, Any]) -> dict[str, Any]:

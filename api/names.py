@@ -11,6 +11,8 @@ from typing import Annotated
 from fastapi import Path
 
 LONGEST = 200
+# Without control characters: what `walls.text` asks of paths and queries, for what comes otherwise.
+PLAIN = r"^[^\x00-\x1f\x7f]*$"
 _ULID = "01HZFNS0V0QJ5Y8T1J3M8Z6K4D"
 _SHA256 = "3f" * 32
 

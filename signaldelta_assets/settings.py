@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     connections: int = Field(4, ge=1, description="To each home, of a process that works: a run, a command.")
     statement_timeout_seconds: float = Field(3600.0, ge=0, description="Of such a process; 0 is none.")
     api_connections: int = Field(16, ge=1, description="To each home, of a process of the API.")
-    api_statement_timeout_seconds: float = Field(30.0, ge=0, description="Of the API: no request waits longer.")
+    api_statement_timeout_seconds: float = Field(
+        3.0, ge=0, description="Of the API: with the wait for a connection, no request is held up for over 5 s."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = Field(
         "json", description="Of what services print; the files in <home>/logs are JSON, a line each."

@@ -126,8 +126,8 @@ class Access:
             raise ProblemError(503, "identity-provider-unavailable", words, headers={"Retry-After": "10"}) from error
         seen.principal = principal
         allowances = self._of_address(address)
-        if principal.key_id is not None and principal.requests_per_hour is not None:
-            allowances.append(Allowance("key", principal.key_id, principal.requests_per_hour, HOUR))
+        if principal.counted_as is not None and principal.requests_per_hour is not None:
+            allowances.append(Allowance("key", principal.counted_as, principal.requests_per_hour, HOUR))
         allowances.append(
             Allowance("user", principal.user_id or "", number(principal.entitlements, "requests_per_hour"), HOUR)
         )

@@ -17,6 +17,7 @@ class Principal:
     """A user as the request showed them; `is_admin` already says whether this key or token may act as one.
 
     user_id: None where access is open. by: what showed it. requests_per_hour: the key's own limit, None for none.
+    counted_as: under which name it is held to that limit, for whoever rotates a key has no more of it.
     """
 
     user_id: str | None
@@ -27,6 +28,7 @@ class Principal:
     scopes: frozenset[str] = frozenset(SCOPES)
     key_id: str | None = None
     requests_per_hour: int | None = None
+    counted_as: str | None = None
 
     def has_tier(self, tier: str) -> bool:
         """Whether this is that tier or one above it."""

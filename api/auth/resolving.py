@@ -78,6 +78,7 @@ class Resolver:
             found.scopes & set(SCOPES),
             found.key_id,
             found.requests_per_hour,
+            found.counted_as or found.key_id,
         )
 
     def _require_live(self, key: StoredKey) -> None:

@@ -23,7 +23,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key as it is kept: by its hash. Times are UTC."""
+    """A key as it is kept: by its hash. Times are UTC. counted_as: the first of the keys that were rotated into it."""
 
     key_id: str
     key_hash: str
@@ -33,6 +33,7 @@ class StoredKey:
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
     requests_per_hour: int | None = None
+    counted_as: str | None = None
 
 
 class UserStore(Protocol):

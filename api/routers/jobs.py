@@ -23,6 +23,7 @@ from ..dependencies import WarehouseOf, reads
 from ..jobs import dagster_link, filing
 from ..jobs.retrying import NotRetriedError, retry
 from ..live import Feed, State
+from ..names import PLAIN
 from ..problems import ProblemError, not_found, responses
 from ..reading import Router
 from ..schemas.base import Meta
@@ -216,7 +217,7 @@ async def _followed(
 async def follow_job(
     request: Request,
     followed: Annotated[str, Depends(_followed)],
-    last_event_id: Annotated[str | None, Header(examples=["9b2f6c1d0e8a4f37"])] = None,
+    last_event_id: Annotated[str | None, Header(pattern=PLAIN, examples=["9b2f6c1d0e8a4f37"])] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: the job as it is now and whenever it changes, named by its state, until it has ended.
 

@@ -42,7 +42,7 @@ from ..formats import (
 )
 from ..live import Feed
 from ..livescores import MOST_ENTITIES, Found, Question
-from ..names import LONGEST, EntityName
+from ..names import LONGEST, PLAIN, EntityName
 from ..paging import pinned_moment
 from ..pointintime import Clocks
 from ..problems import bad_parameter, not_found, responses
@@ -155,7 +155,13 @@ def _feed(request: Request) -> Feed:
 
 LastEventId = Annotated[
     str | None,
-    Header(alias="Last-Event-ID", max_length=2000, description="The id of the last event seen.", examples=["3f" * 8]),
+    Header(
+        alias="Last-Event-ID",
+        max_length=2000,
+        pattern=PLAIN,
+        description="The id of the last event seen.",
+        examples=["3f" * 8],
+    ),
 ]
 
 

@@ -118,3 +118,5 @@ def test_whom_one_cannot_follow(client: httpx.Client) -> None:
     for entities in ("", ",", ",".join(map(str, range(51)))):
         assert client.get(f"{PATH}/events", params={"entities": entities}).status_code == 422
     assert client.get(f"{PATH}/events").status_code == 422
+    for path in (f"{PATH}/{ENTITIES[0]}/events", "/api/v2/platform/jobs/none/events"):
+        assert client.get(path, headers={"Last-Event-ID": "a\tb"}).status_code == 422, "as the description says"

@@ -39,6 +39,12 @@ VERSION = (
     " FROM tier_entitlements e WHERE e.tier = vu.tier)), ',' ORDER BY vk.api_key_id)"
     " FROM api_keys vk JOIN users vu USING (user_id) WHERE vk.prefix = {prefix})"
 )
+# The first of the keys that were rotated into this one: they share what a key is allowed.
+_FIRST_KEY = (
+    "CASE WHEN k.replaces IS NULL THEN k.api_key_id ELSE (WITH RECURSIVE before AS (SELECT k.api_key_id, k.replaces"
+    " UNION ALL SELECT o.api_key_id, o.replaces FROM before b JOIN api_keys o ON o.api_key_id = b.replaces)"
+    " SELECT api_key_id FROM before WHERE replaces IS NULL) END"
+)
 _LIVE = "{0}.revoked_at IS NULL AND ({0}.expires_at IS NULL OR {0}.expires_at > clock_timestamp())"
 
 
@@ -76,13 +82,15 @@ class NewKey:
 def keys_of_prefixes(warehouse: Warehouse, prefixes: Sequence[str]) -> list[Row]:
     """Return the keys with these prefixes, revoked and expired ones too, each with its user and what the tier gives.
 
-    `version`: of all keys of the prefix, for `request_counts.count_all`.
+    `version`: of all keys of the prefix, for `request_counts.count_all_held`. `first_key_id`: of the keys that were
+    rotated into this one.
 
     Asked at the home where keys are revoked, so that a revocation is seen at the next request, wherever that comes in.
     """
     with warehouse.state_pool(GROUP).connection() as connection:
         return connection.execute(
-            f"SELECT {_KEY}, k.key_hash, {_USER}, {VERSION.format(prefix='k.prefix')} AS version"
+            f"SELECT {_KEY}, k.key_hash, {_USER}, {VERSION.format(prefix='k.prefix')} AS version,"
+            f" {_FIRST_KEY} AS first_key_id"
             " FROM api_keys k JOIN users u USING (user_id)"
             " WHERE k.prefix = ANY(%s::text[])",
             (list(prefixes),),

@@ -230,6 +230,16 @@ class TestLimits:
         standing = request_counts.standing(warehouse, Allowance("user", user_id, 10_000, 3600))
         assert standing.used == 8, "what the key was refused was counted for nobody"
 
+    def test_a_key_that_is_rotated_has_no_more_than_before(self, service: Service, warehouse: Warehouse) -> None:
+        header = new_key(warehouse, new_user(warehouse), requests_per_hour=7)
+        for _ in range(2):
+            key_id = service.first.get(KEYS, headers=header).json()["data"][0]["api_key_id"]
+            made = service.first.post(f"{KEYS}/{key_id}/rotate", headers=header, json={"overlap_seconds": 0})
+            assert made.status_code == 201, made.text
+            header = {"X-API-Key": made.json()["key"]}
+        sent = [status(client, header) for client in [service.first, service.second] * 2]
+        assert sent == [200, 200, 200, 429], "four were spent by the keys before it"
+
     def test_a_window_ends_and_the_next_begins(self, warehouse: Warehouse) -> None:
         two = Allowance("user", "window", 2, 1)
         passed = [request_counts.count(warehouse, [two])[-1].within for _ in range(4)]
