@@ -1,4 +1,4 @@
-"""Dagster's run launcher, with eyes: it says which runs have lost the process that worked on them.
+"""Dagster's run launcher, with eyes: it says which runs it launches, and which have lost their process.
 
 Dagster's own launcher starts a run in its code server and never asks again: a run whose worker died together with the
 code server would stay "started" for ever. Run monitoring asks this one every few seconds (`dagster.yaml`).
@@ -6,16 +6,20 @@ code server would stay "started" for ever. Run monitoring asks this one every fe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import psutil
 from dagster import DagsterEventType, DagsterRun
 from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import ConfigurableClassData, deserialize_value
 
+from signaldelta_assets.correlation import RUN_TAG
+
+log = logging.getLogger("signaldelta.launcher")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -28,6 +32,12 @@ class WatchingRunLauncher(DefaultRunLauncher):
     ) -> WatchingRunLauncher:
         """Return this launcher, of which the inherited one would make its own kind."""
         return cls(inst_data=inst_data)
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Start a run in its code server. Dagster's daemon says only how many it launches."""
+        run = context.dagster_run
+        log.info("run %s (%s) is launched", run.run_id, run.job_name, extra={"correlation_id": run.tags.get(RUN_TAG)})
+        super().launch_run(context)
 
     @property
     def supports_check_run_worker_health(self) -> bool:

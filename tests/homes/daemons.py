@@ -166,8 +166,12 @@ def one_outside_the_lock(daemons: Daemons) -> Outcome:
 
 
 def worker_killed(daemons: Daemons, job: str, tags: dict[str, str], amid: Callable[[], bool], *,
-                  server_too: bool = False) -> Outcome:  # fmt: skip
-    """`kill -9` of the process of a run, alone or with the code server that started it: noticed, and run again."""
+                  server_too: bool = False, failed: Callable[[str], None] | None = None) -> Outcome:  # fmt: skip
+    """`kill -9` of the process of a run, alone or with the code server that started it: noticed, and run again.
+
+    failed: called once the run counts as failed; until it has come back, whom the next run asks does not answer.
+    """
+    replay = [one for one in psutil.Process().children() if "signaldelta_assets.replay" in " ".join(one.cmdline())]
     run = daemons.launch(job, tags)
     daemons.until(lambda: amid() and bool(daemons.workers()), "the middle of the run")
     since = time.monotonic()
@@ -176,8 +180,17 @@ def worker_killed(daemons: Daemons, job: str, tags: dict[str, str], amid: Callab
             server.kill()
     for worker in daemons.workers():
         worker.kill()
-    words, told = daemons.homes.told(f"run {run} ({job}) failed", since, 60)
-    daemons.until(lambda: dict(daemons.runs(job))[run] == "FAILURE", "the failure")
+    if failed is not None:
+        for process in replay:
+            process.suspend()
+    try:
+        words, told = daemons.homes.told(f"run {run} ({job}) failed", since, 60)
+        daemons.until(lambda: dict(daemons.runs(job))[run] == "FAILURE", "the failure")
+        if failed is not None:
+            failed(run)
+    finally:
+        for process in replay:
+            process.resume()
     if server_too:
         # Dagster tries once to run it again, before its code server is back, and then no more: an operator does.
         daemons.launch(job, tags)
