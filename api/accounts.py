@@ -97,16 +97,18 @@ class Accounts:
 
     def count_all(self, asked: Sequence[Asked]) -> list[list[Counted]]:
         """Count several requests, each as if alone."""
-        if self.tidying.due():
-            request_counts.forget(self.warehouse, _KEPT_DAYS)
+        self._tidy()
         return _told(request_counts.count_all(self.warehouse, _stored(asked)))
 
     def count_all_held(self, asked: Sequence[Asked], versions: Mapping[str, str]) -> list[list[Counted]] | None:
         """Count several requests, if their keys are still what they were and all of them pass."""
-        if self.tidying.due():
-            request_counts.forget(self.warehouse, _KEPT_DAYS)
+        self._tidy()
         found = request_counts.count_all_held(self.warehouse, _stored(asked), versions)
         return None if found is None else _told(found)
+
+    def _tidy(self) -> None:
+        if self.tidying.due():
+            request_counts.forget(self.warehouse, _KEPT_DAYS)
 
     def note(self, user_id: str | None, kind: str, subject: str | None, detail: Mapping[str, Any]) -> None:
         """Add a line to the audit log. Raises `AuditLogError` where the database does not take it."""

@@ -30,7 +30,7 @@ class Seen:
         """Be as at the beginning, before anything was found out. Who was let in stays so, and is counted once."""
         if self.admitted is None:
             self.principal = self.reason = self.owner = None
-            self.counted = ()
+            self.counted, self.limited = (), False
 
 
 def seen_of(scope: Mapping[str, Any]) -> Seen:

@@ -154,11 +154,14 @@ class Dispatcher:
                         raise
                     # Of this one alone; the next turn asks again.
                     log.warning("job %s: %s", row["job_id"], error)
+                    jobs.note_unread(self.warehouse, row, f"what became of it cannot be read now: {error}")
                 except (psycopg.Error, PoolTimeout, SignalDeltaError):
                     raise
-                except Exception:
+                except Exception as error:
                     # Its work goes on in Dagster and is asked for again; the jobs after it are not kept waiting.
                     log.exception("job %s: what became of it cannot be read", row["job_id"])
+                    words = f"what became of it cannot be read now: {type(error).__name__}"
+                    jobs.note_unread(self.warehouse, row, words)
 
     def _one_run(self, row: Row, runs: list[Found]) -> Found | None:
         """The run of this attempt. Should a lost answer have led to two, the younger is ended."""

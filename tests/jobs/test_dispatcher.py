@@ -69,11 +69,14 @@ def test_a_run_that_cannot_be_read_keeps_no_other_job_waiting_and_is_read_again(
         dispatcher = Dispatcher(warehouse, DagsterClient(url))
         dispatcher.turn()
         assert (state(unreadable), state(canceled)) == ("launched", "canceled")
+        told = jobs.get(warehouse, unreadable)
+        assert told is not None and told["reason"] == "what became of it cannot be read now: TypeError"
         [line] = [record for record in caplog.records if "cannot be read" in record.getMessage()]
         assert unreadable in line.getMessage() and line.exc_info is not None
         events[0]["metadataEntries"] = []
         dispatcher.turn()
-        assert state(unreadable) == "complete"
+        told = jobs.get(warehouse, unreadable)
+        assert told is not None and (told["state"], told["reason"]) == ("complete", None)
         dispatcher.stop()
 
 

@@ -253,9 +253,15 @@ def note_progress(warehouse: Warehouse, row: Row, *, running: bool, progress: Ma
         warehouse,
         row,
         f"state = CASE WHEN %(running)s THEN 'running' ELSE state END, started_at = CASE WHEN %(running)s THEN"
-        f" COALESCE(started_at, {_NOW}) END, progress = COALESCE(%(progress)s, progress)",
+        f" COALESCE(started_at, {_NOW}) END, progress = COALESCE(%(progress)s, progress), reason = NULL",
         {"running": running, "progress": None if progress is None else Jsonb(dict(progress))},
     )
+
+
+def note_unread(warehouse: Warehouse, row: Row, reason: str) -> None:
+    """Say to whoever follows an attempt why nothing is known of it; until something is."""
+    if row["reason"] != reason:
+        _of_attempt(warehouse, row, "reason = %(reason)s", {"reason": reason})
 
 
 def put_back(warehouse: Warehouse, row: Row, reason: str, *, wait_seconds: float, counts: bool) -> Row | None:
