@@ -18,7 +18,7 @@ from signaldelta_assets.versioning import new_ulid
 from signaldelta_assets.warehouse.postgres import plain_url
 from tests.paths import BIN
 from tests.platform.deployment import kill, wait_until
-from tests.platform.services import free_port
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.postgres, pytest.mark.platform]
 ELSEWHERE = "203.0.113.7"

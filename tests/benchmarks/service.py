@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import statistics
 import subprocess
 import tempfile
@@ -23,6 +22,7 @@ from signaldelta_assets.warehouse import Warehouse, embedded_server, migrate, pa
 from signaldelta_assets.warehouse.postgres import plain_url
 from signaldelta_assets.warehouse.stores import users
 from tests.paths import BIN, ROOT
+from tests.ports import free_port
 
 from .load import Load, load, request
 from .timing import Row
@@ -74,9 +74,7 @@ def fill(url: str) -> str:
 @contextmanager
 def serving(program: Sequence[str], url: str, home: Path, **more: str) -> Iterator[int]:
     """A server process as the deployment starts it, `SERVICE` or `BARE`; yields its port."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     variables = {
         "SIGNALDELTA_DATABASE_URL": url,
         "SIGNALDELTA_HOME": str(home),

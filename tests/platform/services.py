@@ -16,17 +16,10 @@ import httpx
 import psutil
 
 from tests.platform.deployment import Deployment, kill, wait_until
+from tests.ports import free_port
 
 # A run that lost its launch is noticed after three minutes (`dagster.yaml`).
 PATIENCE = 300.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

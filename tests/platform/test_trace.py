@@ -26,7 +26,7 @@ from tests.observability.jobs import put_job
 from tests.paths import ROOT
 from tests.platform.conftest import SMALL, MakeDeployment
 from tests.platform.deployment import Deployment, wait_until
-from tests.platform.test_up import _free_port
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.platform, pytest.mark.postgres]
 MINE, FAILED = "traced-request-1", "traced-request-2"
@@ -61,7 +61,7 @@ def words(found: dict[str, Any], layer: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def traced(deploy: MakeDeployment, small_replay: str) -> Iterator[Traced]:
-    port = _free_port()
+    port = free_port()
     deployment = deploy(small_replay)
     run = subprocess.Popen(
         [sys.executable, "-m", "tests.platform.traced", RAW, SMALL.start.isoformat(), SMALL.end.isoformat(), MINE,

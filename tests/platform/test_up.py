@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 from pathlib import Path
 
 import httpx
@@ -13,21 +12,16 @@ import pytest
 
 from tests.platform.conftest import MakeDeployment
 from tests.platform.deployment import PROCESSES, kill, wait_until
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.platform, pytest.mark.postgres]
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.mark.skipif(not PROCESSES, reason="needs /proc to see which processes are left")
 def test_everything_starts_answers_and_stops_together(
     deploy: MakeDeployment, small_replay: str, small_archive: Path
 ) -> None:
-    webserver, api = _free_port(), _free_port()
+    webserver, api = free_port(), free_port()
     deployment = deploy(small_replay).with_variables(
         SIGNALDELTA_WEBSERVER_PORT=str(webserver), SIGNALDELTA_API_PORT=str(api)
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from collections import Counter
@@ -26,6 +25,7 @@ from signaldelta_assets.warehouse.stores import request_counts, users
 from signaldelta_assets.warehouse.stores.request_counts import Allowance
 from tests.api.auth.provider import AUDIENCE, Provider, serving
 from tests.paths import BIN
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.postgres, pytest.mark.platform]
 ME = "/api/v2/users/me"
@@ -42,12 +42,6 @@ class Service:
     logs: list[Path]
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def service(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
@@ -60,7 +54,7 @@ def service(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "SIGNALDELTA_FIREBASE_KEYS_URL": provider.url,
             "SIGNALDELTA_REFUSED_CREDENTIALS": "1000",
         }
-        ports, logs, running = [_free_port(), _free_port()], [folder / "first.log", folder / "second.log"], []
+        ports, logs, running = [free_port(), free_port()], [folder / "first.log", folder / "second.log"], []
         for port, log in zip(ports, logs, strict=True):
             line = [BIN / "signaldelta", "api", "--port", str(port)]
             with log.open("wb") as out:
